@@ -1,0 +1,65 @@
+"""Answers a delivery: receipt, result and fix file, written from the store and the delivery's own bytes."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import pandas as pd
+from schemas.result import write_fix, write_result
+from sqlalchemy import Connection, Row
+
+from clawback.judging import Case
+from clawback.wiring import Desk
+from connectors import results
+from processing import deliveries
+from processing.columns import Ints
+from processing.deliveries import DeliveryState
+from processing.instants import told
+
+Verdicts = Callable[[Ints], pd.DataFrame]
+
+
+def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
+    """Put the delivery's answers where its brand finds them; doing it twice changes nothing."""
+    home = desk.brands / found.sid
+    for pattern, write in files(db, found, case).items():
+        results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)
+
+
+def files(db: Connection, found: Row[Any], case: Case) -> dict[str, Callable[[BinaryIO], None]]:
+    """What each file that answers a delivery is written by."""
+    answers: dict[str, Callable[[BinaryIO], None]] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
+    if found.state == DeliveryState.DONE:
+        document, verdicts = case.open(), _verdicts(db, found.id, case)
+        answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
+        rows = json.loads(found.summary)["rows"]
+        if rows["rejected"] or rows["held"]:
+            answers[results.FIX] = lambda out: write_fix(document, verdicts, out)
+    return answers
+
+
+def write_receipt(db: Connection, found: Row[Any], out: BinaryIO) -> None:
+    """The receipt as JSON, a line of the delivery a row, however many there are."""
+    head = json.dumps(deliveries.head(found), indent=2, ensure_ascii=False)
+    out.write(head.removesuffix("\n}").encode() + b',\n  "lines": [')
+    out.writelines(_separated(deliveries.lines(db, found.id)))
+    out.write(b"]\n}\n")
+
+
+def _separated(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    before = "\n    "
+    for line in lines:
+        yield (before + json.dumps(line, ensure_ascii=False)).encode()
+        before = ",\n    "
+    if before.startswith(","):
+        yield b"\n  "
+
+
+def _verdicts(db: Connection, delivery_id: int, case: Case) -> Verdicts:
+    def verdicts_for(lines: Ints) -> pd.DataFrame:
+        frame = deliveries.verdicts(db, delivery_id, int(lines[0]), int(lines[-1])).to_pandas()
+        locks = frame["locks_at"].dropna().unique()
+        frame["locks_at"] = frame["locks_at"].map({one: told(int(one), case.terms.zone) for one in locks})
+        return frame
+
+    return verdicts_for

@@ -1,0 +1,192 @@
+"""What happens to a delivery, as plain functions; remove Prefect and it still runs.
+
+A delivery is judged in one transaction and answered from what that transaction wrote, so that, whatever dies in
+between, calling ``ingest`` again finishes the rest and repeats nothing.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from clawback import answers
+from clawback.judging import Case, judge
+from clawback.wiring import Desk
+from connectors.spool import Envelope
+from processing import catalog, deliveries
+from processing.deliveries import Arrival, DeliveryState
+from processing.errors import ClawbackError, LedgerConflict, Unusable
+from processing.store import claim_account
+
+_log = logging.getLogger(__name__)
+
+TRIES: Final = 3
+Receipt = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Collected:
+    """What one round through the spool did: the receipts' heads, and the deliveries that could not be finished."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)
+
+
+def ingest(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
+    """Bring a landed delivery to its end and answer it; gives its receipt's head.
+
+    Older deliveries of the same account go first: files are applied in the order of their arrival. ``at`` is the
+    instant of processing. Whatever is raised, the delivery stays in the spool and can be ingested again.
+    """
+    envelope = desk.spool.find(delivery)
+    for older in desk.spool.pending(envelope.account):
+        if (older.received_at, older.delivery) < (envelope.received_at, envelope.delivery):
+            _finish_unless_broken(desk, older, at)
+    return _finish(desk, envelope, at)
+
+
+def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collected:
+    """Bring everything that waits in the spool to its end, oldest first.
+
+    A delivery that breaks does not stop the others; one that could not be tried holds back the later ones of its
+    account, since files are applied in the order of their arrival.
+    """
+    collected, held_back = Collected(), set[str]()
+    for envelope in desk.spool.pending(account):
+        if envelope.account in held_back:
+            continue
+        try:
+            collected.receipts.append(_finish(desk, envelope, at))
+        except Exception as error:  # noqa: BLE001 - told to the caller; the other brands' files go on
+            _log.exception("failed delivery=%s account=%s", envelope.delivery, envelope.account)
+            collected.failures[envelope.delivery] = error
+            if isinstance(error, ClawbackError) and error.retryable:
+                held_back.add(envelope.account)
+    return collected
+
+
+def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> tuple[Receipt, list[dict[str, Any]]]:
+    """What a file would do if it arrived: its receipt and lines, decided by the same code, nothing written."""
+    with desk.store.rehearse() as db:
+        claim_account(db, sid)
+        judge(db, Case(arrival, content, catalog.read_terms(db, sid)), at=arrival.received_at)
+        found = deliveries.find(db, arrival.delivery)
+        return deliveries.head(found), list(deliveries.lines(db, found.id))
+
+
+def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
+    """Apply a held delivery after all; its own arrival still counts against the locks."""
+    envelope = _held(desk, delivery)
+    _judge(desk, envelope, at, released=True)
+    return _answer(desk, envelope, at)
+
+
+def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
+    """Give up a held delivery: nothing of it is applied, and locks no longer wait for it."""
+    envelope = _held(desk, delivery)
+    with desk.store.write() as db:
+        claim_account(db, envelope.account)
+        found = deliveries.find(db, delivery)
+        deliveries.finish(
+            db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=f"{by} rejected it. {found.message}"
+        )
+    return _answer(desk, envelope, at)
+
+
+def receipt(desk: Desk, delivery: str) -> Receipt:
+    """A delivery's receipt with its lines."""
+    with desk.store.read() as db:
+        found = deliveries.find(db, delivery)
+        return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
+
+
+def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
+    """A landed delivery and the terms that judge it."""
+    arrival = Arrival(
+        delivery=envelope.delivery,
+        channel=envelope.channel,
+        name=envelope.name,
+        sha256=envelope.sha256,
+        size_bytes=envelope.size_bytes,
+        received_at=envelope.received_at,
+        event_type=envelope.event_type,
+        again=envelope.again,
+    )
+    return Case(arrival, desk.spool.content(envelope.delivery), catalog.read_terms(db, envelope.account))
+
+
+def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
+    try:
+        _finish(desk, envelope, at)
+    except Exception as error:
+        if isinstance(error, ClawbackError) and error.retryable:
+            raise
+        _log.exception("failed delivery=%s account=%s", envelope.delivery, envelope.account)
+
+
+def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
+    with desk.store.read() as db:
+        state = deliveries.state_of(db, envelope.delivery)
+    if state is None or state is DeliveryState.BROKEN:
+        with _recording_breakage(desk, envelope, at):
+            _judge(desk, envelope, at)
+    return _answer(desk, envelope, at)
+
+
+def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False) -> None:
+    desk.spool.verify(envelope.delivery)
+    for left in reversed(range(TRIES)):
+        try:
+            with desk.store.write() as db:
+                claim_account(db, envelope.account)
+                # Somebody else may have finished it while this one waited for the claim.
+                state = deliveries.state_of(db, envelope.delivery)
+                if state in {None, DeliveryState.BROKEN} or (released and state is DeliveryState.HELD):
+                    judge(db, case_of(db, desk, envelope), at=at, released=released)
+        except LedgerConflict:
+            if not left:
+                raise
+        else:
+            return
+
+
+def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
+    """Tell the brand, then let the spool forget: both may be done twice."""
+    with desk.store.read() as db:
+        found = deliveries.find(db, envelope.delivery)
+        answers.publish(desk, db, found, case_of(db, desk, envelope))
+    with desk.store.write() as db:
+        deliveries.answered(db, envelope.delivery, at)
+    desk.spool.acknowledge(envelope.delivery)
+    head = deliveries.head(found)
+    _log.info("finished delivery=%s account=%s state=%s rows=%s", found.delivery, found.sid, found.state, head["rows"])
+    return head
+
+
+@contextmanager
+def _recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator[None]:
+    """Whatever we could not foresee leaves a trace that operators and the lock sweep see."""
+    try:
+        yield
+    except Exception as error:
+        if not (isinstance(error, ClawbackError) and error.retryable):
+            with desk.store.write() as db:
+                number, _ = deliveries.register(
+                    db, claim_account(db, envelope.account), case_of(db, desk, envelope).arrival
+                )
+                message = f"Processing failed ({type(error).__name__}); it is tried again with every round."
+                deliveries.finish(db, number, DeliveryState.BROKEN, at=at, message=message)
+        raise
+
+
+def _held(desk: Desk, delivery: str) -> Envelope:
+    with desk.store.read() as db:
+        found = deliveries.find(db, delivery)
+    if found.state != DeliveryState.HELD:
+        raise Unusable(f"Delivery {delivery} is {found.state}, not held; there is nothing to release or reject.")
+    return desk.spool.find(delivery)

@@ -1,0 +1,144 @@
+"""Settings: ``clawback.toml`` and ``CLAWBACK_*`` variables, read once at the edge into one frozen tree."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_type_hints
+
+from processing.errors import Unusable
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+FILE: Final = "clawback.toml"
+Tree = TypeVar("Tree", bound="DataclassInstance")
+CONFIG: Final = "CLAWBACK_CONFIG"
+PREFIX: Final = "CLAWBACK_"
+
+
+@dataclass(frozen=True, slots=True)
+class FtpServer:
+    """The hosted FTP server; ``passive_ports`` is a range such as ``"50000-50100"``, empty for any free port."""
+
+    host: str = "127.0.0.1"
+    port: int = 2121
+    tls: Literal["required", "optional", "off"] = "required"
+    passive_ports: str = ""
+    public_address: str = ""
+    certificate: str = ""
+    key: str = ""
+    max_connections: int = 256
+    max_connections_per_address: int = 32
+    max_upload_bytes: int = 2 * 1024**3
+    quota_bytes: int = 8 * 1024**3
+    idle_timeout_s: int = 300
+    login_attempts: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """Where Prefect's server and its UI listen."""
+
+    host: str = "127.0.0.1"
+    port: int = 4200
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How often the schedules run, in seconds."""
+
+    collect_every_s: int = 60
+    lock_every_s: int = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can set; ``state`` is the folder that holds all files of this installation."""
+
+    state: Path = Path("var")
+    store: str = ""
+    ftp: FtpServer = field(default_factory=FtpServer)
+    prefect: PrefectServer = field(default_factory=PrefectServer)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def store_url(self) -> str:
+        """The store's database URL; by default a SQLite file in the state folder."""
+        return self.store or f"sqlite:///{self.state.absolute() / 'clawback.db'}"
+
+
+def load(environ: Mapping[str, str], folder: Path = Path()) -> Settings:
+    """Settings of the file that ``CLAWBACK_CONFIG`` names, or of ``clawback.toml`` in the folder, then the environment.
+
+    Relative paths are relative to the folder of the file. Raises Unusable, naming the key, for unknown keys and
+    values of the wrong kind.
+    """
+    named = environ.get(CONFIG)
+    path = Path(named) if named else folder / FILE
+    given: dict[str, Any] = {}
+    if named or path.exists():
+        given = _read(path)
+    settings = _filled(Settings(), given, str(path))
+    settings = _filled(settings, _of_environment(environ), "the environment")
+    return replace(settings, state=(path.parent / settings.state).absolute())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Unusable(f"{path} is not TOML: {error}.") from None
+
+
+def _of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """``CLAWBACK_FTP_PORT=21`` means ``ftp.port = 21``."""
+    given: dict[str, Any] = {}
+    for name, value in environ.items():
+        if not name.startswith(PREFIX) or name == CONFIG:
+            continue
+        key = name.removeprefix(PREFIX).lower()
+        section, _, rest = key.partition("_")
+        if section in _SECTIONS and rest:
+            given.setdefault(section, {})[rest] = value
+        else:
+            given[key] = value
+    return given
+
+
+def _filled(base: Tree, given: Mapping[str, Any], source: str, path: str = "") -> Tree:
+    kinds = get_type_hints(type(base))
+    changes: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in kinds:
+            near = get_close_matches(key, kinds, n=1)
+            hint = f" Did you mean {path}{near[0]}?" if near else ""
+            raise Unusable(f"{source}: {path}{key} is no setting.{hint}")
+        if is_dataclass(kinds[key]):
+            if not isinstance(value, dict):
+                raise Unusable(f"{source}: {path}{key} is a table; write [{path}{key}].")
+            changes[key] = _filled(getattr(base, key), value, source, f"{path}{key}.")
+        else:
+            changes[key] = _value(kinds[key], value, f"{source}: {path}{key}")
+    return replace(base, **changes)
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any settings value
+    choices = get_args(kind)
+    if choices:
+        if value in choices:
+            return value
+        raise Unusable(f"{where} is {value!r}; it can be {', '.join(map(repr, choices))}.")
+    if kind is int:
+        if isinstance(value, bool) or not str(value).isdecimal():
+            raise Unusable(f"{where} is {value!r}; it must be a whole number, 0 or more.")
+        return int(value)
+    if not isinstance(value, str):
+        raise Unusable(f"{where} is {value!r}; it must be a text.")
+    return kind(value)
+
+
+_SECTIONS: Final = tuple(name for name, kind in get_type_hints(Settings).items() if is_dataclass(kind))

@@ -1,0 +1,78 @@
+"""The lock sweep: finishes what arrived before a lock, then locks what is due."""
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from clawback import pipeline
+from clawback.judging import named_actions
+from clawback.wiring import Desk
+from connectors.spool import Envelope
+from processing import catalog, deliveries, lock
+from processing.instants import micros
+from processing.store import claim_account
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What the sweep did in one account; ``waits_for`` are the deliveries that made it defer actions."""
+
+    account: str
+    locked: int
+    deferred: int
+    waits_for: tuple[str, ...]
+
+    def told(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self)
+
+
+def lock_due(desk: Desk, *, as_of: datetime, at: datetime) -> list[Swept]:
+    """Lock every action whose lock has come at ``as_of``, account by account; ``at`` is the instant of processing.
+
+    Deliveries that arrived before are finished first. One that cannot be finished (held or broken) defers the actions
+    it names in time, and all that it could name in time when it cannot be read.
+    """
+    with desk.store.read() as db:
+        due = lock.due_accounts(db, as_of)
+    return [_lock_account(desk, sid, as_of=as_of, at=at) for sid in due]
+
+
+def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime) -> Swept:
+    pipeline.collect(desk, at=at, account=sid)
+    with desk.store.write() as db:
+        account_id = claim_account(db, sid)
+        deferred: set[int] = set()
+        waits_for = []
+        for envelope in _unfinished(desk, db, sid):
+            in_time = lock.due_after(db, account_id, as_of, micros(envelope.received_at))
+            named = in_time & _named(desk, db, envelope, otherwise=in_time)
+            if named:
+                waits_for.append(envelope.delivery)
+                deferred |= named
+        locked = lock.lock_due(db, catalog.read_terms(db, sid), as_of, deferred)
+    _log.info("locked account=%s actions=%d deferred=%d waits_for=%s", sid, locked, len(deferred), waits_for)
+    return Swept(sid, locked, len(deferred), tuple(waits_for))
+
+
+def _unfinished(desk: Desk, db: Connection, sid: str) -> list[Envelope]:
+    numbers = {row.delivery for row in deliveries.unfinished(db, sid)}
+    for envelope in desk.spool.pending(sid):
+        if deliveries.state_of(db, envelope.delivery) is None:
+            numbers.add(envelope.delivery)
+    return [desk.spool.find(number) for number in sorted(numbers)]
+
+
+def _named(desk: Desk, db: Connection, envelope: Envelope, otherwise: set[int]) -> set[int]:
+    """The actions (row ids) that an unfinished delivery names, ``otherwise`` when it cannot be read."""
+    try:
+        with db.begin_nested():
+            return named_actions(db, pipeline.case_of(db, desk, envelope))
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, its actions must not lock
+        _log.exception("unreadable delivery=%s account=%s", envelope.delivery, envelope.account)
+        return otherwise

@@ -1,0 +1,207 @@
+"""A client's control connection: what pyftpdlib's handler lacks to wait for a thread without losing its place.
+
+While a session waits (for a password check, or for a delivery to be on disk), nothing is read from its client; commands
+that were sent ahead are answered afterwards, in order.
+"""
+
+import logging
+import select
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from OpenSSL import SSL
+from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
+
+from connectors.credentials import Credentials
+from connectors.ftp_data import Receiving, TlsReceiving
+from connectors.ftp_limits import Door, Usage
+from connectors.ftp_settings import FtpSettings
+from connectors.ftp_uploads import Incoming, reply_to
+from connectors.ftp_workers import Workers
+from connectors.spool import Spool
+
+_log = logging.getLogger(__name__)
+
+_MOST_AHEAD: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all sessions of one server share."""
+
+    settings: FtpSettings
+    spool: Spool
+    credentials: Credentials
+    folder: Path
+    door: Door
+    workers: Workers
+    usage: dict[str, Usage] = field(default_factory=dict)
+    # Every session that is open: pyftpdlib's loop does not know one that waits.
+    sessions: "set[Session]" = field(default_factory=set)
+
+
+class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
+    """A control connection that can wait."""
+
+    desk: Desk
+    dtp_handler = Receiving
+    banner = "Clawback ready."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - pyftpdlib's signature
+        self._waiting = False
+        self._ahead: deque[bytes] = deque()
+        super().__init__(*args, **kwargs)
+        if self.connected:
+            self.desk.sessions.add(self)
+
+    # --- commands, in order
+
+    def decode(self, raw: bytes) -> str:
+        """Names come as UTF-8 or, from old clients, as Windows-1252."""
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return raw.decode("cp1252", "replace")
+
+    def found_terminator(self) -> None:
+        """A command is complete; it runs now, or when the session waits no more."""
+        self._ahead.append(b"".join(self._in_buffer))
+        self._in_buffer, self._in_buffer_len = [], 0
+        if self._idler is not None and not self._idler.cancelled:
+            self._idler.reset()
+        if len(self._ahead) > _MOST_AHEAD:
+            self.close()
+        self._run_ahead()
+
+    def _run_ahead(self) -> None:
+        while self._ahead and not self._waiting and not self._closed:
+            line = self.decode(self._ahead.popleft())
+            cmd, _, arg = line.partition(" ")
+            self.pre_process_command(line, cmd.upper(), arg)
+
+    # --- waiting
+
+    def wait(self) -> None:
+        """Read nothing from the client until ``going_on``."""
+        self._waiting = True
+        self.del_channel()
+        if self._idler is not None and not self._idler.cancelled:
+            self._idler.cancel()
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Answer what the session waited for, and go on with what the client sent meanwhile."""
+        self.add_channel()
+        yield
+        self._waiting = False
+        if not self._closed and not self._closing:
+            self._restart_idler()
+            self._run_ahead()
+
+    def _restart_idler(self) -> None:
+        if self._idler is not None and not self._idler.cancelled:
+            self._idler.cancel()
+        self._idler = self.ioloop.call_later(self.timeout, self.handle_timeout, _errback=self.handle_error)
+
+    # --- the end of an upload
+
+    def gave_up(self) -> bool:
+        """Whether the client hung up or sent ABOR before its data connection ended.
+
+        A client that is killed closes both connections, and one that aborts may close the data connection together with
+        ABOR: which of the two is seen first is chance, and must not decide whether half a file is a delivery.
+        """
+        if self._closed:
+            return True
+        self._waiting = True
+        if self._poll(select.POLLIN):
+            self.handle_read_event()
+        hung_up = self._closed or self._poll(select.POLLRDHUP)
+        self._waiting = False
+        return hung_up or any(line.upper().endswith(b"ABOR") for line in self._ahead)
+
+    def _poll(self, event: int) -> bool:
+        poll = select.poll()
+        poll.register(self.socket.fileno(), event)
+        return bool(poll.poll(0))
+
+    def finish(self, incoming: Incoming) -> None:
+        """Make a whole upload durable in a worker thread and answer afterwards: 226 means that it is on disk.
+
+        The fsyncs take milliseconds (300 deliveries a second on two cores: M8 of the notes on ingestion), and this
+        session has nothing else to do; the others do not wait for its disk.
+        """
+        self.wait()
+        self.desk.workers.store(incoming.finish, lambda outcome: self._finished(incoming, outcome))
+
+    def _finished(self, incoming: Incoming, outcome: "Future[str]") -> None:
+        error = outcome.exception()
+        incoming.settle(kept=error is None)
+        if error is None:
+            reply = outcome.result()
+        else:
+            reply = reply_to(error)
+            _log.warning("upload_refused account=%s name=%r reply=%r", self.username, incoming.name, reply)
+        if reply.startswith("451"):
+            _log.error("bug in=upload account=%s", self.username, exc_info=error)
+        if not self._closed:
+            with self.going_on():
+                self.respond(reply)
+                self._on_dtp_close()
+
+    def drop(self, incoming: Incoming, reply: str) -> None:
+        """Forget an upload that broke off or was refused."""
+        incoming.settle(kept=False)
+        _log.warning("upload_aborted account=%s name=%r reply=%r", self.username, incoming.name, reply)
+        if not self._closed:
+            self.respond(reply)
+            self._on_dtp_close()
+            self._run_ahead()
+
+    def _shutdown_connecting_dtp(self) -> None:
+        super()._shutdown_connecting_dtp()
+        # pyftpdlib would give an upload that still waits for its data connection the next one, whatever it is for.
+        queued = getattr(self, "_in_dtp_queue", None)
+        if queued is not None:
+            queued[0].close()
+            self._in_dtp_queue = None
+
+    def on_disconnect(self) -> None:
+        """The connection is closed."""
+        self.desk.sessions.discard(self)
+
+    # --- pyftpdlib's own log is silent: it would repeat what we log, and names that may be mistyped passwords
+
+    def log(self, msg: str, logfun: object = None) -> None:
+        """Nothing."""
+
+    def logline(self, msg: str, logfun: object = None) -> None:
+        """Nothing."""
+
+    def log_cmd(self, cmd: str, arg: str, respcode: int, respstr: str) -> None:
+        """Nothing."""
+
+    def log_transfer(self, **transfer: object) -> None:
+        """Nothing."""
+
+    def log_exception(self, instance: object) -> None:
+        """An exception nobody expected."""
+        _log.exception("bug in=%s", type(instance).__name__)
+
+
+class TlsSession(TLS_FTPHandler, Session):  # type: ignore[misc] # pyftpdlib has no types
+    """A control connection that may be secured."""
+
+    dtp_handler = TlsReceiving
+
+    def secure_connection(self, ssl_context: SSL.Context) -> None:
+        """Switch to TLS; what was sent ahead in plain text may be somebody else's and is forgotten."""
+        self.ac_in_buffer = b""
+        self._in_buffer, self._in_buffer_len = [], 0
+        self._ahead.clear()
+        super().secure_connection(ssl_context)

@@ -1,0 +1,314 @@
+"""The spool: a durable folder in which every delivery waits for the pipeline.
+
+``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
+``done/<delivery>/`` is acknowledged. A delivery appears in ``new`` by one rename, after its bytes and its
+envelope are on disk; the envelope's last key is the END record. The claim file ``order`` makes the order of
+arrival stamps equal to the order in which deliveries become visible, across threads and processes: who reads
+the clock and then calls ``pending`` has seen every delivery that is stamped earlier. Needs no database.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from connectors.durable import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    abandoned,
+    claim,
+    claim_or_leave,
+    ensure_folder,
+    refusing_when_disk_fails,
+    sync_folder,
+    write_all,
+    write_new,
+)
+from processing.errors import NotFound, SpoolBroken, Unusable
+
+_log = logging.getLogger(__name__)
+
+_DELIVERY: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
+_TICK: Final = timedelta(microseconds=1)
+_CONTENT: Final = "content"
+_ENVELOPE: Final = "envelope.json"
+_END: Final = "end"
+_CHUNK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sent what, by which channel, and when it was durable."""
+
+    delivery: str
+    account: str
+    channel: str
+    name: str
+    received_at: datetime
+    sha256: str
+    size_bytes: int
+    event_type: int | None = None
+    again: bool = False
+
+
+class Upload:
+    """Bytes on their way into the spool; nothing of them stays unless ``land`` returns."""
+
+    def __init__(self, spool: "Spool", draft: Envelope, folder: Path, handle: int) -> None:
+        self._spool = spool
+        self._draft = draft
+        self._folder = folder
+        self._handle: int | None = handle
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``; raises ``UploadRefused``, and keeps nothing, when the disk does not take it."""
+        try:
+            with refusing_when_disk_fails(self._draft.name):
+                write_all(self._open_handle(), data)
+        except BaseException:
+            self.abort()
+            raise
+        self._digest.update(data)
+        self.size_bytes += len(data)
+
+    def land(self, received_at: datetime | None = None) -> Envelope:
+        """Make the delivery durable and visible; once this returns it may be acknowledged to the sender."""
+        try:
+            with refusing_when_disk_fails(self._draft.name):
+                handle = self._open_handle()
+                os.fsync(handle)
+                draft = replace(self._draft, sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
+                envelope = self._spool.reveal(self._folder, draft, received_at)
+        except BaseException:
+            self.abort()
+            raise
+        self._close()
+        _log.info(
+            "landed delivery=%s account=%s channel=%s bytes=%d",
+            envelope.delivery,
+            envelope.account,
+            envelope.channel,
+            envelope.size_bytes,
+        )
+        return envelope
+
+    def abort(self) -> None:
+        """Remove what was written, unless it landed. Safe to call twice."""
+        if self._handle is not None:
+            self._close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _open_handle(self) -> int:
+        if self._handle is None:
+            raise ValueError("the upload has landed or was aborted")
+        return self._handle
+
+    def _close(self) -> None:
+        if self._handle is not None:
+            handle, self._handle = self._handle, None
+            os.close(handle)
+
+
+class Spool:
+    """A folder of deliveries: ``receive`` and ``land`` put in, ``pending`` and ``acknowledge`` take out."""
+
+    def __init__(self, folder: Path, *, clock: Callable[[], datetime]) -> None:
+        self.clock = clock
+        self._tmp = folder / "tmp"
+        self._new = folder / "new"
+        self._done = folder / "done"
+        self._order = folder / "order"
+        self._known: dict[str, Envelope] = {}
+        self._reported: set[str] = set()
+        for part in (self._tmp, self._new, self._done):
+            ensure_folder(part)
+
+    def receive(
+        self, *, account: str, channel: str, name: str, event_type: int | None = None, again: bool = False
+    ) -> Upload:
+        """Begin an upload; write to it, then land it."""
+        draft = Envelope("", account, channel, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, again)
+        folder = self._tmp / secrets.token_hex(8)
+        # Shared, so that a sweep of leftovers never meets an upload whose content is not claimed yet.
+        with refusing_when_disk_fails(name), claim(self._order, shared=True):
+            folder.mkdir(mode=PRIVATE_FOLDER)
+            try:
+                handle = os.open(folder / _CONTENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+            except OSError:
+                folder.rmdir()
+                raise
+            claim_or_leave(handle)
+        return Upload(self, draft, folder, handle)
+
+    def land(  # noqa: PLR0913 - those of receive and of Upload.land
+        self,
+        content: bytes,
+        *,
+        account: str,
+        channel: str,
+        name: str,
+        event_type: int | None = None,
+        again: bool = False,
+        received_at: datetime | None = None,
+    ) -> Envelope:
+        """Receive, write and land ``content`` in one call."""
+        with self.receive(account=account, channel=channel, name=name, event_type=event_type, again=again) as upload:
+            upload.write(content)
+            return upload.land(received_at)
+
+    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None) -> Envelope:
+        """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already."""
+        given = None if received_at is None else _utc(received_at)
+        with claim(self._order) as order:
+            stamp = given or self._next_stamp(order)
+            delivery = f"{stamp:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+            envelope = replace(draft, delivery=delivery, received_at=stamp)
+            write_new(folder / _ENVELOPE, _sealed(envelope))
+            sync_folder(folder)
+            landed = self._new / delivery
+            folder.rename(landed)
+            try:
+                sync_folder(self._new)
+            except OSError:
+                # Nobody can have listed it: the claim is still ours. A delivery that may vanish is none.
+                landed.rename(folder)
+                raise
+        return envelope
+
+    def _next_stamp(self, order: int) -> datetime:
+        """The clock, but always later than the last stamp; the clock may have been set back."""
+        stamp = _utc(self.clock())
+        last = os.pread(order, 64, 0).decode("ascii", "replace")
+        try:
+            stamp = max(stamp, datetime.fromisoformat(last) + _TICK) if last else stamp
+        except ValueError:
+            _log.error("order_unreadable spool=%s", self._new.parent)
+        # Not fsynced: a power cut can only lose it together with a clock that stood still.
+        os.pwrite(order, stamp.isoformat(timespec="microseconds").encode(), 0)
+        return stamp
+
+    def pending(self, account: str | None = None) -> list[Envelope]:
+        """Deliveries that landed and are not acknowledged, oldest first; of one account if it is given."""
+        with claim(self._order, shared=True):
+            names = sorted(folder.name for folder in self._new.iterdir())
+        known = {name: envelope for name in names if (envelope := self._known.get(name) or self._peek(name))}
+        self._known = known
+        return [envelope for envelope in known.values() if account in (None, envelope.account)]
+
+    def _peek(self, name: str) -> Envelope | None:
+        """The envelope of a listed delivery; None if it was acknowledged meanwhile, or broken (logged once)."""
+        try:
+            return _opened(self._new / name)
+        except SpoolBroken as error:
+            if (self._new / name).exists() and name not in self._reported:
+                self._reported.add(name)
+                _log.error("broken delivery=%s reason=%s", name, error)
+            return None
+
+    def find(self, delivery: str) -> Envelope:
+        """The envelope of a pending or acknowledged delivery."""
+        return _opened(self._where(delivery))
+
+    def content(self, delivery: str) -> Path:
+        """The path of the bytes, whose number is checked against the END record."""
+        folder = self._where(delivery)
+        envelope, path = _opened(folder), folder / _CONTENT
+        size_bytes = path.stat().st_size if path.is_file() else -1
+        if size_bytes != envelope.size_bytes:
+            raise SpoolBroken(
+                f"Delivery {delivery} has {max(size_bytes, 0)} bytes on disk and {envelope.size_bytes} by its END "
+                "record. Restore its folder from a backup."
+            )
+        return path
+
+    def verify(self, delivery: str) -> None:
+        """Check the bytes against the digest of the END record."""
+        digest = hashlib.sha256()
+        with self.content(delivery).open("rb") as content:
+            while chunk := content.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        if digest.hexdigest() != self.find(delivery).sha256:
+            raise SpoolBroken(
+                f"The bytes of delivery {delivery} are not the ones that arrived. Restore its folder from a backup."
+            )
+
+    def acknowledge(self, delivery: str) -> None:
+        """Move a delivery to ``done``. Safe to call twice."""
+        folder = self._where(delivery)
+        if folder.parent == self._done:
+            return
+        try:
+            folder.rename(self._done / delivery)
+        except FileNotFoundError:
+            self._where(delivery)  # another worker was faster, or it is gone: then this raises
+            return
+        sync_folder(self._done)
+        sync_folder(self._new)
+
+    def sweep_leftovers(self) -> int:
+        """Remove uploads whose process is gone; returns how many. An upload under way holds its claim."""
+        swept = 0
+        with claim(self._order):
+            for folder in self._tmp.iterdir():
+                if abandoned(folder / _CONTENT):
+                    shutil.rmtree(folder)
+                    swept += 1
+        if swept:
+            _log.info("swept leftovers=%d", swept)
+        return swept
+
+    def _where(self, delivery: str) -> Path:
+        # In this order: deliveries only ever move from new to done.
+        if _DELIVERY.fullmatch(delivery):
+            for part in (self._new, self._done):
+                if (part / delivery).is_dir():
+                    return part / delivery
+        raise NotFound(f"There is no delivery {delivery!r} in the spool.")
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise Unusable(f"The instant {instant.isoformat()} has no time zone. Write it with one, for example +00:00.")
+    return instant.astimezone(UTC)
+
+
+def _canonical(fields: dict[str, object]) -> bytes:
+    return json.dumps(fields, sort_keys=True).encode()
+
+
+def _sealed(envelope: Envelope) -> bytes:
+    """The envelope as JSON; its last key, the END record, is a digest of all the others."""
+    fields = asdict(envelope) | {"received_at": envelope.received_at.isoformat(timespec="microseconds")}
+    return json.dumps(fields | {_END: hashlib.sha256(_canonical(fields)).hexdigest()}, indent=1).encode()
+
+
+def _opened(folder: Path) -> Envelope:
+    """Read the envelope of a delivery's folder; ``SpoolBroken`` unless its END record is right."""
+    try:
+        fields = json.loads((folder / _ENVELOPE).read_bytes())
+        end = fields.pop(_END)
+        envelope = Envelope(**fields | {"received_at": datetime.fromisoformat(fields["received_at"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpoolBroken(f"Delivery {folder.name} has no END record. Restore its folder from a backup.") from error
+    if end != hashlib.sha256(_canonical(fields)).hexdigest() or envelope.delivery != folder.name:
+        raise SpoolBroken(f"The envelope of delivery {folder.name} was altered. Restore its folder from a backup.")
+    return envelope

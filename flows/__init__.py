@@ -1,0 +1,1 @@
+"""Prefect: when, how often and how many at once; no rule about money lives here."""

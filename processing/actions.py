@@ -1,0 +1,197 @@
+"""Loads actions: gives each its contract, its lock and its payout, and adds those the account does not have yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, and_, literal, or_, select, true
+from sqlalchemy.dialects import postgresql, sqlite
+
+from processing import bulk, tables
+from processing.catalog import StoredContract, Terms
+from processing.columns import NONE, Bools, Ints, Objects, blank, missing, texts
+from processing.explain import shown
+from processing.model import State
+from processing.money import exponents, to_minor_columns
+from processing.rate import Rates
+from processing.terms import event_days, last_open_days, lock_instants
+
+_TRACKED: Final = ("program_id", "event_type_id", "partner_id", "event_at", "currency", "order_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A line of an actions file that could not be loaded."""
+
+    line: int
+    message: str
+
+
+@dataclass(slots=True)
+class Load:
+    """What loading has done so far."""
+
+    read: int = 0
+    added: int = 0
+    known: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+def load(db: Connection, terms: Terms, lines: pd.DataFrame, so_far: Load) -> None:
+    """Add a chunk of actions; one that is already there with the same values is known, with others a problem.
+
+    ``lines``: index line; action_id, order_id, currency, customer_status (text or NA); program_id, event_type,
+    partner_id, amount_scaled, event_at, created_at, locks_at (int64; instants in microseconds, ``NONE`` for none).
+    """
+    so_far.read += len(lines)
+    fault = blank(len(lines))
+    contract_id = _contracts(lines, terms, fault)
+    amount = _amounts(lines, terms, contract_id, fault)
+    good = missing(fault)
+    numbers = lines.index.to_numpy(np.int64)
+    so_far.problems += [Problem(int(numbers[at]), str(fault[at])) for at in np.flatnonzero(~good)]
+    if not good.any():
+        return
+    frame = _rows(lines[good], terms, contract_id[good], amount[good])
+    bulk.stage(db, tables.staged_action, frame)
+    added = _add(db, terms.account_id)
+    clashes = [] if added == frame.num_rows else _clashes(db, terms.account_id)
+    so_far.added += added
+    so_far.known += frame.num_rows - added - len(clashes)
+    so_far.problems += clashes
+
+
+def _contracts(lines: pd.DataFrame, terms: Terms, fault: Objects) -> Ints:
+    """The row id of the contract in force on each event day; faults where the catalogue knows no such thing."""
+    programs = {one.program_id for one in terms.event_types.values()} | {
+        one.program_id for one in terms.contracts.values()
+    }
+    program, event_type = lines["program_id"].to_numpy(), lines["event_type"].to_numpy()
+    _blame(fault, ~np.isin(program, list(programs)), lambda at: f"CampaignId {program[at]} is not in the catalogue.")
+    owners = {number: kind.program_id for number, kind in terms.event_types.items()}
+    owner = pd.Series(event_type).map(owners).fillna(NONE).to_numpy(np.int64)
+    _blame(
+        fault,
+        owner != program,
+        lambda at: f"ActionTrackerId {event_type[at]} is no event type of program {program[at]}.",
+    )
+    partner = lines["partner_id"].to_numpy()
+    days = event_days(lines["event_at"].to_numpy(), terms.zone)
+    found = _in_force(program, partner, days, list(terms.contracts.values()))
+    _blame(
+        fault,
+        found == NONE,
+        lambda at: (
+            f"Partner {partner[at]} has no contract in program {program[at]} on {days[at]}; add it to the catalogue."
+        ),
+    )
+    return found
+
+
+def _in_force(
+    program: Ints, partner: Ints, days: "np.ndarray[Any, np.dtype[np.datetime64]]", contracts: list[StoredContract]
+) -> Ints:
+    found = np.full(len(program), NONE, dtype=np.int64)
+    pairs, at = np.unique(np.stack([program, partner]), axis=1, return_inverse=True)
+    mine: dict[tuple[int, int], list[StoredContract]] = {}
+    for one in sorted(contracts, key=lambda one: one.effective):
+        mine.setdefault((one.program_id, one.partner_id), []).append(one)
+    for number, pair in enumerate(pairs.T.tolist()):
+        of_pair = at.reshape(-1) == number
+        for one in mine.get(tuple(pair), []):
+            found[of_pair & (days >= np.datetime64(one.effective))] = one.id
+    return found
+
+
+def _amounts(lines: pd.DataFrame, terms: Terms, contract_id: Ints, fault: Objects) -> Ints:
+    currency = lines["currency"]
+    minor, exact = to_minor_columns(lines["amount_scaled"].to_numpy(np.int64), exponents(currency))
+    _blame(fault, ~exact, lambda at: f"Amount has more decimals than {currency.iloc[at]} has.")
+    fixed = [number for number, one in terms.contracts.items() if one.fixed_minor is not None]
+    foreign = (currency != terms.currency).to_numpy() & np.isin(contract_id, fixed)
+    _blame(
+        fault,
+        foreign,
+        lambda at: (
+            f"The contract pays a fixed sum of {terms.currency}; an action in {currency.iloc[at]} cannot be rated."
+        ),
+    )
+    return minor
+
+
+def _blame(fault: Objects, where: Bools, says: Callable[[int], str]) -> None:
+    for at in np.flatnonzero(where & missing(fault)).tolist():
+        fault[at] = says(at)
+
+
+def _rows(lines: pd.DataFrame, terms: Terms, contract_id: Ints, amount: Ints) -> pa.Table:
+    event_at = lines["event_at"].to_numpy(np.int64)
+    given = lines["locks_at"].to_numpy(np.int64)
+    locks_at = np.where(given != NONE, given, _locks(event_at, contract_id, terms))
+    return bulk.frame(
+        {
+            "line": lines.index.to_numpy(np.int64),
+            "action_id": texts(lines["action_id"]),
+            "program_id": lines["program_id"].to_numpy(),
+            "event_type_id": lines["event_type"].to_numpy(),
+            "partner_id": lines["partner_id"].to_numpy(),
+            "contract_id": contract_id,
+            "order_id": texts(lines["order_id"]),
+            "event_at": event_at,
+            "created_at": lines["created_at"].to_numpy(np.int64),
+            "locks_at": locks_at,
+            "currency": texts(lines["currency"]),
+            "amount": amount,
+            "payout": Rates.tracked(terms).payouts(contract_id, amount),
+            "customer_status": texts(lines["customer_status"]),
+        }
+    )
+
+
+def _locks(event_at: Ints, contract_id: Ints, terms: Terms) -> Ints:
+    days = event_days(event_at, terms.zone)
+    locks = np.full(len(days), NONE, dtype=np.int64)
+    phrases = {number: terms.contracts[number].locking for number in np.unique(contract_id).tolist()}
+    for locking in set(phrases.values()):
+        mine = np.isin(contract_id, [number for number, one in phrases.items() if one == locking])
+        locks[mine] = lock_instants(last_open_days(days[mine], locking), terms.zone)
+    return locks
+
+
+def _add(db: Connection, account_id: int) -> int:
+    staged, action = tables.staged_action, tables.action
+    same = [name for name in staged.c.keys() if name != "line"]  # noqa: SIM118 - a column collection iterates columns
+    tracked = {"tracked_amount": "amount", "tracked_payout": "payout", "tracked_status": "customer_status"}
+    chosen = select(
+        literal(account_id),
+        literal(State.PENDING.value),
+        *(staged.c[name] for name in same),
+        *(staged.c[name] for name in tracked.values()),
+    )
+    insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(action)
+    names = ["account_id", "state", *same, *tracked]
+    # SQLite needs the WHERE to tell the upsert clause from a join.
+    source = chosen.where(true()).order_by(staged.c.line)
+    return db.execute(insert.from_select(names, source).on_conflict_do_nothing()).rowcount
+
+
+def _clashes(db: Connection, account_id: int) -> list[Problem]:
+    staged, action = tables.staged_action, tables.action
+    differs = or_(
+        action.c.tracked_amount != staged.c.amount,
+        action.c.tracked_status.is_distinct_from(staged.c.customer_status),
+        *(action.c[name].is_distinct_from(staged.c[name]) for name in _TRACKED),
+    )
+    query = (
+        select(staged.c.line, staged.c.action_id)
+        .join(action, and_(action.c.account_id == account_id, action.c.action_id == staged.c.action_id))
+        .where(differs)
+        .order_by(staged.c.line)
+    )
+    return [
+        Problem(number, f"ActionId {shown(action_id)} is already there with other values; an action is tracked once.")
+        for number, action_id in db.execute(query)
+    ]

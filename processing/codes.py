@@ -1,0 +1,209 @@
+"""The stable, machine-readable codes a brand meets, each with its verdict, its sentence and the next step.
+
+One table: receipts, the command line and the documents read it. A message is made once, when a line is judged, by
+filling the sentence with the line's own values; the next step needs none.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Final
+
+
+class Verdict(StrEnum):
+    """The one fate of a line."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    REFUSED = "refused"
+    WAITING = "waiting"
+    HELD = "held"
+
+
+class Scope(Enum):
+    """What a code is said about."""
+
+    LINE = "line"
+    DELIVERY = "delivery"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code says; ``sentence`` has ``{names}`` that a line's values fill."""
+
+    scope: Scope
+    verdict: Verdict | None
+    sentence: str
+    next_step: str
+
+
+class Code(StrEnum):
+    """All codes; the order within a verdict is the order in which a line with several faults is answered."""
+
+    MISSING_IDENTIFIER = "MISSING_IDENTIFIER"
+    ACTION_ID_MALFORMED = "ACTION_ID_MALFORMED"
+    ORDER_ID_TOO_LONG = "ORDER_ID_TOO_LONG"
+    EVENT_TYPE_MALFORMED = "EVENT_TYPE_MALFORMED"
+    EVENT_TYPE_UNKNOWN = "EVENT_TYPE_UNKNOWN"
+    FIELD_COUNT = "FIELD_COUNT"
+    QUOTING = "QUOTING"
+    CONTROL_CHARACTER = "CONTROL_CHARACTER"
+    REASON_MISSING = "REASON_MISSING"
+    REASON_UNKNOWN = "REASON_UNKNOWN"
+    AMOUNT_MALFORMED = "AMOUNT_MALFORMED"
+    AMOUNT_NEGATIVE = "AMOUNT_NEGATIVE"
+    AMOUNT_TOO_LARGE = "AMOUNT_TOO_LARGE"
+    AMOUNT_BLANK = "AMOUNT_BLANK"
+    CURRENCY_UNKNOWN = "CURRENCY_UNKNOWN"
+    CUSTOMER_STATUS_TOO_LONG = "CUSTOMER_STATUS_TOO_LONG"
+    NOTHING_TO_CHANGE = "NOTHING_TO_CHANGE"
+
+    UNKNOWN_ACTION = "UNKNOWN_ACTION"
+    AMBIGUOUS_ORDER = "AMBIGUOUS_ORDER"
+    CLICKS_NOT_REVERSIBLE = "CLICKS_NOT_REVERSIBLE"
+    ACTION_LOCKED = "ACTION_LOCKED"
+    ACTION_REVERSED = "ACTION_REVERSED"
+    TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
+    NO_EXCHANGE_RATE = "NO_EXCHANGE_RATE"
+
+    NOT_READABLE = "NOT_READABLE"
+    COLUMN_UNKNOWN = "COLUMN_UNKNOWN"
+    COLUMN_TWICE = "COLUMN_TWICE"
+    NO_LINES = "NO_LINES"
+    TOO_LARGE = "TOO_LARGE"
+    MAYBE_INCOMPLETE = "MAYBE_INCOMPLETE"
+
+    NEWEST_OF_MANY = "NEWEST_OF_MANY"
+    AMOUNT_RAISED = "AMOUNT_RAISED"
+
+    @property
+    def meaning(self) -> Meaning:
+        """Scope, verdict, sentence and next step of this code."""
+        return MEANINGS[self]
+
+    def message(self, **values: object) -> str:
+        """The sentence filled with ``values``, followed by the next step."""
+        meaning = MEANINGS[self]
+        return f"{meaning.sentence.format(**values)} {meaning.next_step}".strip()
+
+
+def _rejected(sentence: str, next_step: str) -> Meaning:
+    return Meaning(Scope.LINE, Verdict.REJECTED, sentence, next_step)
+
+
+def _refused(sentence: str, next_step: str) -> Meaning:
+    return Meaning(Scope.LINE, Verdict.REFUSED, sentence, next_step)
+
+
+def _whole(verdict: Verdict, sentence: str, next_step: str) -> Meaning:
+    return Meaning(Scope.DELIVERY, verdict, sentence, next_step)
+
+
+def _notice(sentence: str, next_step: str = "") -> Meaning:
+    return Meaning(Scope.NOTICE, None, sentence, next_step)
+
+
+MEANINGS: Final[dict[Code, Meaning]] = {
+    Code.MISSING_IDENTIFIER: _rejected(
+        "The line names no action.", "Give ActionId, or Oid together with ActionTrackerId."
+    ),
+    Code.ACTION_ID_MALFORMED: _rejected(
+        "ActionId {value} is not an action id: letters, digits, '.', '-' and '_', at most 64 characters.",
+        "Copy the id as text; a spreadsheet may have turned it into a number.",
+    ),
+    Code.ORDER_ID_TOO_LONG: _rejected(
+        "Oid {value} is longer than 64 characters.", "Send the order id as it was tracked."
+    ),
+    Code.EVENT_TYPE_MALFORMED: _rejected(
+        "ActionTrackerId {value} is not a whole number.", "Give the id of the event type, for example 16027."
+    ),
+    Code.EVENT_TYPE_UNKNOWN: _rejected(
+        "ActionTrackerId {value} is none of the account's event types.", "Give the id of one of your event types."
+    ),
+    Code.FIELD_COUNT: _rejected(
+        "The line has {value} fields, the header has {expected}.", "Quote cells that contain the delimiter."
+    ),
+    Code.QUOTING: _rejected(
+        "The line has a quotation mark that is not closed or stands inside a cell: {value}.",
+        'Quote the whole cell and write each quotation mark in it twice ("").',
+    ),
+    Code.CONTROL_CHARACTER: _rejected("{field} contains a control character: {value}.", "Send the cell as plain text."),
+    Code.REASON_MISSING: _rejected("Reason is empty.", "Give a standard reason code or one of your disposition codes."),
+    Code.REASON_UNKNOWN: _rejected(
+        "Reason {value} is neither a standard code nor a disposition code of the event type.",
+        "Codes are case-sensitive; use one of the listed codes or have it added to the event type.",
+    ),
+    Code.AMOUNT_MALFORMED: _rejected(
+        "Amount {value} is not an amount of {currency}.",
+        "Write digits with a point before the decimals and nothing else, for example 1234.56.",
+    ),
+    Code.AMOUNT_NEGATIVE: _rejected(
+        "Amount {value} is negative.", "Amount is the new total; send 0 to reverse the action."
+    ),
+    Code.AMOUNT_TOO_LARGE: _rejected(
+        "Amount {value} has more than 8 digits.", "Send the amount in the currency's own unit."
+    ),
+    Code.AMOUNT_BLANK: _rejected(
+        "Amount is empty and the line changes nothing else.", "Give the new total, or 0 to reverse the action."
+    ),
+    Code.CURRENCY_UNKNOWN: _rejected(
+        "CurrencyCode {value} is not a currency of ISO 4217.", "Give three capital letters, for example USD."
+    ),
+    Code.CUSTOMER_STATUS_TOO_LONG: _rejected(
+        "CustomerStatus {value} is longer than 40 characters.", "Send NEW, EXISTING or your own shorter status."
+    ),
+    Code.NOTHING_TO_CHANGE: _rejected(
+        "The line asks for a modification and gives no new value.", "Give Amount or CustomerStatus."
+    ),
+    Code.UNKNOWN_ACTION: Meaning(
+        Scope.LINE,
+        Verdict.WAITING,
+        "No action of the account has {field} {value}.",
+        "The line waits until the action is loaded; its own arrival counts against the lock.",
+    ),
+    Code.AMBIGUOUS_ORDER: Meaning(
+        Scope.LINE,
+        Verdict.HELD,
+        "Order {value} belongs to {count} actions.",
+        "Send the line again with the ActionId of the one that is meant.",
+    ),
+    Code.CLICKS_NOT_REVERSIBLE: _refused("The action is a click, which cannot be changed.", "Remove the line."),
+    Code.ACTION_LOCKED: _refused(
+        "The action locked at {locks_at}; the delivery arrived at {received_at}.",
+        "Its commission is owed; settle the difference with the partner.",
+    ),
+    Code.ACTION_REVERSED: _refused(
+        "The action is reversed and cannot be modified.", "Send RESET, or have it approved, before you modify it."
+    ),
+    Code.TOO_MANY_CHANGES: _refused(
+        "The action was changed {value} times, the most there can be.", "Ask the programme's desk."
+    ),
+    Code.NO_EXCHANGE_RATE: _refused(
+        "The action is in {currency} and there is no rate from {value} for {day}.",
+        "Send the amount in the action's currency, or have the rate loaded.",
+    ),
+    Code.NOT_READABLE: _whole(Verdict.REJECTED, "{reason}", "Send the file again as UTF-8 CSV or XML."),
+    Code.COLUMN_UNKNOWN: _whole(
+        Verdict.REJECTED,
+        "Column {value} is not known.{suggestion}",
+        "Rename or remove it, or have it listed as a column to ignore.",
+    ),
+    Code.COLUMN_TWICE: _whole(Verdict.REJECTED, "Columns {value} mean the same thing, {field}.", "Keep one of them."),
+    Code.NO_LINES: _whole(
+        Verdict.REJECTED, "The file has no lines below its header.", "Send the file again with its lines."
+    ),
+    Code.TOO_LARGE: _whole(
+        Verdict.REJECTED, "The file has {value} bytes, the limit is {limit}.", "Split it into several files."
+    ),
+    Code.MAYBE_INCOMPLETE: _whole(
+        Verdict.HELD,
+        "The last line does not end with a line break, so the file may have been cut off.",
+        "Send it again with a line break at the end.",
+    ),
+    Code.NEWEST_OF_MANY: _notice(
+        "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."
+    ),
+    Code.AMOUNT_RAISED: _notice("The new amount is higher than the old one."),
+}
+assert MEANINGS.keys() == set(Code)  # noqa: S101 - a code without a meaning is a bug that must show at import

@@ -1,0 +1,232 @@
+"""What the ledger does with each line: the decisions of the design's section 4.3, on columns.
+
+Several lines for one action are decided in line order: wave n holds the n-th line of each action, and an action
+carries its values from wave to wave.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from processing.catalog import Terms
+from processing.codes import Code
+from processing.columns import NONE, Bools, Ints, Objects, blank, missing
+from processing.intent import Asked
+from processing.match import NOBODY, Actions, Matched
+from processing.model import Basis, Change, SameOrder, State
+from processing.rate import Rates
+
+MOST_CHANGES: Final = 1_000
+
+
+@dataclass(slots=True)
+class Entries:
+    """One applied change a row, in line order: before and after; money in minor units of the action's currency."""
+
+    position: Ints
+    row: Ints
+    version: Ints
+    state_before: Objects
+    state_after: Objects
+    amount_before: Ints
+    amount_after: Ints
+    payout_before: Ints
+    payout_after: Ints
+    status_before: Objects
+    status_after: Objects
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The fate of each line of a chunk.
+
+    ``applied`` and ``unchanged`` are masks over the lines; every other line has its ``code``. ``notices`` holds, for
+    each notice, the mask of the lines that carry it.
+    """
+
+    code: Objects
+    applied: Bools
+    unchanged: Bools
+    notices: dict[Code, Bools]
+    entries: Entries
+
+
+def decide(asked: Asked, matched: Matched, terms: Terms, rates: Rates, received_at: int) -> Decided:
+    """Decide every line and move ``matched.actions`` to their values after the chunk.
+
+    ``received_at``: the delivery's arrival in microseconds; it alone counts against the lock.
+    """
+    code = asked.code.copy()
+    _unmatched(code, asked, matched, terms)
+    desk = _Desk(asked, matched.actions, terms, rates, received_at, code, np.zeros(len(asked), dtype=np.bool_))
+    waves = [desk.wave(at) for at in _waves(np.flatnonzero(missing(code)), asked.row)]
+    entries = _in_line_order(waves)
+    raised = np.zeros(len(asked), dtype=np.bool_)
+    by_modify = asked.change[entries.position] == Change.MODIFY
+    raised[entries.position[by_modify & (entries.amount_after > entries.amount_before)]] = True
+    newest = (matched.candidates > 1) & (code != Code.AMBIGUOUS_ORDER)
+    unchanged = missing(code) & ~desk.applied
+    return Decided(code, desk.applied, unchanged, {Code.NEWEST_OF_MANY: newest, Code.AMOUNT_RAISED: raised}, entries)
+
+
+def _unmatched(code: Objects, asked: Asked, matched: Matched, terms: Terms) -> None:
+    free = missing(code)
+    code[free & (asked.row == NOBODY)] = Code.UNKNOWN_ACTION
+    holding = [number for number, kind in terms.event_types.items() if kind.same_order is SameOrder.HOLD]
+    if not holding:
+        return
+    many = free & (matched.candidates > 1)
+    code[many & np.isin(matched.actions.event_type_id[asked.row], holding)] = Code.AMBIGUOUS_ORDER
+
+
+def _waves(open_lines: Ints, row: Ints) -> list[Ints]:
+    nth = pd.Series(row[open_lines]).groupby(row[open_lines]).cumcount().to_numpy()
+    order = np.argsort(nth, kind="stable")
+    if len(nth) == 0:
+        return []
+    return np.split(open_lines[order], np.cumsum(np.bincount(nth))[:-1])
+
+
+@dataclass(slots=True)
+class _Values:
+    """What a change can move, for the actions of one wave."""
+
+    state: Objects
+    amount: Ints
+    payout: Ints
+    customer_status: Objects
+    prior_amount: Ints
+    prior_payout: Ints
+
+    @classmethod
+    def of(cls, actions: Actions, row: Ints) -> "_Values":
+        return cls(**{field.name: getattr(actions, field.name)[row] for field in fields(cls)})
+
+    def where(self, chosen: Bools) -> "_Values":
+        return _Values(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    def put(self, actions: Actions, row: Ints, where: Bools) -> None:
+        for field in fields(self):
+            getattr(actions, field.name)[row[where]] = getattr(self, field.name)[where]
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Everything a wave reads, and the two columns in which it marks its lines."""
+
+    asked: Asked
+    actions: Actions
+    terms: Terms
+    rates: Rates
+    received_at: int
+    code: Objects
+    applied: Bools
+
+    def wave(self, at: Ints) -> Entries:
+        """Decide lines that all mean different actions, and move those actions."""
+        row, change = self.asked.row[at], self.asked.change[at]
+        before = _Values.of(self.actions, row)
+        after = self._after(at)
+        moved = (
+            (after.state != before.state)
+            | (after.amount != before.amount)
+            | (after.customer_status != before.customer_status)
+            | ((change == Change.RESET) & (after.payout != before.payout))
+        )
+        refusal = self._refusals(at, moved)
+        done = moved & missing(refusal)
+        self.code[at] = refusal
+        self.applied[at[done]] = True
+        after.put(self.actions, row, done)
+        self.actions.version[row[done]] += 1
+        self.actions.changes[row[done]] += 1
+        return _entries(at[done], row[done], self.actions.version[row[done]], before.where(done), after.where(done))
+
+    def _after(self, at: Ints) -> _Values:
+        """The values each line would leave behind, refused or not."""
+        row, change = self.asked.row[at], self.asked.change[at]
+        to = _Values.of(self.actions, row)
+        dead = to.state == State.REVERSED
+        back = dead & ((change == Change.APPROVE) | (change == Change.RESTORE))
+        to.amount[back], to.payout[back] = to.prior_amount[back], to.prior_payout[back]
+        to.state[back] = State.PENDING.value
+        to.state[~dead & (change == Change.APPROVE)] = State.APPROVED.value
+        gone = ~dead & (change == Change.REVERSE)
+        to.prior_amount[gone], to.prior_payout[gone] = to.amount[gone], to.payout[gone]
+        to.amount[gone] = to.payout[gone] = 0
+        to.state[gone] = State.REVERSED.value
+        self._reset(to, row, change == Change.RESET)
+        to.prior_amount[back] = to.prior_payout[back] = NONE
+        self._modify(to, at, change == Change.MODIFY)
+        return to
+
+    def _reset(self, to: _Values, row: Ints, reset: Bools) -> None:
+        to.amount[reset] = self.actions.tracked_amount[row[reset]]
+        to.payout[reset] = self.actions.tracked_payout[row[reset]]
+        to.customer_status[reset] = self.actions.tracked_status[row[reset]]
+        to.state[reset] = State.PENDING.value
+        to.prior_amount[reset] = to.prior_payout[reset] = NONE
+
+    def _modify(self, to: _Values, at: Ints, modify: Bools) -> None:
+        amount, status = self.asked.amount[at], self.asked.customer_status[at]
+        amounts, statuses = modify & (amount != NONE), modify & ~missing(status)
+        to.amount[amounts] = amount[amounts]
+        to.customer_status[statuses] = status[statuses]
+        to.payout[modify] = self.rates.payouts(self.actions.contract_id[self.asked.row[at]][modify], to.amount[modify])
+
+    def _refusals(self, at: Ints, moved: Bools) -> Objects:
+        """The first reason to refuse each line, None where there is none."""
+        row, actions = self.asked.row[at], self.actions
+        clicks = [number for number, kind in self.terms.event_types.items() if kind.basis is Basis.CLICK]
+        modify = self.asked.change[at] == Change.MODIFY
+        dead = modify & (actions.state[row] == State.REVERSED)
+        priceless = modify & self.asked.foreign[at]
+        # A line that changes nothing is answered so even after the lock: a brand that sends a file again wants to
+        # hear "done" about what was done in time, not "too late".
+        matters = moved | dead | priceless
+        late = (actions.locked_at[row] != NONE) | (actions.locks_at[row] <= self.received_at)
+        refusal = blank(len(row))
+        for code, holds in (
+            (Code.TOO_MANY_CHANGES, moved & (actions.changes[row] >= MOST_CHANGES)),
+            (Code.NO_EXCHANGE_RATE, priceless),
+            (Code.ACTION_REVERSED, dead),
+            (Code.ACTION_LOCKED, matters & late),
+            (Code.CLICKS_NOT_REVERSIBLE, np.isin(actions.event_type_id[row], clicks)),
+        ):
+            refusal[holds] = code
+        return refusal
+
+
+def _entries(at: Ints, row: Ints, version: Ints, before: _Values, after: _Values) -> Entries:
+    return Entries(
+        position=at,
+        row=row,
+        version=version,
+        state_before=before.state,
+        state_after=after.state,
+        amount_before=before.amount,
+        amount_after=after.amount,
+        payout_before=before.payout,
+        payout_after=after.payout,
+        status_before=before.customer_status,
+        status_after=after.customer_status,
+    )
+
+
+def _in_line_order(waves: list[Entries]) -> Entries:
+    if not waves:
+        none = np.zeros(0, dtype=np.int64)
+        empty = _Values(blank(0), none, none, blank(0), none, none)
+        return _entries(none, none, none, empty, empty)
+    order = np.argsort(np.concatenate([wave.position for wave in waves]), kind="stable")
+    return Entries(
+        **{
+            field.name: np.concatenate([getattr(wave, field.name) for wave in waves])[order]
+            for field in fields(Entries)
+        }
+    )

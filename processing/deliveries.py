@@ -1,0 +1,223 @@
+"""The store's record of deliveries: registering one, finishing it, and reading what became of it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import pyarrow as pa
+from sqlalchemy import Connection, Row, literal, select, union_all, update
+
+from processing import bulk
+from processing.codes import Code, Verdict
+from processing.errors import NotFound
+from processing.instants import instant, micros
+from processing.tables import account, action, delivery, entry, line
+
+# The verdicts of a delivery as result files need them; locks_at in microseconds.
+_VERDICTS: Final[dict[str, pa.DataType]] = {
+    "line": pa.int64(),
+    "verdict": pa.string(),
+    "code": pa.string(),
+    "message": pa.string(),
+    "action_id": pa.string(),
+    "locks_at": pa.int64(),
+}
+VERDICTS: Final = pa.schema(_VERDICTS)
+
+NO_ROWS: Final = {"read": 0, **{verdict.value: 0 for verdict in Verdict}}
+RULE: Final = "A line counts if its delivery arrived (received_at) before its action locks (locks_at)."
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery has come."""
+
+    BROKEN = "broken"
+    DONE = "done"
+    DUPLICATE = "duplicate"
+    HELD = "held"
+    REJECTED = "rejected"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self is not DeliveryState.BROKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is known of a delivery before it is read."""
+
+    delivery: str
+    channel: str
+    name: str
+    sha256: str
+    size_bytes: int
+    received_at: datetime
+    event_type: int | None = None
+    again: bool = False
+    sent_by: str | None = None
+
+
+def state_of(db: Connection, number: str) -> DeliveryState | None:
+    """How far a delivery has come, None for one the store has not seen."""
+    found = db.execute(select(delivery.c.state).where(delivery.c.delivery == number)).scalar()
+    return None if found is None else DeliveryState(found)
+
+
+def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, int | None]:
+    """Give a delivery its row; the second number is that of the first delivery of the same bytes, if there is one."""
+    identity = arrival.sha256
+    first = db.execute(
+        select(delivery.c.id).where(
+            delivery.c.account_id == account_id,
+            delivery.c.identity == identity,
+            delivery.c.delivery != arrival.delivery,
+        )
+    ).scalar()
+    values = {
+        "account_id": account_id,
+        "channel": arrival.channel,
+        "name": arrival.name,
+        "sha256": arrival.sha256,
+        "size_bytes": arrival.size_bytes,
+        "received_at": micros(arrival.received_at),
+        "event_type_id": arrival.event_type,
+        "sent_by": arrival.sent_by,
+        "identity": None if first is not None or arrival.again else identity,
+        "state": DeliveryState.BROKEN.value,
+    }
+    known = db.execute(select(delivery.c.id).where(delivery.c.delivery == arrival.delivery)).scalar()
+    if known is not None:
+        db.execute(update(delivery).values(values).where(delivery.c.id == known))
+        return int(known), None if arrival.again else first
+    made = db.execute(delivery.insert().values(delivery=arrival.delivery, **values)).inserted_primary_key
+    assert made is not None  # noqa: S101 - an insert of one row has a key
+    return int(made[0]), None if arrival.again else first
+
+
+def finish(  # noqa: PLR0913 - the columns of an ending
+    db: Connection,
+    delivery_id: int,
+    state: DeliveryState,
+    *,
+    at: datetime,
+    summary: Mapping[str, Any] | None = None,
+    code: Code | None = None,
+    message: str | None = None,
+    duplicate_of: int | None = None,
+) -> None:
+    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives."""
+    db.execute(
+        update(delivery)
+        .values(
+            state=state.value,
+            code=code,
+            message=message,
+            duplicate_of=duplicate_of,
+            summary=json.dumps(summary or {}),
+            finished_at=micros(at),
+            answered_at=None,
+        )
+        .where(delivery.c.id == delivery_id)
+    )
+
+
+def answered(db: Connection, number: str, at: datetime) -> None:
+    """Record that the brand has its receipt."""
+    db.execute(update(delivery).values(answered_at=micros(at)).where(delivery.c.delivery == number))
+
+
+def find(db: Connection, number: str) -> Row[Any]:
+    """A delivery's row with its account's SID and the number of the delivery it repeats; raises NotFound."""
+    found = db.execute(_query().where(delivery.c.delivery == number)).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no delivery {number}; `clawback deliveries list` shows those there are.")
+    return found
+
+
+def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list[dict[str, Any]]:
+    """The newest deliveries first, each as its receipt's head."""
+    query = _query().order_by(delivery.c.received_at.desc(), delivery.c.id.desc()).limit(limit)
+    if sid is not None:
+        query = query.where(account.c.sid == sid)
+    return [head(found) for found in db.execute(query)]
+
+
+def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
+    """The held and broken deliveries of an account, oldest first."""
+    states = [DeliveryState.HELD.value, DeliveryState.BROKEN.value]
+    query = _query().where(account.c.sid == sid, delivery.c.state.in_(states))
+    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
+
+
+def head(found: Row[Any]) -> dict[str, Any]:
+    """A receipt without its lines."""
+    summary = json.loads(found.summary)
+    return {
+        "delivery": found.delivery,
+        "account": found.sid,
+        "channel": found.channel,
+        "name": found.name,
+        "sha256": found.sha256,
+        "bytes": found.size_bytes,
+        "received_at": instant(found.received_at).isoformat(),
+        "finished_at": None if found.finished_at is None else instant(found.finished_at).isoformat(),
+        "state": found.state,
+        "code": found.code,
+        "message": found.message,
+        "duplicate_of": found.first,
+        "sent_by": found.sent_by,
+        "rows": summary.get("rows", NO_ROWS),
+        "money": summary.get("money", {}),
+        "partners": summary.get("partners", []),
+        "nearest_lock": summary.get("nearest_lock"),
+        "time_left": _time_left(found.received_at, summary.get("nearest_lock")),
+        "rule": RULE,
+    }
+
+
+def lines(db: Connection, delivery_id: int) -> Iterator[dict[str, Any]]:
+    """The lines of a receipt: all that were not applied or carry a notice, in line order."""
+    query = (
+        select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
+        .outerjoin(action, action.c.id == line.c.action_id)
+        .where(line.c.delivery_id == delivery_id)
+        .order_by(line.c.line)
+    )
+    for one in db.execution_options(yield_per=10_000).execute(query):
+        locks_at = None if one.locks_at is None else instant(one.locks_at).isoformat()
+        yield {**one._asdict(), "locks_at": locks_at}
+
+
+def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> pa.Table:
+    """The fate of each line from ``low`` to ``high``, as rows of ``VERDICTS`` in line order."""
+    applied = (
+        select(entry.c.line, literal("applied"), line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
+        .join(action, action.c.id == entry.c.action_id)
+        .outerjoin(line, (line.c.delivery_id == entry.c.delivery_id) & (line.c.line == entry.c.line))
+        .where(entry.c.delivery_id == delivery_id, entry.c.line.between(low, high))
+    )
+    others = (
+        select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
+        .outerjoin(action, action.c.id == line.c.action_id)
+        .where(line.c.delivery_id == delivery_id, line.c.line.between(low, high), line.c.verdict != "applied")
+    )
+    return bulk.fetch(db, union_all(applied, others), VERDICTS).sort_by("line")
+
+
+def _query() -> Any:  # noqa: ANN401 - SQLAlchemy's type of a select with computed columns says nothing
+    first = delivery.alias("first")
+    return (
+        select(delivery, account.c.sid, first.c.delivery.label("first"))
+        .join(account, account.c.id == delivery.c.account_id)
+        .outerjoin(first, first.c.id == delivery.c.duplicate_of)
+    )
+
+
+def _time_left(received_at: int, nearest_lock: str | None) -> str | None:
+    if nearest_lock is None:
+        return None
+    return str(datetime.fromisoformat(nearest_lock) - instant(received_at))

@@ -1,0 +1,61 @@
+"""Every exception we raise on purpose, sorted by who must act.
+
+::
+
+    ClawbackError
+    ├─ Unusable          the person who gave it   a setting, catalogue, argument or command that cannot be used
+    ├─ Unreadable        the brand                the bytes are not the file we agreed on; carries a code
+    ├─ UploadRefused     the brand                a channel will not take these bytes (too large, bad name)
+    ├─ SpoolBroken       the operator             a landed delivery is not what its END record says
+    ├─ NotFound          the person who asked     no such account, action or delivery
+    ├─ StoreUnavailable  nobody: try again        the database does not answer or was busy too long
+    └─ LedgerConflict    nobody: try again        somebody changed the action meanwhile; decide again
+
+``retryable`` tells a flow whether trying again can help. Anything else that is raised is a bug: it keeps its
+traceback and fails the run. Messages are sentences with the name, the value and the next step; they never hold
+a secret or a customer's data.
+"""
+
+from processing.codes import Code
+
+
+class ClawbackError(Exception):
+    """Root of all errors that Clawback raises on purpose."""
+
+    retryable = False
+
+
+class Unusable(ClawbackError):
+    """What a person gave (a setting, a catalogue, an argument) cannot be used."""
+
+
+class Unreadable(ClawbackError):
+    """The bytes of a delivery are not the file that was agreed on."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UploadRefused(ClawbackError):
+    """A channel will not take these bytes; nothing was kept."""
+
+
+class SpoolBroken(ClawbackError):
+    """A landed delivery does not match its END record; an operator has to look at the disk."""
+
+
+class NotFound(ClawbackError):
+    """There is no such account, action or delivery."""
+
+
+class StoreUnavailable(ClawbackError):
+    """The store does not answer or was busy for too long."""
+
+    retryable = True
+
+
+class LedgerConflict(ClawbackError):
+    """An action changed between reading and writing; deciding again on fresh values helps."""
+
+    retryable = True

@@ -1,0 +1,44 @@
+"""Rates payouts with the contract in force on a day."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from processing.catalog import StoredContract, Terms
+from processing.columns import NONE, Ints
+from processing.money import rate_percent
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Payout rates by the row id of the contract that an action was tracked with."""
+
+    by_contract: Mapping[int, StoredContract]
+
+    @classmethod
+    def tracked(cls, terms: Terms) -> "Rates":
+        """The rates of the very contracts the actions were tracked with."""
+        return cls(terms.contracts)
+
+    @classmethod
+    def on(cls, day: date, terms: Terms) -> "Rates":
+        """The rates in force on a day of the account's calendar.
+
+        An action whose partner has no contract in force that day keeps the one it was tracked with.
+        """
+        current = {
+            (one.program_id, one.partner_id): one
+            for one in sorted(terms.contracts.values(), key=lambda one: one.effective)
+            if one.effective <= day
+        }
+        return cls({one.id: current.get((one.program_id, one.partner_id), one) for one in terms.contracts.values()})
+
+    def payouts(self, contract_id: Ints, amount: Ints) -> Ints:
+        """The payout at each amount, both in minor units of the action's currency."""
+        ids, at = np.unique(contract_id, return_inverse=True)
+        chosen = [self.by_contract[int(one)] for one in ids]
+        ppm = np.array([one.percent_ppm or 0 for one in chosen], dtype=np.int64)
+        fixed = np.array([NONE if one.fixed_minor is None else one.fixed_minor for one in chosen], dtype=np.int64)
+        return np.where(fixed[at] != NONE, fixed[at], rate_percent(amount, ppm[at]))

@@ -1,0 +1,261 @@
+"""The database tables; instants are integers of microseconds since the epoch in UTC, money is integer minor units.
+
+``id`` is a row's own number; a brand's own numbers and names keep the brand's words (``sid``, ``action_id``).
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+# SQLite numbers rows by itself only when the key is spelt INTEGER.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sid", String(64), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("encoding", Text),
+    Column("ignore_columns", Text, nullable=False, server_default="[]"),
+)
+
+program = Table(
+    "program",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("program_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "program_id"),
+)
+
+event_type = Table(
+    "event_type",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("event_type_id", BigInteger, nullable=False),
+    Column("program_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("same_order", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "event_type_id"),
+)
+
+disposition = Table(
+    "disposition",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("event_type_id", BigInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "event_type_id", "code"),
+)
+
+partner = Table(
+    "partner",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("partner_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "partner_id"),
+)
+
+contract = Table(
+    "contract",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("program_id", BigInteger, nullable=False),
+    Column("partner_id", BigInteger, nullable=False),
+    Column("effective", Date, nullable=False),
+    Column("locking", Text, nullable=False),
+    Column("payment", Text, nullable=False),
+    Column("percent_ppm", BigInteger),
+    Column("fixed_minor", BigInteger),
+    UniqueConstraint("account_id", "program_id", "partner_id", "effective"),
+)
+
+action = Table(
+    "action",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("action_id", String(64), nullable=False),
+    Column("program_id", BigInteger, nullable=False),
+    Column("event_type_id", BigInteger, nullable=False),
+    Column("partner_id", BigInteger, nullable=False),
+    Column("contract_id", ForeignKey("contract.id"), nullable=False),
+    Column("order_id", String(64)),
+    Column("event_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("locks_at", BigInteger, nullable=False),
+    Column("locked_at", BigInteger),
+    Column("clears_on", Date),
+    Column("state", String(8), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("payout", BigInteger, nullable=False),
+    Column("customer_status", Text),
+    Column("tracked_amount", BigInteger, nullable=False),
+    Column("tracked_payout", BigInteger, nullable=False),
+    Column("tracked_status", Text),
+    # What a reversal took away, so that an approval can give it back.
+    Column("prior_amount", BigInteger),
+    Column("prior_payout", BigInteger),
+    Column("changes", Integer, nullable=False, server_default="0"),
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("changed_by", BigInteger),
+    UniqueConstraint("account_id", "action_id"),
+    CheckConstraint("state in ('PENDING', 'APPROVED', 'REVERSED')", name="state"),
+)
+Index("action_order", action.c.account_id, action.c.event_type_id, action.c.order_id)
+Index(
+    "action_due",
+    action.c.account_id,
+    action.c.locks_at,
+    sqlite_where=text("locked_at is null"),
+    postgresql_where=text("locked_at is null"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("delivery", String(64), nullable=False, unique=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("event_type_id", BigInteger),
+    Column("sent_by", Text),
+    # The digest of the first delivery of these bytes; null for duplicates and for those applied again on purpose.
+    Column("identity", String(64)),
+    Column("duplicate_of", ForeignKey("delivery.id")),
+    Column("state", Text, nullable=False),
+    Column("code", Text),
+    Column("message", Text),
+    Column("summary", Text, nullable=False, server_default="{}"),
+    Column("finished_at", BigInteger),
+    Column("answered_at", BigInteger),
+    UniqueConstraint("account_id", "identity"),
+)
+Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("delivery_id", ForeignKey("delivery.id"), nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("action_id", ForeignKey("action.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state_before", String(8), nullable=False),
+    Column("state_after", String(8), nullable=False),
+    Column("amount_before", BigInteger, nullable=False),
+    Column("amount_after", BigInteger, nullable=False),
+    Column("payout_before", BigInteger, nullable=False),
+    Column("payout_after", BigInteger, nullable=False),
+    Column("status_before", Text),
+    Column("status_after", Text),
+    PrimaryKeyConstraint("delivery_id", "line"),
+    UniqueConstraint("action_id", "version"),
+)
+
+# Every line that has no entry, and those with an entry that carry a notice.
+line = Table(
+    "line",
+    metadata,
+    Column("delivery_id", ForeignKey("delivery.id"), nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("code", Text),
+    Column("message", Text),
+    Column("action_id", ForeignKey("action.id")),
+    PrimaryKeyConstraint("delivery_id", "line"),
+)
+
+# Temporary tables of one connection: they carry a chunk of lines to the database in bulk.
+staging = MetaData()
+
+staged_line = Table(
+    "staged_line",
+    staging,
+    Column("position", BigInteger),
+    Column("action_id", Text),
+    Column("order_id", Text),
+    Column("event_type_id", BigInteger),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
+)
+
+staged_change = Table(
+    "staged_change",
+    staging,
+    Column("id", BigInteger),
+    Column("version_before", Integer),
+    Column("version", Integer),
+    Column("state_before", Text),
+    Column("state", Text),
+    Column("amount", BigInteger),
+    Column("payout", BigInteger),
+    Column("customer_status", Text),
+    Column("prior_amount", BigInteger),
+    Column("prior_payout", BigInteger),
+    Column("changes", Integer),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
+)
+
+staged_action = Table(
+    "staged_action",
+    staging,
+    Column("line", BigInteger),
+    Column("action_id", Text),
+    Column("program_id", BigInteger),
+    Column("event_type_id", BigInteger),
+    Column("partner_id", BigInteger),
+    Column("contract_id", BigInteger),
+    Column("order_id", Text),
+    Column("event_at", BigInteger),
+    Column("created_at", BigInteger),
+    Column("locks_at", BigInteger),
+    Column("currency", Text),
+    Column("amount", BigInteger),
+    Column("payout", BigInteger),
+    Column("customer_status", Text),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
+)
+
+staged_id = Table(
+    "staged_id", staging, Column("id", BigInteger), prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS"
+)

@@ -1,0 +1,95 @@
+"""Counts and money of a delivery, added up chunk by chunk; the equation of the receipt is asserted here."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from processing.codes import Verdict
+from processing.columns import NONE, Ints
+from processing.decide import Decided, Entries
+from processing.instants import instant
+from processing.match import Actions, Matched
+from processing.money import to_text
+
+SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a delivery did: lines by verdict, and money before and after of the actions it changed.
+
+    ``money`` is keyed by (partner id, currency) and holds minor units in the order of ``SIDES``.
+    """
+
+    read: int = 0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    money: dict[tuple[int, str], Ints] = field(default_factory=dict)
+    changed: Counter[tuple[int, str]] = field(default_factory=Counter)
+    nearest_lock: int | None = None
+
+    def count(self, verdict: Verdict, lines: int) -> None:
+        """Count lines that reached their verdict before the ledger was asked."""
+        self.read += lines
+        self.verdicts[verdict] += lines
+
+    def add(self, decided: Decided, matched: Matched, received_at: int, delivery_id: int, first: Ints) -> None:
+        """Add a decided chunk; ``first`` holds the position in ``decided.entries`` of each action's first entry."""
+        codes = Counter(one.meaning.verdict for one in decided.code if one is not None)
+        codes[Verdict.APPLIED] = len(decided.entries)
+        codes[Verdict.UNCHANGED] = int(decided.unchanged.sum())
+        self.verdicts.update(codes)
+        self.read += len(decided.code)
+        self._add_money(decided.entries, matched.actions, delivery_id, first)
+        self._see_locks(matched.actions, received_at)
+
+    def _add_money(self, entries: Entries, actions: Actions, delivery_id: int, first: Ints) -> None:
+        # An action that an earlier chunk of this delivery changed has its "before" counted already.
+        fresh = first[actions.changed_by[entries.row[first]] != delivery_id]
+        fresh_mask = np.zeros(len(entries), dtype=np.bool_)
+        fresh_mask[fresh] = True
+        partner = actions.partner_id[entries.row]
+        currency = actions.currency[entries.row]
+        for key in set(zip(partner.tolist(), currency.tolist(), strict=True)):
+            mine = (partner == key[0]) & (currency == key[1])
+            total = self.money.setdefault(key, np.zeros(4, dtype=np.int64))
+            amount = int(entries.amount_before[mine & fresh_mask].sum())
+            payout = int(entries.payout_before[mine & fresh_mask].sum())
+            amount_moved = int((entries.amount_after[mine] - entries.amount_before[mine]).sum())
+            payout_moved = int((entries.payout_after[mine] - entries.payout_before[mine]).sum())
+            total += np.array([amount, amount + amount_moved, payout, payout + payout_moved])
+            self.changed[key] += int(mine.sum())
+
+    def _see_locks(self, actions: Actions, received_at: int) -> None:
+        open_locks = actions.locks_at[(actions.locked_at == NONE) & (actions.locks_at > received_at)]
+        if len(open_locks):
+            nearest = int(open_locks.min())
+            self.nearest_lock = nearest if self.nearest_lock is None else min(nearest, self.nearest_lock)
+
+    def told(self, partners: Mapping[int, str]) -> dict[str, Any]:
+        """Rows, money by currency, money by partner and the nearest lock as a receipt tells them."""
+        rows = {verdict.value: self.verdicts[verdict] for verdict in Verdict}
+        assert self.read == sum(rows.values())  # noqa: S101 - a line without a fate is a bug that must stop us
+        currencies = sorted({currency for _, currency in self.money})
+        totals = {one: sum(side for (_, own), side in self.money.items() if own == one) for one in currencies}
+        return {
+            "rows": {"read": self.read, **rows},
+            "money": {one: _sides(total, one) for one, total in totals.items()},
+            "partners": [
+                {
+                    "partner": number,
+                    "name": partners.get(number, ""),
+                    "currency": currency,
+                    "lines": self.changed[number, currency],
+                    **_sides(sides, currency),
+                }
+                for (number, currency), sides in sorted(self.money.items())
+            ],
+            "nearest_lock": None if self.nearest_lock is None else instant(self.nearest_lock).isoformat(),
+        }
+
+
+def _sides(minor: Any, currency: str) -> dict[str, str]:  # noqa: ANN401 - sum() of arrays is typed as Any
+    return {name: to_text(int(value), currency) for name, value in zip(SIDES, minor, strict=True)}

@@ -1,0 +1,67 @@
+"""What the readers hand on: chunks of text cells, and the lines that are bad."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from processing.codes import Code
+
+TEXT: Final = pd.ArrowDtype(pa.string())
+LONGEST_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that could not be read, or whose text breaks the contract.
+
+    ``field`` is the column's name as our messages write it, ``value`` the raw text, shortened for display; both are
+    ``None`` where the fault is not in one cell.
+    """
+
+    line: int
+    code: Code
+    message: str
+    field: str | None
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of a delivery.
+
+    ``lines``: int64, ascending, the numbers of the lines that could be read. ``cells``: the brand's columns under its
+    own header names and in its order, Arrow strings, as many rows as ``lines`` (XML: the seven known columns, ``""``
+    where a record has none). ``bad``: the lines that could not be read, ascending. ``raw``: the text of each of these,
+    without its line break (nothing for XML).
+    """
+
+    lines: npt.NDArray[np.int64]
+    cells: pd.DataFrame
+    bad: list[BadLine]
+    raw: dict[int, str]
+
+
+def shown(text: str) -> str:
+    """A raw value, shortened for display."""
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+
+
+def quoted(text: str) -> str:
+    """A raw value, shortened, in quotation marks and with its invisible characters written out."""
+    return repr(shown(text))
+
+
+def text_frame(names: Sequence[str], columns: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """A frame of Arrow strings, one column per name; names may repeat.
+
+    Without any row a column may be missing: all are there, and empty.
+    """
+    arrays = [pa.array(column, pa.string()) for column in columns] or [pa.array([], pa.string()) for _ in names]
+    frame = pd.DataFrame({at: pd.arrays.ArrowExtensionArray(array) for at, array in enumerate(arrays)})
+    frame.columns = pd.Index(names, dtype=object)
+    return frame

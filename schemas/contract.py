@@ -1,0 +1,136 @@
+"""The contract of an order-level line: what its text must be, judged as text and never coerced.
+
+Each check is named after the ``Code`` that a line breaking it gets. ``identified`` is whether the line names an action
+at all, worked out beforehand, because Pandera blames every column for a rule about several.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pandera
+import pyarrow as pa
+import pyarrow.compute as pc
+from pandera.config import ValidationDepth, get_config_context
+
+from processing.codes import Code
+from processing.errors import Unusable
+from processing.money import is_currency
+from schemas.chunk import TEXT
+
+ACTION_ID: Final = r"[A-Za-z0-9._-]{1,64}"
+EVENT_TYPE: Final = r"[0-9]{1,10}"
+AMOUNT: Final = r"-?[0-9]+(\.[0-9]{1,4})?"
+UP_TO_EIGHT_DIGITS: Final = r"-?0*[0-9]{1,8}(\..*)?"
+ZERO: Final = r"-?0+(\.0{1,4})?"
+CONTROL: Final = r"[\x00-\x1f\x7f-\x9f]"
+CONTROL_BUT_SPACING: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+LONGEST_ORDER_ID: Final = 64
+LONGEST_STATUS: Final = 40
+
+
+def unspoiled(texts: pd.Series, pattern: str = CONTROL) -> pd.Series:
+    """Which cells hold no control character; ``texts`` are Arrow strings, the answer is Boolean."""
+    array = pa.array(texts, pa.string())
+    data = array.buffers()[2]
+    suspect = np.frombuffer(b"" if data is None else memoryview(data), np.uint8)
+    # A control character is a byte below 32, 127, or begins with 0xC2 in UTF-8: most chunks have none of these, and a
+    # regular expression is slow.
+    if not ((suspect < 32) | (suspect == 127) | (suspect == 0xC2)).any():
+        return pd.Series(True, texts.index)
+    return _answer(pc.invert(pc.match_substring_regex(array, pattern)), texts)
+
+
+def trimmed(texts: pd.Series) -> pd.Series:
+    """Which cells neither begin nor end with a blank of any kind; Arrow strings in, Boolean out."""
+    array = pa.array(texts, pa.string())
+    return _answer(pc.equal(array, pc.utf8_trim_whitespace(array)), texts)
+
+
+def line_contract(*, reversals: bool = False) -> pandera.DataFrameSchema:
+    """The contract over the known columns that a file has, all texts, "" for a blank cell, and ``identified``.
+
+    Columns: identified bool, reason, and any of action_id, order_id, event_type, amount, currency, customer_status as
+    Arrow strings. In ``reversals`` the only amount is zero.
+    """
+    zero = [_check(Code.AMOUNT_MALFORMED, _blank_or(ZERO))] if reversals else []
+    return pandera.DataFrameSchema(
+        {
+            "identified": pandera.Column(bool, _check(Code.MISSING_IDENTIFIER, _itself)),
+            "action_id": _texts(_check(Code.ACTION_ID_MALFORMED, _blank_or(ACTION_ID))),
+            "order_id": _texts(_check(Code.ORDER_ID_TOO_LONG, _at_most(LONGEST_ORDER_ID)), _ends()),
+            "event_type": _texts(_check(Code.EVENT_TYPE_MALFORMED, _blank_or(EVENT_TYPE))),
+            "reason": _texts(
+                _check(Code.REASON_MISSING, _not_blank),
+                # No code begins or ends with a blank, so that this one is unknown can be said before the codes are.
+                _check(Code.REASON_UNKNOWN, trimmed),
+                required=True,
+            ),
+            "amount": _texts(
+                _check(Code.AMOUNT_MALFORMED, _blank_or(AMOUNT)),
+                _check(Code.AMOUNT_NEGATIVE, _not_negative),
+                _check(Code.AMOUNT_TOO_LARGE, _blank_or(UP_TO_EIGHT_DIGITS)),
+                *zero,
+            ),
+            "currency": _texts(_check(Code.CURRENCY_UNKNOWN, _currencies)),
+            "customer_status": _texts(_check(Code.CUSTOMER_STATUS_TOO_LONG, _at_most(LONGEST_STATUS)), _ends()),
+        },
+        strict=True,
+        coerce=False,
+        unique_column_names=True,
+    )
+
+
+def assert_judging() -> None:
+    """Make sure that Pandera judges at all: its own environment variables can tell it to let everything pass.
+
+    Raises ``Unusable`` naming the variable.
+    """
+    config = get_config_context()
+    if not config.validation_enabled:
+        raise Unusable("PANDERA_VALIDATION_ENABLED is off, so that no line would be judged; unset it.")
+    if config.validation_depth not in (None, ValidationDepth.SCHEMA_AND_DATA):
+        raise Unusable("PANDERA_VALIDATION_DEPTH is set, so that not every line would be judged; unset it.")
+
+
+def _texts(*checks: pandera.Check, required: bool = False) -> pandera.Column:
+    return pandera.Column(TEXT, [_check(Code.CONTROL_CHARACTER, unspoiled), *checks], required=required)
+
+
+def _check(code: Code, good: Callable[[pd.Series], pd.Series]) -> pandera.Check:
+    return pandera.Check(good, name=code.value)
+
+
+def _ends() -> pandera.Check:
+    return _check(Code.CONTROL_CHARACTER, trimmed)
+
+
+def _blank_or(pattern: str) -> Callable[[pd.Series], pd.Series]:
+    whole = f"^(?:{pattern})?$"
+    return lambda texts: _answer(pc.match_substring_regex(pa.array(texts, pa.string()), whole), texts)
+
+
+def _at_most(characters: int) -> Callable[[pd.Series], pd.Series]:
+    return lambda texts: texts.str.len() <= characters
+
+
+def _itself(answers: pd.Series) -> pd.Series:
+    return answers
+
+
+def _not_blank(texts: pd.Series) -> pd.Series:
+    return texts.str.strip() != ""
+
+
+def _not_negative(texts: pd.Series) -> pd.Series:
+    return ~texts.str.startswith("-")
+
+
+def _currencies(texts: pd.Series) -> pd.Series:
+    known = [code for code in texts.unique() if code == "" or is_currency(code)]
+    return texts.isin(known)
+
+
+def _answer(mask: pa.BooleanArray, texts: pd.Series) -> pd.Series:
+    return pd.Series(mask.to_numpy(zero_copy_only=False), texts.index)

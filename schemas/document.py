@@ -1,0 +1,130 @@
+"""A delivery's file on disk, opened: what it is, and its lines in chunks, as often as wanted."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final, Literal, assert_never
+
+from processing.codes import Code
+from processing.errors import Unreadable
+from schemas import csv_lines, xml_lines
+from schemas.chunk import BadLine, Chunk
+from schemas.columns import Columns
+from schemas.csv_lines import CsvHead
+from schemas.decode import Encoding, find_encoding, read_text
+from schemas.xml_lines import XmlHead
+
+__all__ = ["CHUNK_LINES", "BadLine", "Chunk", "Document", "Kind"]
+
+CHUNK_LINES: Final = 50_000
+
+Kind = Literal["lines", "modifications", "reversals"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A delivery whose encoding, format and header were understood.
+
+    It holds no open file: ``chunks`` reads from the start each time. ``name`` is what the brand called it; the format
+    goes by the content. ``terminated`` is whether the last line ends with a line break, ``None`` where the format
+    proves its own end.
+    """
+
+    path: Path
+    name: str
+    encoding: Encoding
+    head: CsvHead | XmlHead
+    ignore: tuple[str, ...]
+    terminated: bool | None
+
+    @classmethod
+    def open(
+        cls, path: Path, name: str, *, declared_encoding: str | None = None, ignore: Collection[str] = ()
+    ) -> "Document":
+        """Find out what the file is.
+
+        Raises ``Unreadable`` with the code of what is wrong with the file as a whole, and ``Unusable`` for an unknown
+        ``declared_encoding``.
+        """
+        encoding = find_encoding(path, declared_encoding)
+        if _is_xml(path, encoding):
+            head: CsvHead | XmlHead = xml_lines.read_head(read_text(path, encoding), ignore)
+            return cls(path, name, encoding, head, tuple(ignore), None)
+        head = csv_lines.read_head(read_text(path, encoding), ignore)
+        return cls(path, name, encoding, head, tuple(ignore), _terminated(path, encoding))
+
+    @property
+    def format(self) -> Literal["csv", "xml"]:
+        """How the lines are written."""
+        return "csv" if isinstance(self.head, CsvHead) else "xml"
+
+    @property
+    def kind(self) -> Kind:
+        """What the file as a whole is: lines that each say what they want, or one kind of requests."""
+        if isinstance(self.head, CsvHead):
+            return "lines"
+        return "reversals" if self.head.kind == "reversals" else "modifications"
+
+    @property
+    def delimiter(self) -> str | None:
+        """What stands between two cells, ``None`` for XML."""
+        return self.head.delimiter if isinstance(self.head, CsvHead) else None
+
+    @property
+    def columns(self) -> Columns:
+        """Header and positions of the known columns in the cells of each chunk."""
+        return self.head.columns if isinstance(self.head, CsvHead) else xml_lines.COLUMNS
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns of each chunk."""
+        return self.columns.header
+
+    @property
+    def has_amount(self) -> bool:
+        """Whether the file can give an amount: always true of modifications, never of reversals."""
+        return self._has("amount")
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the file can give a customer status, as ``has_amount``."""
+        return self._has("customer_status")
+
+    @property
+    def has_currency(self) -> bool:
+        """Whether the file can give a currency, as ``has_amount``."""
+        return self._has("currency")
+
+    def chunks(self, size: int = CHUNK_LINES) -> Iterator[Chunk]:
+        """The lines in order, at most ``size`` or a little more at a time; memory does not grow with the file.
+
+        Raises ``Unreadable``, possibly after chunks were handed out: then nothing of them may be applied.
+        """
+        blocks = read_text(self.path, self.encoding)
+        match self.head:
+            case CsvHead():
+                return csv_lines.read_lines(blocks, self.head, size)
+            case XmlHead():
+                return xml_lines.read_lines(blocks, self.ignore, size)
+            case _:
+                assert_never(self.head)
+
+    def _has(self, column: str) -> bool:
+        return self.kind != "reversals" and column in self.columns
+
+
+def _is_xml(path: Path, encoding: Encoding) -> bool:
+    for character in chain.from_iterable(read_text(path, encoding)):
+        if not character.isspace():
+            return character == "<"
+    raise Unreadable(Code.NO_LINES, Code.NO_LINES.message())
+
+
+def _terminated(path: Path, encoding: Encoding) -> bool:
+    width = len("\n".encode(encoding.name))
+    with path.open("rb") as file:
+        file.seek(-min(width, path.stat().st_size), 2)
+        end = file.read()
+    # In none of the encodings we read does a line break's byte end another character.
+    return end in {break_.encode(encoding.name) for break_ in "\r\n"}
