@@ -16,6 +16,7 @@ from processing.columns import Ints
 from processing.deliveries import DeliveryState
 from processing.instants import told
 
+Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
 
 
@@ -26,9 +27,9 @@ def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
         results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)
 
 
-def files(db: Connection, found: Row[Any], case: Case) -> dict[str, Callable[[BinaryIO], None]]:
+def files(db: Connection, found: Row[Any], case: Case) -> dict[str, Writer]:
     """What each file that answers a delivery is written by."""
-    answers: dict[str, Callable[[BinaryIO], None]] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
+    answers: dict[str, Writer] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
     if found.state == DeliveryState.DONE:
         document, verdicts = case.open(), _verdicts(db, found.id, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)

@@ -4,13 +4,17 @@ A delivery is judged in one transaction and answered from what that transaction 
 between, calling ``ingest`` again finishes the rest and repeats nothing.
 """
 
+import hashlib
+import json
 import logging
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection
 
@@ -19,8 +23,12 @@ from clawback.judging import Case, judge
 from clawback.wiring import Desk
 from connectors.spool import Envelope
 from processing import catalog, deliveries
+from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
 from processing.errors import ClawbackError, LedgerConflict, Unusable
+from processing.instants import micros
+from processing.intent import FileShape
+from processing.person import Wish, grant
 from processing.store import claim_account
 
 _log = logging.getLogger(__name__)
@@ -70,13 +78,12 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
     return collected
 
 
-def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> tuple[Receipt, list[dict[str, Any]]]:
-    """What a file would do if it arrived: its receipt and lines, decided by the same code, nothing written."""
+def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
+    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written."""
     with desk.store.rehearse() as db:
         claim_account(db, sid)
         judge(db, Case(arrival, content, catalog.read_terms(db, sid)), at=arrival.received_at)
-        found = deliveries.find(db, arrival.delivery)
-        return deliveries.head(found), list(deliveries.lines(db, found.id))
+        return _receipt(db, arrival.delivery)
 
 
 def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
@@ -101,8 +108,45 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
 def receipt(desk: Desk, delivery: str) -> Receipt:
     """A delivery's receipt with its lines."""
     with desk.store.read() as db:
+        return _receipt(db, delivery)
+
+
+@contextmanager
+def answer_file(desk: Desk, delivery: str, which: str) -> Iterator[BinaryIO | None]:
+    """The receipt, result or fix file of a delivery as the brand got it; None if it has no such file."""
+    with desk.store.read() as db, TemporaryFile() as out:
         found = deliveries.find(db, delivery)
-        return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
+        written = answers.files(db, found, case_of(db, desk, desk.spool.find(delivery)))
+        write = {pattern.split("_", 1)[0]: write for pattern, write in written.items()}.get(which)
+        if write is None:
+            yield None
+            return
+        write(out)
+        out.seek(0)
+        yield out
+
+
+def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receipt:
+    """A person's change of one action, decided like a line that arrived at ``at``; raises NotFound and Unusable."""
+    said = json.dumps({**asdict(wish), "by": by, "at": at.isoformat()}).encode()
+    arrival = Arrival(
+        delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
+        channel="person",
+        name=f"{wish.change} {wish.action_id}",
+        sha256=hashlib.sha256(said).hexdigest(),
+        size_bytes=len(said),
+        received_at=at,
+        sent_by=by,
+    )
+    with desk.store.write() as db:
+        claim_account(db, sid)
+        terms = catalog.read_terms(db, sid)
+        number, _ = deliveries.register(db, terms.account_id, arrival)
+        application = Application(db, terms, number, micros(at), FileShape(has_amount=False, has_other=False))
+        grant(application, wish)
+        summary = application.tally.told(terms.partners)
+        deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
+        return _receipt(db, arrival.delivery)
 
 
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
@@ -118,6 +162,11 @@ def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
         again=envelope.again,
     )
     return Case(arrival, desk.spool.content(envelope.delivery), catalog.read_terms(db, envelope.account))
+
+
+def _receipt(db: Connection, delivery: str) -> Receipt:
+    found = deliveries.find(db, delivery)
+    return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
 
 
 def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:

@@ -10,6 +10,12 @@ from clawback.settings import Settings
 from connectors.spool import Spool
 from processing.store import Store
 
+Progress = Callable[[str, int], None]
+
+
+def silent(what: str, lines: int) -> None:
+    """Nobody watches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -18,19 +24,19 @@ class Desk:
     store: Store
     spool: Spool
     brands: Path
-
-    def results(self, sid: str) -> Path:
-        """The folder in which an account finds its answers."""
-        return self.brands / sid / "results"
+    progress: Progress = silent
 
 
 @contextmanager
-def open_desk(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Desk]:
-    """The installation of these settings, its tables brought up to date; closed at the end."""
+def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progress = silent) -> Iterator[Desk]:
+    """The installation of these settings, its tables brought up to date; closed at the end.
+
+    ``progress`` is told the name of what is being read, and its lines so far.
+    """
     store = Store(settings.store_url)
     try:
         store.migrate()
-        yield Desk(store, open_spool(settings, clock), brands_folder(settings))
+        yield Desk(store, open_spool(settings, clock), brands_folder(settings), progress)
     finally:
         store.close()
 

@@ -35,7 +35,7 @@ class Credentials:
     """Argon2 hashes in ``folder/<channel>/<account>``, readable by the owner of the process only."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         # Made now: made at the first unknown account it would take twice as long and tell that there is none.
         _decoy()
 
@@ -74,14 +74,14 @@ class Credentials:
 
     def accounts(self, channel: str) -> list[str]:
         """The accounts that have a password for ``channel``, sorted."""
-        folder = self._folder / channel
+        folder = self.folder / channel
         if not _CHANNEL.fullmatch(channel) or not folder.is_dir():
             return []
         return sorted(path.name for path in folder.iterdir() if _ACCOUNT.fullmatch(path.name))
 
     def _path(self, account: str, channel: str) -> Path | None:
         if _ACCOUNT.fullmatch(account) and _CHANNEL.fullmatch(channel):
-            return self._folder / channel / account
+            return self.folder / channel / account
         return None
 
     def _hash(self, account: str, channel: str) -> str | None:

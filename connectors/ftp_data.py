@@ -7,14 +7,15 @@ stalled transfer are aborted uploads: 426, and nothing is kept.
 """
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
 from pyftpdlib.exceptions import _RetryError
 from pyftpdlib.handlers import DTPHandler, TLS_DTPHandler
 from pyftpdlib.ioloop import AsyncChat
 
-from connectors.ftp_uploads import Incoming, reply_to
+from connectors.ftp_tls import TlsSocket
+from connectors.ftp_uploads import AGAIN, Incoming, reply_to
 from processing.errors import UploadRefused
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_AGAIN: Final = "nothing was kept. Send the whole file again."
-
 
 class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     """A data connection; ``file_obj`` is an ``Incoming`` when it receives."""
 
     cmd_channel: "Session"
+    socket: Any
     _whole = False
+    _error = False
 
     def enable_receiving(self, kind: str, cmd: str) -> None:  # noqa: ARG002 - pyftpdlib's signature
         """Receive bytes as they come: a file is what the brand sent, also when it was sent as text."""
@@ -62,6 +63,9 @@ class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
             chunk = self.recv(self.ac_in_buffer_size)
         except _RetryError:
             return
+        except SSL.Error:
+            self.handle_close()
+            return
         if not chunk or self.file_obj is None:
             return
         self.tot_bytes_received += len(chunk)
@@ -84,7 +88,7 @@ class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         if not self.receive or self.get_transmitted_bytes() > self._lastdata:
             super().handle_timeout()
         else:
-            self.give_up(f"426 Nothing arrived for {self.timeout:g} seconds; {_AGAIN}")
+            self.give_up(f"426 Nothing arrived for {self.timeout:g} seconds; {AGAIN}")
 
     def give_up(self, reply: str) -> None:
         """Abort the upload and answer ``reply``."""
@@ -104,7 +108,7 @@ class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         if self._whole and not self.cmd_channel.gave_up():
             self.cmd_channel.finish(incoming)
         else:
-            reply = self._resp[0] if self._resp else f"426 The upload broke off; {_AGAIN}"
+            reply = self._resp[0] if self._resp else f"426 The upload broke off; {AGAIN}"
             self.cmd_channel.drop(incoming, reply)
 
 
@@ -114,7 +118,7 @@ class TlsReceiving(TLS_DTPHandler, Receiving):  # type: ignore[misc] # pyftpdlib
     def handle_failed_ssl_handshake(self) -> None:
         """The client cannot do TLS, or not this version."""
         if self.receive:
-            self.give_up(f"522 The TLS handshake of the data connection failed; {_AGAIN}")
+            self.give_up(f"522 The TLS handshake of the data connection failed; {AGAIN}")
         else:
             super().handle_failed_ssl_handshake()
 
@@ -123,8 +127,23 @@ class TlsReceiving(TLS_DTPHandler, Receiving):  # type: ignore[misc] # pyftpdlib
         self._error = self._error or (self.receive and not self._whole)
         super().close()
 
+    def secure_connection(self, ssl_context: object) -> None:  # noqa: ARG002 - that is the control connection's
+        """Switch to TLS."""
+        self._ssl_requested = self._ssl_accepting = True
+        try:
+            self.socket = TlsSocket(self.cmd_channel.data_context, self.socket)
+        except (OSError, ValueError):
+            self.close()  # the client is gone already
+
     def _do_ssl_shutdown(self) -> None:
-        super()._do_ssl_shutdown()
-        # pyftpdlib swallows some TLS errors here and would leave the connection, and the client, waiting.
-        if not (self._closed or self._ssl_want_read or self._ssl_want_write):
+        # A download is whole for its client only with our close_notify; there may be no room for it yet.
+        self._ssl_closing, self._ssl_want_read = True, False
+        try:
+            self.socket.say_close()
+        except SSL.WantWriteError:
+            self._ssl_want_write = True
+            self.modify_ioloop_events(self.ioloop.WRITE)
+        except (SSL.Error, OSError, ValueError):
+            Receiving.close(self)
+        else:
             Receiving.close(self)

@@ -6,6 +6,8 @@ that were sent ahead are answered afterwards, in order.
 
 import logging
 import select
+import ssl
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -16,14 +18,16 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
+from pyftpdlib.ioloop import _read as read_catching_errors
 
 from connectors.credentials import Credentials
 from connectors.ftp_data import Receiving, TlsReceiving
 from connectors.ftp_limits import Door, Usage
 from connectors.ftp_settings import FtpSettings
-from connectors.ftp_uploads import Incoming, reply_to
+from connectors.ftp_uploads import AGAIN, Incoming, reply_to
 from connectors.ftp_workers import Workers
 from connectors.spool import Spool
+from processing.errors import UploadRefused
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +55,16 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     desk: Desk
     dtp_handler = Receiving
     banner = "Clawback ready."
+    # It would bypass TLS: pyftpdlib does not know our kind of secured socket.
+    use_sendfile = False
+    _in_buffer: list[bytes]
+    _in_buffer_len: int
+    _idler: Any
+    _in_dtp_queue: tuple[Incoming, str] | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - pyftpdlib's signature
         self._waiting = False
+        self._running = False
         self._ahead: deque[bytes] = deque()
         super().__init__(*args, **kwargs)
         if self.connected:
@@ -79,10 +90,17 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         self._run_ahead()
 
     def _run_ahead(self) -> None:
-        while self._ahead and not self._waiting and not self._closed:
-            line = self.decode(self._ahead.popleft())
-            cmd, _, arg = line.partition(" ")
-            self.pre_process_command(line, cmd.upper(), arg)
+        # A command that ends an upload gets here while it is running: it answers first.
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._ahead and not self._waiting and not self._closed:
+                line = self.decode(self._ahead.popleft())
+                cmd, _, arg = line.partition(" ")
+                self.pre_process_command(line, cmd.upper(), arg)
+        finally:
+            self._running = False
 
     # --- waiting
 
@@ -100,7 +118,9 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         yield
         self._waiting = False
         if not self._closed and not self._closing:
-            self._restart_idler()
+            # While a data connection is open, its own timer counts.
+            if self.data_channel is None:
+                self._restart_idler()
             self._run_ahead()
 
     def _restart_idler(self) -> None:
@@ -111,18 +131,18 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     # --- the end of an upload
 
     def gave_up(self) -> bool:
-        """Whether the client hung up or sent ABOR before its data connection ended.
+        """Whether the client hung up or sent ABOR, up to now.
 
         A client that is killed closes both connections, and one that aborts may close the data connection together with
         ABOR: which of the two is seen first is chance, and must not decide whether half a file is a delivery.
         """
         if self._closed:
             return True
-        self._waiting = True
+        waiting, self._waiting = self._waiting, True
         if self._poll(select.POLLIN):
-            self.handle_read_event()
+            read_catching_errors(self)
         hung_up = self._closed or self._poll(select.POLLRDHUP)
-        self._waiting = False
+        self._waiting = waiting
         return hung_up or any(line.upper().endswith(b"ABOR") for line in self._ahead)
 
     def _poll(self, event: int) -> bool:
@@ -131,28 +151,39 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         return bool(poll.poll(0))
 
     def finish(self, incoming: Incoming) -> None:
-        """Make a whole upload durable in a worker thread and answer afterwards: 226 means that it is on disk.
+        """Make a whole upload durable in worker threads and answer afterwards: 226 means that it is on disk.
 
         The fsyncs take milliseconds (300 deliveries a second on two cores: M8 of the notes on ingestion), and this
-        session has nothing else to do; the others do not wait for its disk.
+        session has nothing else to do; the others do not wait for its disk. The bytes are put on disk first, so that
+        the last look at whether the client is still there, before they become a delivery, is as late as it can be.
         """
         self.wait()
-        self.desk.workers.store(incoming.finish, lambda outcome: self._finished(incoming, outcome))
+        self.desk.workers.store(incoming.sync, lambda outcome: self._synced(incoming, outcome))
+
+    def _synced(self, incoming: Incoming, outcome: "Future[None]") -> None:
+        error = outcome.exception()
+        if error is not None:
+            self._ended(incoming, reply_to(error), error)
+        elif self.gave_up():
+            self._ended(incoming, f"426 The upload was aborted; {AGAIN}")
+        else:
+            self.desk.workers.store(incoming.end, lambda outcome: self._finished(incoming, outcome))
 
     def _finished(self, incoming: Incoming, outcome: "Future[str]") -> None:
         error = outcome.exception()
-        incoming.settle(kept=error is None)
-        if error is None:
-            reply = outcome.result()
-        else:
-            reply = reply_to(error)
+        self._ended(incoming, outcome.result() if error is None else reply_to(error), error)
+
+    def _ended(self, incoming: Incoming, reply: str, error: BaseException | None = None) -> None:
+        stored = reply.startswith("226")
+        incoming.settle(kept=stored)
+        if not stored:
             _log.warning("upload_refused account=%s name=%r reply=%r", self.username, incoming.name, reply)
-        if reply.startswith("451"):
+        if error is not None and not isinstance(error, UploadRefused):
             _log.error("bug in=upload account=%s", self.username, exc_info=error)
         if not self._closed:
             with self.going_on():
                 self.respond(reply)
-                self._on_dtp_close()
+                self._transfer_over()
 
     def drop(self, incoming: Incoming, reply: str) -> None:
         """Forget an upload that broke off or was refused."""
@@ -160,8 +191,12 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         _log.warning("upload_aborted account=%s name=%r reply=%r", self.username, incoming.name, reply)
         if not self._closed:
             self.respond(reply)
-            self._on_dtp_close()
+            self._transfer_over()
             self._run_ahead()
+
+    def _transfer_over(self) -> None:
+        if not self._closed:  # answering may have found that the client is gone
+            self._on_dtp_close()
 
     def _shutdown_connecting_dtp(self) -> None:
         super()._shutdown_connecting_dtp()
@@ -170,6 +205,13 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         if queued is not None:
             queued[0].close()
             self._in_dtp_queue = None
+
+    def hang_up(self) -> None:
+        """Close the connection, and an upload that is under way, without the courtesies of TLS, which may wait."""
+        for connection in (self.data_channel, self):
+            if connection is not None:
+                connection._error = True  # noqa: SLF001 - pyftpdlib has no other way
+                connection.close()
 
     def on_disconnect(self) -> None:
         """The connection is closed."""
@@ -190,14 +232,18 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         """Nothing."""
 
     def log_exception(self, instance: object) -> None:
-        """An exception nobody expected."""
-        _log.exception("bug in=%s", type(instance).__name__)
+        """An exception nobody expected, or a client that cannot do TLS."""
+        if isinstance(sys.exception(), SSL.Error):
+            _log.info("tls_failed address=%s", self.remote_ip)
+        else:
+            _log.exception("bug in=%s", type(instance).__name__)
 
 
 class TlsSession(TLS_FTPHandler, Session):  # type: ignore[misc] # pyftpdlib has no types
     """A control connection that may be secured."""
 
     dtp_handler = TlsReceiving
+    data_context: ssl.SSLContext
 
     def secure_connection(self, ssl_context: SSL.Context) -> None:
         """Switch to TLS; what was sent ahead in plain text may be somebody else's and is forgotten."""

@@ -1,8 +1,17 @@
-"""The certificate and the TLS context of the hosted FTP server."""
+"""The certificate of the hosted FTP server, and TLS for its two kinds of connection.
+
+Control connections are secured by pyOpenSSL, as pyftpdlib does. Data connections are secured by the standard library's
+ssl, because it can leave out the session tickets of TLS 1.3 and pyOpenSSL cannot: a client that only sends never reads
+them, and when it closes with unread bytes its kernel resets the connection behind (or before) its close_notify. The
+upload then looks broken off, and may be (lftp).
+"""
 
 import ipaddress
 import logging
-from collections.abc import Callable
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -40,8 +49,8 @@ def ensure_certificate(settings: FtpSettings, clock: Callable[[], datetime]) -> 
         _log.info("certificate_made path=%s", settings.certificate)
 
 
-def tls_context(settings: FtpSettings) -> SSL.Context:
-    """TLS 1.2 or newer with the server's certificate."""
+def control_context(settings: FtpSettings) -> SSL.Context:
+    """TLS 1.2 or newer with the server's certificate, for control connections."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
@@ -55,6 +64,68 @@ def tls_context(settings: FtpSettings) -> SSL.Context:
             "Give PEM files that belong to each other."
         ) from error
     return context
+
+
+def data_context(settings: FtpSettings) -> ssl.SSLContext:
+    """The same for data connections, without session tickets."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    context.load_cert_chain(settings.certificate, settings.key)
+    return context
+
+
+class TlsSocket:
+    """A secured socket of the standard library in the place of one of pyOpenSSL: same methods, same exceptions."""
+
+    def __init__(self, context: ssl.SSLContext, plain: socket.socket) -> None:
+        self._socket = context.wrap_socket(
+            plain, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._socket, name)
+
+    def set_accept_state(self) -> None:
+        """It is the server's side already."""
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+        with _as_pyopenssl():
+            self._socket.do_handshake()
+
+    def recv(self, size_bytes: int) -> bytes:
+        """Read; ``SSL.ZeroReturnError`` is a close_notify, ``SSL.SysCallError`` an end without one."""
+        with _as_pyopenssl():
+            data = self._socket.recv(size_bytes)
+        if not data:
+            raise SSL.ZeroReturnError
+        return data
+
+    def send(self, data: bytes) -> int:
+        """Write."""
+        with _as_pyopenssl():
+            return self._socket.send(data)
+
+    def say_close(self) -> None:
+        """Send our close_notify; the other side's is not waited for."""
+        with _as_pyopenssl():
+            self._socket.unwrap()
+
+
+@contextmanager
+def _as_pyopenssl() -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLWantReadError as error:
+        raise SSL.WantReadError from error
+    except ssl.SSLWantWriteError as error:
+        raise SSL.WantWriteError from error
+    except (ssl.SSLEOFError, ConnectionError) as error:
+        raise SSL.SysCallError(-1, "Unexpected EOF") from error
+    except ssl.SSLError as error:
+        raise SSL.Error(error.reason) from error
 
 
 def _new_key() -> bytes:

@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ftp"
 INCOMING: Final = ".incoming"
+AGAIN: Final = "nothing was kept. Send the whole file again."
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -43,6 +44,9 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Take the next bytes, or raise ``UploadRefused``."""
+
+    def sync(self) -> None:
+        """Put the bytes on disk, or raise ``UploadRefused``."""
 
     def abort(self) -> None:
         """Leave nothing behind. Safe to call twice, and after the end."""
@@ -95,7 +99,7 @@ class Incoming:
     name: str
     sink: Sink
     limits: Limits
-    # In a worker thread: makes the bytes durable and says so in a reply.
+    # In a worker thread, after ``sync``: makes the file visible and durable, and says so in a reply.
     end: Callable[[], str]
     size_bytes: int = 0
     closed: bool = field(default=False, init=False)
@@ -107,11 +111,11 @@ class Incoming:
         self.limits.check(self.size_bytes)
         self.sink.write(chunk)
 
-    def finish(self) -> str:
-        """Make the upload durable, in a worker thread; the reply to the client."""
+    def sync(self) -> None:
+        """Check that all bytes have come and put them on disk, in a worker thread; nothing is visible yet."""
         if self.limits.declared:
             self.limits.declared.check(self.size_bytes)
-        return self.end()
+        self.sink.sync()
 
     def settle(self, *, kept: bool) -> None:
         """Count the bytes as stored or as gone, in the loop, and leave nothing else behind. Safe to call twice."""
@@ -142,11 +146,16 @@ class Kept:
             with refusing_when_disk_fails(self._target.name):
                 write_all(self._handle, data)
 
-    def keep(self) -> None:
-        """Put the file durably into the account's folder."""
+    def sync(self) -> None:
+        """Put the bytes on disk."""
         if self._handle is not None:
             with refusing_when_disk_fails(self._target.name):
                 os.fsync(self._handle)
+
+    def keep(self) -> None:
+        """Put the file, whose bytes are on disk, durably into the account's folder."""
+        if self._handle is not None:
+            with refusing_when_disk_fails(self._target.name):
                 self._path.replace(self._target)
                 sync_folder(self._target.parent)
 

@@ -90,12 +90,16 @@ class Upload:
         self._digest.update(data)
         self.size_bytes += len(data)
 
+    def sync(self) -> None:
+        """Put the bytes on disk ahead of ``land``, to decide only then whether they land."""
+        with refusing_when_disk_fails(self._draft.name):
+            os.fsync(self._open_handle())
+
     def land(self, received_at: datetime | None = None) -> Envelope:
         """Make the delivery durable and visible; once this returns it may be acknowledged to the sender."""
         try:
+            self.sync()
             with refusing_when_disk_fails(self._draft.name):
-                handle = self._open_handle()
-                os.fsync(handle)
                 draft = replace(self._draft, sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
                 envelope = self._spool.reveal(self._folder, draft, received_at)
         except BaseException:

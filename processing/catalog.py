@@ -109,6 +109,12 @@ def accounts(db: Connection) -> list[dict[str, Any]]:
     ]
 
 
+def program_owners(db: Connection) -> dict[int, str]:
+    """The SID of the account that each program belongs to."""
+    query = select(tables.program.c.program_id, tables.account.c.sid).join(tables.account)
+    return {one.program_id: one.sid for one in db.execute(query)}
+
+
 def save(db: Connection, catalogue: Sequence[Account]) -> None:
     """Add or update every account of the catalogue; what it does not name stays as it is.
 
@@ -148,7 +154,12 @@ def _keep_calendar(db: Connection, account: Account) -> None:
 
 def _save_program(db: Connection, account_id: int, program: Program) -> None:
     mine = {"account_id": account_id, "program_id": program.id}
-    _upsert(db, tables.program, [{**mine, "name": program.name}], key=("account_id", "program_id"))
+    owner = db.execute(
+        select(tables.program.c.account_id).where(tables.program.c.program_id == program.id)
+    ).scalar_one_or_none()
+    if owner not in {None, account_id}:
+        raise Unusable(f"Program {program.id} belongs to another account; program ids are unique among all accounts.")
+    _upsert(db, tables.program, [{**mine, "name": program.name}], key=("program_id",))
     for event_type in program.event_types:
         _save_event_type(db, mine, event_type)
     partners = {one.partner.id: one.partner.name for one in program.contracts}

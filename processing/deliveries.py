@@ -187,7 +187,7 @@ def lines(db: Connection, delivery_id: int) -> Iterator[dict[str, Any]]:
         .where(line.c.delivery_id == delivery_id)
         .order_by(line.c.line)
     )
-    for one in db.execution_options(yield_per=10_000).execute(query):
+    for one in db.execute(query, execution_options={"yield_per": 10_000}):
         locks_at = None if one.locks_at is None else instant(one.locks_at).isoformat()
         yield {**one._asdict(), "locks_at": locks_at}
 

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from processing.errors import Unusable
 
+UTC_ZONE = ZoneInfo("UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

@@ -75,6 +75,11 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     return Asked(line, row, change, amount, status, texts(lines["reason"]), foreign, code)
 
 
+def is_reason(reason: str, event_type: int, terms: Terms) -> bool:
+    """Whether a reason is a standard code or one of the event type's disposition codes."""
+    return _outcome(reason, event_type, terms) is not Code.REASON_UNKNOWN
+
+
 def _changes(outcome: Objects, amount: Ints, *, tracked_zero: Bools, others: Bools, shape: FileShape) -> Objects:
     """Rules 1 to 4 of the design's section 4.2, the first that holds; None where none does."""
     ids_and_reasons = np.full(len(amount), shape.reversals_only or not (shape.has_amount or shape.has_other))

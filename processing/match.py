@@ -75,8 +75,8 @@ def match(db: Connection, account_id: int, lines: pd.DataFrame) -> Matched:
 
     ``lines``: action_id (str or NA), order_id (str or NA), event_type (Int64 or NA).
     """
-    bulk.stage(db, staged_line, _staged(lines))
-    found = bulk.fetch(db, _query(account_id), _SCHEMA)
+    bulk.stage(db, staged_line, _staged(account_id, lines))
+    found = bulk.fetch(db, _query(), _SCHEMA)
     position = _ints(found["position"])
     # Newest first within a line, so that the first of each line is the one it means.
     order = np.lexsort((-_ints(found["id"]), -_ints(found["created_at"]), position))
@@ -91,10 +91,11 @@ def match(db: Connection, account_id: int, lines: pd.DataFrame) -> Matched:
     return Matched(_actions(found.take(chosen[where])), row, candidates)
 
 
-def _staged(lines: pd.DataFrame) -> pa.Table:
+def _staged(account_id: int, lines: pd.DataFrame) -> pa.Table:
     return pa.table(
         {
             "position": pa.array(np.arange(len(lines), dtype=np.int64)),
+            "account_id": pa.array(np.full(len(lines), account_id, dtype=np.int64)),
             "action_id": pa.array(lines["action_id"], pa.string(), from_pandas=True),
             "order_id": pa.array(lines["order_id"], pa.string(), from_pandas=True),
             "event_type_id": pa.array(lines["event_type"], pa.int64(), from_pandas=True),
@@ -102,9 +103,9 @@ def _staged(lines: pd.DataFrame) -> pa.Table:
     )
 
 
-def _query(account_id: int) -> CompoundSelect[Any]:
+def _query() -> CompoundSelect[Any]:
     values = [action.c[one.name] for one in fields(Actions)]
-    mine = action.c.account_id == account_id
+    mine = action.c.account_id == staged_line.c.account_id
     by_id = select(staged_line.c.position, *values).where(mine, action.c.action_id == staged_line.c.action_id)
     by_order = select(staged_line.c.position, *values).where(
         mine,

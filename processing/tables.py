@@ -45,13 +45,13 @@ account = Table(
     Column("ignore_columns", Text, nullable=False, server_default="[]"),
 )
 
+# A program belongs to one account: its id alone tells whose an action is.
 program = Table(
     "program",
     metadata,
+    Column("program_id", BigInteger, primary_key=True, autoincrement=False),
     Column("account_id", ForeignKey("account.id"), nullable=False),
-    Column("program_id", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
-    PrimaryKeyConstraint("account_id", "program_id"),
 )
 
 event_type = Table(
@@ -210,6 +210,8 @@ staged_line = Table(
     "staged_line",
     staging,
     Column("position", BigInteger),
+    # Beside each line, so that a planner looks actions up by line and never lines by action.
+    Column("account_id", BigInteger),
     Column("action_id", Text),
     Column("order_id", Text),
     Column("event_type_id", BigInteger),

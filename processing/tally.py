@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from processing.codes import Verdict
 from processing.columns import NONE, Ints
@@ -50,17 +51,21 @@ class Tally:
         fresh = first[actions.changed_by[entries.row[first]] != delivery_id]
         fresh_mask = np.zeros(len(entries), dtype=np.bool_)
         fresh_mask[fresh] = True
-        partner = actions.partner_id[entries.row]
-        currency = actions.currency[entries.row]
-        for key in set(zip(partner.tolist(), currency.tolist(), strict=True)):
-            mine = (partner == key[0]) & (currency == key[1])
-            total = self.money.setdefault(key, np.zeros(4, dtype=np.int64))
-            amount = int(entries.amount_before[mine & fresh_mask].sum())
-            payout = int(entries.payout_before[mine & fresh_mask].sum())
-            amount_moved = int((entries.amount_after[mine] - entries.amount_before[mine]).sum())
-            payout_moved = int((entries.payout_after[mine] - entries.payout_before[mine]).sum())
-            total += np.array([amount, amount + amount_moved, payout, payout + payout_moved])
-            self.changed[key] += int(mine.sum())
+        moved = pd.DataFrame(
+            {
+                "partner": actions.partner_id[entries.row],
+                "currency": actions.currency[entries.row],
+                "amount": np.where(fresh_mask, entries.amount_before, 0),
+                "payout": np.where(fresh_mask, entries.payout_before, 0),
+                "amount_moved": entries.amount_after - entries.amount_before,
+                "payout_moved": entries.payout_after - entries.payout_before,
+                "lines": 1,
+            }
+        )
+        for key, one in moved.groupby(["partner", "currency"], sort=False).sum().iterrows():
+            total = self.money.setdefault((int(key[0]), str(key[1])), np.zeros(4, dtype=np.int64))
+            total += [one.amount, one.amount + one.amount_moved, one.payout, one.payout + one.payout_moved]
+            self.changed[int(key[0]), str(key[1])] += int(one.lines)
 
     def _see_locks(self, actions: Actions, received_at: int) -> None:
         open_locks = actions.locks_at[(actions.locked_at == NONE) & (actions.locks_at > received_at)]

@@ -14,7 +14,7 @@ import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandera.errors import SchemaErrors
+from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from processing.codes import Code
 from processing.money import is_currency, parse_scaled
@@ -91,13 +91,12 @@ def _broken(chunk: Chunk, texts: pd.DataFrame, *, reversals: bool) -> dict[int, 
     try:
         _contract(reversals=reversals).validate(texts, lazy=True)
     except SchemaErrors as errors:
-        faults = _faults(errors)
+        faults = _faults(errors, len(texts))
     else:
         return {}
     found: dict[int, BadLine] = {}
-    for code, column in faults[["code", "column"]].drop_duplicates().itertuples(index=False):
-        rows = faults["row"][(faults["code"] == code) & (faults["column"] == column)].to_numpy(np.int64)
-        bad = _bad_lines(Code(code), column, chunk.lines[rows].tolist(), texts.iloc[rows], reversals=reversals)
+    for code, column, rows in faults:
+        bad = _bad_lines(code, column, chunk.lines[rows].tolist(), texts.iloc[rows], reversals=reversals)
         found.update(zip(rows.tolist(), bad, strict=True))
     return found
 
@@ -107,15 +106,23 @@ def _contract(*, reversals: bool) -> pandera.DataFrameSchema:
     return line_contract(reversals=reversals)
 
 
-def _faults(errors: SchemaErrors) -> pd.DataFrame:
-    """The fault that each broken line is answered with: columns row, column, code."""
-    cases = errors.failure_cases
-    rank = cases["check"].map(_RANK)
-    # A case without a row, or of a check that is not ours, is a bug of the contract and no line's fault.
-    if rank.isna().any() or cases["index"].isna().any():
+def _faults(errors: SchemaErrors, rows: int) -> Iterator[tuple[Code, str, npt.NDArray[np.int64]]]:
+    """The rows that are answered with each fault, and the column it is in."""
+    faults = [(Code(error.check.name), error) for error in errors.schema_errors if _is_ours(error)]
+    if len(faults) < len(errors.schema_errors):
         raise errors
-    faults = pd.DataFrame({"row": cases["index"].astype("int64"), "column": cases["column"], "code": cases["check"]})
-    return faults.iloc[np.lexsort((rank, faults["row"]))].drop_duplicates("row")
+    faults.sort(key=lambda fault: _RANK[fault[0]])
+    open_ = np.ones(rows, np.bool_)
+    for code, error in faults:
+        answered = open_ & ~error.check_output.to_numpy(np.bool_)
+        open_ &= ~answered
+        if answered.any():
+            yield code, error.schema.name, np.flatnonzero(answered)
+
+
+def _is_ours(error: SchemaError) -> bool:
+    """A failure that is no check's answer for each row is a bug of the contract, and no line's fault."""
+    return error.reason_code is SchemaErrorReason.DATAFRAME_CHECK and error.check_output is not None
 
 
 def _bad_lines(code: Code, column: str, lines: list[int], texts: pd.DataFrame, *, reversals: bool) -> Iterator[BadLine]:
@@ -185,4 +192,4 @@ def _numbers(
 
 
 def _whole(texts: pd.Series) -> npt.NDArray[np.int64]:
-    return texts.astype("int64[pyarrow]").to_numpy(np.int64)
+    return np.asarray(texts.astype("int64[pyarrow]"), np.int64)

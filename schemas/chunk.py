@@ -56,12 +56,8 @@ def quoted(text: str) -> str:
     return repr(shown(text))
 
 
-def text_frame(names: Sequence[str], columns: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """A frame of Arrow strings, one column per name; names may repeat.
-
-    Without any row a column may be missing: all are there, and empty.
-    """
-    arrays = [pa.array(column, pa.string()) for column in columns] or [pa.array([], pa.string()) for _ in names]
-    frame = pd.DataFrame({at: pd.arrays.ArrowExtensionArray(array) for at, array in enumerate(arrays)})
+def text_frame(names: Sequence[str], columns: Sequence[pa.StringArray]) -> pd.DataFrame:
+    """A frame of Arrow strings, one column per name; names may repeat."""
+    frame = pd.DataFrame({at: pd.arrays.ArrowExtensionArray(column) for at, column in enumerate(columns)})
     frame.columns = pd.Index(names, dtype=object)
     return frame

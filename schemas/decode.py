@@ -8,9 +8,9 @@ The first that holds:
 4. the whole file is strict UTF-8;
 5. the encoding that the account declared, if the whole file is;
 6. of Windows-1252, Shift_JIS (as Windows writes it) and GB18030 those in which the whole file can be read, and among
-   several the one that charset-normalizer finds most plausible for the first lines that are not ASCII; where it has no
-   opinion, the first in this order. XML is never guessed: without a declaration it is UTF-8 or what the account
-   declared.
+   several the one that charset-normalizer finds most plausible for the first lines that are not ASCII (half-width
+   katakana alone are not); where it has no opinion, the first in this order. XML is never guessed: without a
+   declaration it is UTF-8 or what the account declared.
 """
 
 import codecs
@@ -35,6 +35,8 @@ _READABLE: Final = re.compile(
 )
 _XML: Final = re.compile(rb"""\s*<\?xml[^>]{0,200}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
 _NOT_ASCII: Final = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
+# A lone accented capital of Windows-1252 would be a lone half-width katakana, which nobody writes.
+_ONLY_KANA: Final = re.compile("[\\x00-\\x7f\\uff61-\\uff9f]*")
 _NUL_SAMPLE: Final = 64
 _SAMPLE_BYTES: Final = 32 * 1024
 
@@ -83,8 +85,7 @@ def read_text(path: Path, encoding: Encoding) -> Iterator[str]:
         file.seek(len(encoding.mark))
         while block := file.read(BLOCK_BYTES):
             yield decoder.decode(block)
-        if rest := decoder.decode(b"", final=True):
-            yield rest
+        yield decoder.decode(b"", final=True)
 
 
 def first_fault(path: Path, encoding: Encoding) -> int | None:
@@ -144,8 +145,11 @@ def _insist(path: Path, encoding: Encoding) -> Encoding:
 
 def _guess(path: Path) -> Encoding | None:
     possible = [name for name in GUESSED if first_fault(path, Encoding(name)) is None]
+    sample = _sample(path)
+    if "cp1252" in possible and "cp932" in possible and _ONLY_KANA.fullmatch(sample.decode("cp932", "replace")):
+        possible.remove("cp932")
     if len(possible) > 1:
-        best = from_bytes(_sample(path), cp_isolation=possible).best()
+        best = from_bytes(sample, cp_isolation=possible).best()
         if best is not None and best.encoding in possible:
             return Encoding(best.encoding)
     return Encoding(possible[0]) if possible else None

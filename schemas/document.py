@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final, Literal, assert_never
+from typing import Final, Literal
 
 from processing.codes import Code
 from processing.errors import Unreadable
@@ -102,13 +102,9 @@ class Document:
         Raises ``Unreadable``, possibly after chunks were handed out: then nothing of them may be applied.
         """
         blocks = read_text(self.path, self.encoding)
-        match self.head:
-            case CsvHead():
-                return csv_lines.read_lines(blocks, self.head, size)
-            case XmlHead():
-                return xml_lines.read_lines(blocks, self.ignore, size)
-            case _:
-                assert_never(self.head)
+        if isinstance(self.head, CsvHead):
+            return csv_lines.read_lines(blocks, self.head, size)
+        return xml_lines.read_lines(blocks, self.ignore, size)
 
     def _has(self, column: str) -> bool:
         return self.kind != "reversals" and column in self.columns

@@ -12,14 +12,15 @@ from xml.parsers.expat import ExpatError, ParserCreate
 from xml.parsers.expat.errors import messages
 
 import numpy as np
+import pyarrow as pa
 
 from processing.codes import Code
 from processing.errors import Unreadable
 from schemas.chunk import BadLine, Chunk, quoted, text_frame
-from schemas.columns import DISPLAY, NAMES, Columns, column_of, map_header
+from schemas.columns import DISPLAY, ORDER_LEVEL, Columns, map_header
 
 NAMESPACE: Final = "http://ws.impactradius.com/ws/definitions"
-COLUMNS: Final[Columns] = map_header(tuple(DISPLAY.values()), ())
+COLUMNS: Final[Columns] = map_header(tuple(DISPLAY.values()))
 """What a chunk of XML holds: all known columns, whichever elements a record has."""
 
 _RECORD_OF: Final = {"ModificationRequests": "ModificationRequest", "ReversalRequests": "ReversalRequest"}
@@ -142,7 +143,7 @@ class _Reader:
                 self._refuse(f"Element {name} has an attribute, {quoted(attribute)}, and there are none")
         if self._depth == 3:
             if name not in self._columns:
-                self._columns[name] = column_of(name, self.ignore)
+                self._columns[name] = ORDER_LEVEL.column(name, self.ignore)
             self._name = name
             self._text, self._length = [], 0
         elif self._depth == 2:
@@ -195,7 +196,7 @@ class _Reader:
 
 def _chunk(records: Sequence[XmlRecord]) -> Chunk:
     lines, bad = list[int](), list[BadLine]()
-    cells: dict[str, list[str]] = {column: [] for column in NAMES}
+    cells: dict[str, list[str]] = {column: [] for column in DISPLAY}
     for record in records:
         if twice := _twice(record):
             bad.append(twice)
@@ -204,7 +205,8 @@ def _chunk(records: Sequence[XmlRecord]) -> Chunk:
         lines.append(record.line)
         for column, texts in cells.items():
             texts.append(found.get(column, ""))
-    return Chunk(np.array(lines, np.int64), text_frame(COLUMNS.header, list(cells.values())), bad, {})
+    columns = [pa.array(texts, pa.string()) for texts in cells.values()]
+    return Chunk(np.array(lines, np.int64), text_frame(COLUMNS.header, columns), bad, {})
 
 
 def _twice(record: XmlRecord) -> BadLine | None:

@@ -86,11 +86,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('account_id', 'partner_id', name=op.f('partner_pkey'))
     )
     op.create_table('program',
+    sa.Column('program_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('account_id', sa.Integer(), nullable=False),
-    sa.Column('program_id', sa.BigInteger(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('program_account_id_fkey')),
-    sa.PrimaryKeyConstraint('account_id', 'program_id', name=op.f('program_pkey'))
+    sa.PrimaryKeyConstraint('program_id', name=op.f('program_pkey'))
     )
     op.create_table('action',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),

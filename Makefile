@@ -1,0 +1,57 @@
+# Every target sets up what it needs in .venv of this checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE_JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test serve check bench lock
+
+help:
+	@echo "make demo    set up and run Clawback's main job on its own data, in under a minute after set-up"
+	@echo "make test    set up and pass the tests"
+	@echo "make serve   set up and serve: hosted FTP, flows, schedules (settings in clawback.toml)"
+	@echo "make check   formatting, lint and types"
+	@echo "make bench   measure against the yardstick; writes bench/RESULTS.md"
+	@echo "make lock    lock the dependencies anew, with hashes"
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Clawback needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/clawback demo
+
+serve: $(VENV)/.run
+	$(BIN)/clawback serve
+
+test: $(VENV)/.dev
+	tests/install-debian-packages
+	$(BIN)/python -m pytest -n $(STORE_JOBS) --dist loadgroup --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python bench/run.py
+
+lock: $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet $(LOCK) --group build -o requirements.lock
+	$(BIN)/uv pip compile --quiet $(LOCK) --group build --group dev -o requirements-dev.lock
+
+LOCK := pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-header --no-emit-index-url --no-emit-find-links

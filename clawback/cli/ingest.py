@@ -1,0 +1,46 @@
+"""``clawback ingest``: a file from this machine, as if a brand had sent it."""
+
+from pathlib import Path
+
+import click
+
+from clawback.cli.receipts import receipt_code, receipt_text
+from clawback.cli.running import Outcome, desk, now, told
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--account", "sid", required=True, metavar="SID", help="The brand whose file it is.")
+@click.option("--event-type", type=int, metavar="ID", help="The event type of lines that name none.")
+@click.option("--received-at", metavar="INSTANT", help="When it arrived; by default now.")
+@click.option("--preview", is_flag=True, help="Decide every line and write nothing.")
+@click.option("--again", is_flag=True, help="Apply it although the same bytes were applied before.")
+@told
+def ingest(
+    file: Path, sid: str, event_type: int | None, received_at: str | None, *, preview: bool, again: bool
+) -> Outcome:
+    """Apply FILE (CSV or XML) to the pending actions of an account and print its receipt.
+
+    \b
+    Example:
+      clawback ingest returns.csv --account IRacme1 --preview
+      clawback ingest returns.csv --account IRacme1
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback import pipeline
+    from clawback.intake import arrival_of, land_file
+    from processing.catalog import read_terms
+    from processing.instants import parsed
+
+    with desk() as opened:
+        with opened.store.read() as db:
+            zone = read_terms(db, sid).zone
+        arrived = parsed(received_at, zone) if received_at else None
+        if preview:
+            arrival = arrival_of(file, event_type=event_type, again=again, received_at=arrived or now())
+            receipt = pipeline.preview(opened, arrival, sid, file)
+            text = "PREVIEW: nothing was written.\n\n" + receipt_text(receipt)
+            return Outcome({"preview": True, **receipt}, text, receipt_code(receipt))
+        envelope = land_file(opened.spool, file, sid, event_type=event_type, again=again, received_at=arrived)
+        pipeline.ingest(opened, envelope.delivery, at=now())
+        receipt = pipeline.receipt(opened, envelope.delivery)
+    return Outcome(receipt, receipt_text(receipt), receipt_code(receipt))

@@ -1,0 +1,70 @@
+"""``clawback load``: catalogues and actions."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from clawback.cli.running import DONE, NOT_ALL_APPLIED, Outcome, desk, table, told
+
+FILE: Final = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+SHOWN_PROBLEMS: Final = 20
+
+
+@click.group()
+def load() -> None:
+    """Load a catalogue (TOML) or actions (CSV); loading the same again changes nothing."""
+
+
+@load.command()
+@FILE
+@told
+def catalog(file: Path) -> Outcome:
+    """Add or update the accounts, programs, event types and contracts of FILE.
+
+    \b
+    Example:
+      clawback load catalog catalog.toml
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.loading import load_catalog
+
+    with desk() as opened:
+        accounts = load_catalog(opened, file)
+    document = [
+        {
+            "account": one.sid,
+            "programs": len(one.programs),
+            "event_types": sum(len(program.event_types) for program in one.programs),
+            "contracts": sum(len(program.contracts) for program in one.programs),
+        }
+        for one in accounts
+    ]
+    columns = {"account": "account", "programs": "programs", "event types": "event_types", "contracts": "contracts"}
+    return Outcome(document, table(document, columns, "The catalogue has no account."))
+
+
+@load.command()
+@FILE
+@told
+def actions(file: Path) -> Outcome:
+    """Add the actions of FILE to their accounts.
+
+    Columns: ActionId, CampaignId, ActionTrackerId, MediaPartnerId, Oid, EventDate, Amount, Currency; CustomerStatus,
+    CreationDate and LockingDate may be added. Lines with problems are listed and left out; the others are loaded.
+
+    \b
+    Example:
+      clawback load actions actions.csv
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.loading import load_actions
+
+    with desk() as opened:
+        done = load_actions(opened, file)
+    problems: list[dict[str, Any]] = [{"line": one.line, "message": one.message} for one in done.problems]
+    document = {"read": done.read, "added": done.added, "known": done.known, "problems": problems}
+    text = f"{done.read:,} read = {done.added:,} added + {done.known:,} known already + {len(problems):,} not loaded"
+    if problems:
+        text += "\n\n" + table(problems[:SHOWN_PROBLEMS], {"line": "line", "problem": "message"}, "")
+    if len(problems) > SHOWN_PROBLEMS:
+        text += f"\n… and {len(problems) - SHOWN_PROBLEMS:,} more; --json lists all."
+    return Outcome(document, text, NOT_ALL_APPLIED if problems else DONE)

@@ -1,0 +1,58 @@
+"""Receipts as people read them on a terminal."""
+
+from typing import Any
+
+from clawback.cli.running import DONE, NOT_ALL_APPLIED, table
+
+SHOWN_LINES = 20
+
+
+def receipt_code(receipt: dict[str, Any]) -> int:
+    """The exit code for a delivery: 3 when lines were rejected, refused or held."""
+    rows = receipt["rows"]
+    whole = receipt["state"] in {"rejected", "held", "broken"}
+    return NOT_ALL_APPLIED if whole or rows["rejected"] or rows["refused"] or rows["held"] else DONE
+
+
+def receipt_text(receipt: dict[str, Any]) -> str:
+    """A receipt in a few paragraphs."""
+    parts = [_head(receipt), _equation(receipt["rows"])]
+    if receipt["partners"]:
+        columns = {
+            "partner": "name",
+            "lines": "lines",
+            "": "currency",
+            "amount before": "amount_before",
+            "after": "amount_after",
+            "payout before": "payout_before",
+            " after": "payout_after",
+        }
+        parts.append(table([*receipt["partners"], *_totals(receipt)], columns, ""))
+    if receipt["nearest_lock"]:
+        parts.append(f"Nearest lock {receipt['nearest_lock']}, {receipt['time_left']} after arrival. {receipt['rule']}")
+    lines = receipt.get("lines", [])
+    if lines:
+        parts.append(table(lines[:SHOWN_LINES], {"line": "line", "verdict": "verdict", "": "message"}, ""))
+    if len(lines) > SHOWN_LINES:
+        parts.append(
+            f"… and {len(lines) - SHOWN_LINES:,} more lines: clawback deliveries receipt {receipt['delivery']} --json"
+        )
+    return "\n\n".join(parts)
+
+
+def _head(receipt: dict[str, Any]) -> str:
+    text = f"{receipt['name']} ({receipt['delivery']}): {receipt['state']}"
+    if receipt["duplicate_of"]:
+        text += f", the same bytes as {receipt['duplicate_of']}"
+    if receipt["message"]:
+        text += f"\n{receipt['code'] or ''} {receipt['message']}".rstrip()
+    return text
+
+
+def _equation(rows: dict[str, int]) -> str:
+    verdicts = " + ".join(f"{count:,} {verdict}" for verdict, count in rows.items() if verdict != "read")
+    return f"{rows['read']:,} read = {verdicts}"
+
+
+def _totals(receipt: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": "total", "lines": "", "currency": one, **sides} for one, sides in receipt["money"].items()]

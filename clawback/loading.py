@@ -1,0 +1,62 @@
+"""Loads catalogues and actions."""
+
+from pathlib import Path
+
+import pandas as pd
+from sqlalchemy import Connection
+
+from clawback.wiring import Desk
+from processing import actions, catalog
+from processing.actions import Load, Problem
+from processing.catalog import Terms
+from processing.errors import Unusable
+from processing.model import Account
+from processing.store import claim_account
+from schemas import actions_file
+from schemas import catalog as catalogue_file
+
+
+def load_catalog(desk: Desk, file: Path) -> tuple[Account, ...]:
+    """Add or update the accounts of a catalogue; raises Unusable with everything that is wrong with it."""
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unusable(f"{file} is not UTF-8 text: byte {error.start}. Save it as UTF-8.") from None
+    catalogue = catalogue_file.parse(text, file.name)
+    with desk.store.write() as db:
+        catalog.save(db, catalogue)
+    return catalogue
+
+
+def load_actions(desk: Desk, file: Path) -> Load:
+    """Add the actions of a file in one transaction; lines with problems are told and left out.
+
+    Raises Unreadable and Unusable when the file as a whole cannot be used; then nothing was added.
+    """
+    so_far = Load()
+    with desk.store.write() as db:
+        owners = catalog.program_owners(db)
+        terms: dict[str, Terms] = {}
+        for chunk in actions_file.read(file):
+            so_far.problems += chunk.problems
+            so_far.read += len(chunk.problems)
+            owner = chunk.texts["program_id"].astype("int64").map(owners)
+            _tell_unowned(chunk.texts[owner.isna()], so_far)
+            for sid, texts in chunk.texts.groupby(owner, sort=True):
+                if sid not in terms:
+                    terms[str(sid)] = _claimed(db, str(sid))
+                actions.load(db, terms[str(sid)], actions_file.converted(texts, terms[str(sid)].zone), so_far)
+            desk.progress(file.name, so_far.read)
+        so_far.problems.sort(key=lambda one: one.line)
+    return so_far
+
+
+def _claimed(db: Connection, sid: str) -> Terms:
+    claim_account(db, sid)
+    return catalog.read_terms(db, sid)
+
+
+def _tell_unowned(texts: pd.DataFrame, so_far: Load) -> None:
+    so_far.read += len(texts)
+    for number, program in zip(texts.index.tolist(), texts["program_id"], strict=True):
+        so_far.problems.append(Problem(number, f"CampaignId {program} is not in the catalogue; load it first."))

@@ -1,0 +1,398 @@
+import hashlib
+import json
+import logging
+import multiprocessing
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.spool import Envelope, Spool
+from processing.errors import NotFound, SpoolBroken, Unusable
+
+NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
+CONTENT = b"ActionId,Reason\n1,RETURNED\n"
+
+
+def stopped() -> datetime:
+    """A clock that stands still."""
+    return NOON
+
+
+def real() -> datetime:
+    """The real time."""
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty spool whose clock stands still."""
+    return Spool(tmp_path, clock=stopped)
+
+
+def land(spool: Spool, content: bytes = CONTENT, name: str = "returns.csv", account: str = "acme") -> Envelope:
+    """Land some bytes."""
+    return spool.land(content, account=account, channel="ftp", name=name)
+
+
+def files(folder: Path) -> list[str]:
+    """All files below a folder but the claim file."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != "order")
+
+
+def test_landed_delivery_is_found_with_its_bytes(spool: Spool) -> None:
+    """What lands is pending with its sender, name, instant, digest and size, and its bytes are those that came."""
+    with spool.receive(account="acme", channel="ftp", name="a/../b\x00.csv", event_type=7, again=True) as upload:
+        upload.write(CONTENT[:5])
+        upload.write(CONTENT[5:])
+        envelope = upload.land()
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert envelope == Envelope(
+        envelope.delivery, "acme", "ftp", "a/../b\x00.csv", NOON, digest, len(CONTENT), 7, again=True
+    )
+    assert envelope.delivery.startswith("20270115T120000000000-")
+    assert spool.pending() == [envelope] == [spool.find(envelope.delivery)]
+    assert spool.content(envelope.delivery).read_bytes() == CONTENT
+    spool.verify(envelope.delivery)
+
+
+def test_nothing_stays_of_an_upload_that_does_not_land(spool: Spool, tmp_path: Path) -> None:
+    """Leaving the upload without landing, by an exception or not, leaves nothing behind."""
+    with spool.receive(account="acme", channel="ftp", name="a.csv") as upload:
+        upload.write(CONTENT)
+    with (
+        pytest.raises(TypeError),
+        spool.receive(account="acme", channel="ftp", name="a.csv") as upload,
+    ):
+        upload.write("text")  # type: ignore[arg-type] # what goes wrong does not matter
+    assert (spool.pending(), files(tmp_path), list((tmp_path / "tmp").iterdir())) == ([], [], [])
+
+
+def test_upload_ends_once(spool: Spool) -> None:
+    """Nothing can be written to, or landed from, an upload that has ended."""
+    with spool.receive(account="acme", channel="ftp", name="a.csv") as upload:
+        upload.land()
+        upload.abort()
+        with pytest.raises(ValueError, match="has landed"):
+            upload.write(b"more")
+        with pytest.raises(ValueError, match="has landed"):
+            upload.land()
+    assert len(spool.pending()) == 1
+
+
+def test_pending_is_in_order_of_arrival_and_by_account(spool: Spool) -> None:
+    """Deliveries come oldest first; stamps differ although the clock stands still; an account sees its own."""
+    landed = [land(spool, name=str(n), account="acme" if n % 2 else "brix") for n in range(12)]
+    assert spool.pending() == landed
+    assert spool.pending("acme") == landed[1::2]
+    assert [e.received_at for e in landed] == [NOON + n * timedelta(microseconds=1) for n in range(12)]
+
+
+def test_clock_set_back_does_not_turn_arrivals_round(tmp_path: Path) -> None:
+    """A delivery is stamped later than the one before it even if the clock was set back."""
+    first = land(Spool(tmp_path, clock=stopped))
+    second = land(Spool(tmp_path, clock=lambda: NOON - timedelta(days=1)))
+    assert second.received_at == first.received_at + timedelta(microseconds=1)
+
+
+def test_given_instant_counts_and_moves_no_other(spool: Spool) -> None:
+    """A given arrival instant is taken as it is, in UTC, and later deliveries are stamped by the clock."""
+    given = datetime.fromisoformat("2030-01-01T01:00:00+01:00")
+    late = spool.land(CONTENT, account="acme", channel="cli", name="a.csv", received_at=given)
+    assert (late.received_at, late.received_at.tzinfo) == (datetime(2030, 1, 1, tzinfo=UTC), UTC)
+    assert land(spool).received_at == NOON
+
+
+def test_instant_without_time_zone_is_refused(spool: Spool, tmp_path: Path) -> None:
+    """An instant that could mean several is not guessed, and nothing lands."""
+    with pytest.raises(Unusable, match="no time zone"):
+        spool.land(CONTENT, account="acme", channel="cli", name="a.csv", received_at=datetime(2027, 1, 1))  # noqa: DTZ001
+    assert files(tmp_path) == []
+
+
+def test_acknowledged_twice_is_harmless(spool: Spool) -> None:
+    """An acknowledged delivery is pending no more and can still be found, verified and acknowledged again."""
+    envelope = land(spool)
+    spool.acknowledge(envelope.delivery)
+    spool.acknowledge(envelope.delivery)
+    assert spool.pending() == []
+    assert spool.find(envelope.delivery) == envelope
+    assert spool.content(envelope.delivery).read_bytes() == CONTENT
+    spool.verify(envelope.delivery)
+
+
+@pytest.mark.parametrize("delivery", ["20270115T120000000000-00000000", "", "../new", "..", "x/y", "\x00"])
+def test_unknown_delivery_is_not_found(spool: Spool, delivery: str) -> None:
+    """An id that is none, or a path, is not found."""
+    for ask in (spool.find, spool.content, spool.verify, spool.acknowledge):
+        with pytest.raises(NotFound, match="There is no delivery"):
+            ask(delivery)
+
+
+def test_changed_bytes_are_noticed(spool: Spool, tmp_path: Path) -> None:
+    """A changed byte fails the digest check, a missing one already the check of the size."""
+    delivery = land(spool).delivery
+    content = tmp_path / "new" / delivery / "content"
+    content.write_bytes(CONTENT.replace(b"1", b"2"))
+    with pytest.raises(SpoolBroken, match="not the ones that arrived"):
+        spool.verify(delivery)
+    content.write_bytes(CONTENT[:-1])
+    with pytest.raises(SpoolBroken, match="26 bytes on disk and 27"):
+        spool.content(delivery)
+    content.unlink()
+    with pytest.raises(SpoolBroken, match="0 bytes on disk"):
+        spool.content(delivery)
+
+
+def cut(envelope: Path) -> None:
+    """Half an envelope."""
+    envelope.write_bytes(envelope.read_bytes()[:100])
+
+
+def rewritten(envelope: Path) -> None:
+    """Another account's."""
+    envelope.write_text(envelope.read_text().replace('"acme"', '"brix"'))
+
+
+def endless(envelope: Path) -> None:
+    """No END record."""
+    fields = json.loads(envelope.read_text())
+    del fields["end"]
+    envelope.write_text(json.dumps(fields))
+
+
+def no_object(envelope: Path) -> None:
+    """Valid JSON, but no envelope."""
+    envelope.write_text("[]")
+
+
+def elsewhere(envelope: Path) -> None:
+    """A whole delivery under another's id."""
+    envelope.parent.rename(envelope.parent.parent / "20270115T120000000000-00000000")
+
+
+@pytest.mark.parametrize("damage", [cut, rewritten, endless, no_object, elsewhere, Path.unlink])
+def test_broken_delivery_is_loud_and_hides_no_other(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a right END record a delivery is never pending; it is logged once as an error, and the others come."""
+    writer = Spool(tmp_path, clock=stopped)
+    first, broken, last = land(writer), land(writer), land(writer)
+    damage(tmp_path / "new" / broken.delivery / "envelope.json")
+    spool = Spool(tmp_path, clock=stopped)
+    assert spool.pending() == spool.pending() == [first, last]
+    errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "backup" in errors[0]
+
+
+def test_broken_delivery_cannot_be_read(spool: Spool, tmp_path: Path) -> None:
+    """Who asks for a broken delivery by its id gets an error that names it."""
+    delivery = land(spool).delivery
+    cut(tmp_path / "new" / delivery / "envelope.json")
+    with pytest.raises(SpoolBroken, match=delivery):
+        spool.find(delivery)
+
+
+def test_unreadable_order_file_is_loud_and_stops_nothing(
+    spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Zeros in the file of the last stamp, as a power cut may leave them, are logged, and deliveries still land."""
+    (tmp_path / "order").write_bytes(bytes(32))
+    assert land(spool).received_at == NOON
+    assert "order_unreadable" in caplog.text
+
+
+def in_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run ``work`` in threads at once."""
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def land_many(folder: Path, who: int, count: int) -> None:
+    """Land deliveries one after the other."""
+    spool = Spool(folder, clock=real)
+    for n in range(count):
+        land(spool, b"%d %d" % (who, n), name=f"{who}-{n}")
+
+
+def test_order_of_stamps_is_order_of_visibility(tmp_path: Path) -> None:
+    """With writers in several processes and threads, nothing appears with a stamp before one that was seen already."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=land_many, args=(tmp_path, n, 60)) for n in range(2)]
+    for process in processes:
+        process.start()
+    spool = Spool(tmp_path, clock=real)
+    seen: list[str] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            read_at = real()
+            now_seen = [e.delivery for e in spool.pending()]
+            assert now_seen[: len(seen)] == seen
+            seen[:] = now_seen
+            moments.append((read_at, len(now_seen)))
+
+    moments: list[tuple[datetime, int]] = []
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    in_threads(3, lambda n: land_many(tmp_path, 10 + n, 60))
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    done.set()
+    watcher.join()
+    landed = spool.pending()
+    assert len(landed) == 300
+    assert [e.delivery for e in landed][: len(seen)] == seen
+    assert len({e.received_at for e in landed}) == 300
+    # Who reads the clock and then lists has seen all that is stamped earlier.
+    assert all(sum(e.received_at < at for e in landed) <= count for at, count in moments)
+    assert len(moments) > 3
+
+
+def test_workers_that_acknowledge_at_once_do_no_harm(spool: Spool) -> None:
+    """Several workers acknowledging the same deliveries all succeed, while others list them."""
+    landed = [land(spool, name=str(n)) for n in range(40)]
+
+    def work(_: int) -> None:
+        for envelope in landed:
+            spool.acknowledge(envelope.delivery)
+            spool.pending()
+
+    in_threads(4, work)
+    assert spool.pending() == []
+    assert [spool.find(e.delivery) for e in landed] == landed
+
+
+def test_leftovers_are_swept_but_no_upload_under_way(spool: Spool, tmp_path: Path) -> None:
+    """What a killed process left is removed; an upload that another instance is writing stays and lands."""
+    abandoned = subprocess.run([sys.executable, "-c", LEAVE_BEHIND, str(tmp_path)], check=False, timeout=30)
+    assert abandoned.returncode == -signal.SIGKILL
+    (tmp_path / "tmp" / "empty").mkdir()
+    with spool.receive(account="acme", channel="ftp", name="a.csv") as upload:
+        upload.write(CONTENT)
+        assert Spool(tmp_path, clock=stopped).sweep_leftovers() == 2
+        assert spool.sweep_leftovers() == 0
+        upload.land()
+    assert spool.content(spool.pending()[0].delivery).read_bytes() == CONTENT
+
+
+LEAVE_BEHIND = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from connectors.spool import Spool
+upload = Spool(Path(sys.argv[1]), clock=lambda: datetime.now(UTC)).receive(account="acme", channel="ftp", name="a")
+upload.write(b"half")
+os.kill(os.getpid(), 9)
+"""
+
+
+FILL_DISK = """
+import resource, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from connectors.spool import Spool
+from processing.errors import UploadRefused
+
+spool = Spool(Path(sys.argv[1]), clock=lambda: datetime(2027, 1, 15, tzinfo=UTC))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    spool.land(b"x" * 200, account="acme", channel="ftp", name="returns.csv")
+except UploadRefused as refusal:
+    assert isinstance(refusal.__cause__, OSError)
+    sys.exit(str(refusal))
+"""
+
+
+@pytest.mark.parametrize(("limit", "of"), [(4, "content"), (199, "content"), (300, "envelope"), (1, "content")])
+def test_full_disk_refuses_and_keeps_nothing(spool: Spool, tmp_path: Path, limit: int, of: str) -> None:
+    """When the disk takes no more of the content, or of the envelope, the sender is told and nothing stays."""
+    before = land(spool)
+    run = subprocess.run(
+        [sys.executable, "-c", FILL_DISK, str(tmp_path), str(limit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert run.stderr == (
+        "'returns.csv' could not be stored (File too large); nothing was kept. Send the file again later.\n"
+    ), of
+    assert spool.pending() == [before]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+KILL_AT = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from connectors.spool import Spool
+
+kill_before = int(sys.argv[2])
+while True:
+    folder = Path(sys.argv[1]) / str(kill_before)
+    spool = Spool(folder, clock=lambda: datetime(2027, 1, 15, tzinfo=UTC))
+    upload = spool.receive(account="acme", channel="ftp", name="returns.csv")
+    upload.write(b"whole\\n")
+    child = os.fork()
+    if child == 0:
+        calls = 0
+        def count(frame, event, what):
+            global calls
+            if event == "c_call":
+                calls += 1
+                if calls == kill_before:
+                    os.kill(os.getpid(), 9)
+        sys.setprofile(count)
+        upload.land()
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(kill_before, status, flush=True)
+    os.kill(os.getpid(), 9) if status == 0 else None
+    kill_before += 1
+"""
+
+
+def test_killed_at_any_call_of_landing_nothing_or_all_is_there(tmp_path: Path) -> None:
+    """A process killed before any call of ``land`` into C leaves either no delivery or a whole one."""
+    run = subprocess.run(
+        [sys.executable, "-c", KILL_AT, str(tmp_path), "1"], capture_output=True, text=True, check=False, timeout=60
+    )
+    statuses = [int(line.split()[1]) for line in run.stdout.splitlines()]
+    assert statuses[-1] == 0, run.stderr
+    assert set(statuses[:-1]) == {-signal.SIGKILL}
+    found = []
+    for point in range(1, len(statuses) + 1):
+        spool = Spool(tmp_path / str(point), clock=stopped)
+        landed = spool.pending()
+        for envelope in landed:
+            spool.verify(envelope.delivery)
+            assert replace(envelope, delivery="", received_at=NOON, sha256="") == Envelope(
+                "", "acme", "ftp", "returns.csv", NOON, "", 6
+            )
+        spool.sweep_leftovers()
+        assert list((tmp_path / str(point) / "tmp").iterdir()) == []
+        found.append(len(landed))
+    assert found == sorted(found), "once a delivery is visible it stays"
+    assert (found[0], found[-1]) == (0, 1)
+    assert len(found) > 30
+
+
+def test_spool_is_private(spool: Spool, tmp_path: Path) -> None:
+    """Only the owner of the process can read what brands send."""
+    land(spool)
+    assert {oct(p.stat().st_mode & 0o077) for p in tmp_path.rglob("*")} == {"0o0"}
+    assert len(spool.pending()) == 1
