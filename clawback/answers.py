@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import pandas as pd
-from schemas.result import write_fix, write_result
 from sqlalchemy import Connection, Row
 
 from clawback.judging import Case
@@ -15,6 +14,7 @@ from processing import deliveries
 from processing.columns import Ints
 from processing.deliveries import DeliveryState
 from processing.instants import told
+from schemas.result import REPAIRABLE, write_fix, write_result
 
 Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
@@ -33,8 +33,7 @@ def files(db: Connection, found: Row[Any], case: Case) -> dict[str, Writer]:
     if found.state == DeliveryState.DONE:
         document, verdicts = case.open(), _verdicts(db, found.id, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
-        rows = json.loads(found.summary)["rows"]
-        if rows["rejected"] or rows["held"]:
+        if deliveries.has_repairable(db, found.id, REPAIRABLE):
             answers[results.FIX] = lambda out: write_fix(document, verdicts, out)
     return answers
 

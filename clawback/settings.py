@@ -1,8 +1,9 @@
 """Settings: ``clawback.toml`` and ``CLAWBACK_*`` variables, read once at the edge into one frozen tree."""
 
+import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_type_hints
@@ -83,6 +84,20 @@ def load(environ: Mapping[str, str], folder: Path = Path()) -> Settings:
     settings = _filled(Settings(), given, str(path))
     settings = _filled(settings, _of_environment(environ), "the environment")
     return replace(settings, state=(path.parent / settings.state).absolute())
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The variables that make ``load`` give exactly these settings in another process, whatever file there is."""
+    given = {CONFIG: os.devnull}
+    for key in fields(settings):
+        value = getattr(settings, key.name)
+        parts = (
+            {f"{key.name}_{part.name}": getattr(value, part.name) for part in fields(value)}
+            if is_dataclass(value)
+            else {key.name: value}
+        )
+        given |= {PREFIX + name.upper(): str(one) for name, one in parts.items()}
+    return given
 
 
 def _read(path: Path) -> dict[str, Any]:

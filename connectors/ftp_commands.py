@@ -135,7 +135,7 @@ class BrandSession(Session):
                 self.close_when_done()
                 return
             ensure_folder(results_folder(home))
-            self.desk.door.succeeded(self.remote_ip)
+            self.desk.door.succeeded(self.remote_ip, self.username)
             _log.info("logged_in account=%s address=%s", self.username, self.remote_ip)
             self._declared = None
             # The password is not kept: pyftpdlib wants it only to become a user of the machine.

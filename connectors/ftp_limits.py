@@ -18,9 +18,11 @@ _log = logging.getLogger(__name__)
 
 _MOST_DELAY_S: Final = 30.0
 _MOST_REMEMBERED: Final = 10_000
+_MOST_COUNTED: Final = 1000
 _IPV6_SITE: Final = 64
 
-Remembered = TypeVar("Remembered", float, "deque[float]")
+Failures = deque[tuple[float, str | None]]
+Remembered = TypeVar("Remembered", float, Failures)
 
 
 def origin(address: str) -> str:
@@ -44,7 +46,7 @@ class Door:
     def __init__(self, settings: FtpSettings, timer: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._timer = timer
-        self._failures: dict[str, deque[float]] = {}
+        self._failures: dict[str, Failures] = {}
         self._refused_until: dict[str, float] = {}
 
     def refuses(self, address: str) -> bool:
@@ -59,8 +61,8 @@ class Door:
     def failed(self, address: str, account: str | None) -> float:
         """Count a failed login (``account`` None: there is no such account); how long to wait before answering."""
         site = origin(address)
-        by_address = self._count(site)
-        by_account = self._count(f"account {account}") if account else 0
+        by_address = self._count(site, account)
+        by_account = self._count(f"account {account}", account) if account else 0
         _log.warning(
             "login_failed account=%s address=%s failures_of_address=%d failures_of_account=%d",
             account or "unknown",
@@ -74,16 +76,19 @@ class Door:
         doubled = max(by_address, by_account) - 1
         return min(self._settings.login_delay_s * 2.0 ** min(doubled, 16), _MOST_DELAY_S)
 
-    def succeeded(self, address: str) -> None:
-        """Forget the failures of an address that knows a password."""
-        self._failures.pop(origin(address), None)
+    def succeeded(self, address: str, account: str) -> None:
+        """Forget that the address mistyped this account's password; guesses at others' stay counted."""
+        site = origin(address)
+        failures = self._failures.get(site)
+        if failures:
+            self._failures[site] = deque((failure for failure in failures if failure[1] != account), _MOST_COUNTED)
 
-    def _count(self, key: str) -> int:
+    def _count(self, key: str, account: str | None) -> int:
         now = self._timer()
-        failures = self._failures.pop(key, deque(maxlen=1000))
-        while failures and failures[0] <= now - self._settings.login_window_s:
+        failures = self._failures.pop(key, deque(maxlen=_MOST_COUNTED))
+        while failures and failures[0][0] <= now - self._settings.login_window_s:
             failures.popleft()
-        failures.append(now)
+        failures.append((now, account))
         _remember(self._failures, key, failures)
         return len(failures)
 

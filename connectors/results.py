@@ -44,7 +44,7 @@ def safe_name(name: str) -> str:
     return (_cut(stem, _STEM_BYTES) + dot + extension) or "delivery"
 
 
-def publish(home: Path, pattern: str, *, delivery: str, name: str, write: Callable[[BinaryIO], None]) -> str:
+def publish(home: Path, pattern: str, *, delivery: str, name: str, write: Callable[[BinaryIO], object]) -> str:
     """Let ``write`` make a file, put it durably into ``results/``, and return its name.
 
     Args:
@@ -75,7 +75,7 @@ def _own_name(folder: Path, delivery: str, base: str) -> str:
     return base
 
 
-def _write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     hidden = hidden_beside(path)
     handle = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     try:

@@ -41,14 +41,15 @@ class Meaning:
 class Code(StrEnum):
     """All codes; the order within a verdict is the order in which a line with several faults is answered."""
 
+    FIELD_COUNT = "FIELD_COUNT"
+    QUOTING = "QUOTING"
+    CONTROL_CHARACTER = "CONTROL_CHARACTER"
+    SURROUNDING_BLANK = "SURROUNDING_BLANK"
     MISSING_IDENTIFIER = "MISSING_IDENTIFIER"
     ACTION_ID_MALFORMED = "ACTION_ID_MALFORMED"
     ORDER_ID_TOO_LONG = "ORDER_ID_TOO_LONG"
     EVENT_TYPE_MALFORMED = "EVENT_TYPE_MALFORMED"
     EVENT_TYPE_UNKNOWN = "EVENT_TYPE_UNKNOWN"
-    FIELD_COUNT = "FIELD_COUNT"
-    QUOTING = "QUOTING"
-    CONTROL_CHARACTER = "CONTROL_CHARACTER"
     REASON_MISSING = "REASON_MISSING"
     REASON_UNKNOWN = "REASON_UNKNOWN"
     AMOUNT_MALFORMED = "AMOUNT_MALFORMED"
@@ -129,6 +130,7 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         'Quote the whole cell and write each quotation mark in it twice ("").',
     ),
     Code.CONTROL_CHARACTER: _rejected("{field} contains a control character: {value}.", "Send the cell as plain text."),
+    Code.SURROUNDING_BLANK: _rejected("{field} {value} begins or ends with a blank.", "Send the cell without it."),
     Code.REASON_MISSING: _rejected("Reason is empty.", "Give a standard reason code or one of your disposition codes."),
     Code.REASON_UNKNOWN: _rejected(
         "Reason {value} is neither a standard code nor a disposition code of the event type.",

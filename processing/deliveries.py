@@ -1,7 +1,7 @@
 """The store's record of deliveries: registering one, finishing it, and reading what became of it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -190,6 +190,12 @@ def lines(db: Connection, delivery_id: int) -> Iterator[dict[str, Any]]:
     for one in db.execute(query, execution_options={"yield_per": 10_000}):
         locks_at = None if one.locks_at is None else instant(one.locks_at).isoformat()
         yield {**one._asdict(), "locks_at": locks_at}
+
+
+def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> bool:
+    """Whether a delivery has rejected lines, or lines with one of these codes."""
+    wanted = (line.c.verdict == Verdict.REJECTED.value) | line.c.code.in_(codes)
+    return db.execute(select(line.c.line).where(line.c.delivery_id == delivery_id, wanted).limit(1)).first() is not None
 
 
 def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> pa.Table:

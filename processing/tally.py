@@ -62,10 +62,12 @@ class Tally:
                 "lines": 1,
             }
         )
-        for key, one in moved.groupby(["partner", "currency"], sort=False).sum().iterrows():
-            total = self.money.setdefault((int(key[0]), str(key[1])), np.zeros(4, dtype=np.int64))
-            total += [one.amount, one.amount + one.amount_moved, one.payout, one.payout + one.payout_moved]
-            self.changed[int(key[0]), str(key[1])] += int(one.lines)
+        sums: Any = moved.groupby(["partner", "currency"], sort=False).sum().to_dict("index")
+        for key, one in sums.items():
+            total = self.money.setdefault(key, np.zeros(4, dtype=np.int64))
+            amount, payout = one["amount"], one["payout"]
+            total += [amount, amount + one["amount_moved"], payout, payout + one["payout_moved"]]
+            self.changed[key] += one["lines"]
 
     def _see_locks(self, actions: Actions, received_at: int) -> None:
         open_locks = actions.locks_at[(actions.locked_at == NONE) & (actions.locks_at > received_at)]

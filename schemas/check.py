@@ -20,10 +20,9 @@ from processing.codes import Code
 from processing.money import is_currency, parse_scaled
 from schemas.chunk import TEXT, BadLine, Chunk, quoted, shown
 from schemas.columns import DISPLAY, Columns
-from schemas.contract import AMOUNT, CONTROL, CONTROL_BUT_SPACING, assert_judging, line_contract, unspoiled
+from schemas.contract import AMOUNT, CONTROL_BUT_SPACING, assert_judging, line_contract, unspoiled
 
-# Text that is damaged makes its cell malformed, too; that it is damaged tells the brand more.
-_RANK: Final = {code: at for at, code in enumerate([Code.CONTROL_CHARACTER, *Code])} | {Code.CONTROL_CHARACTER: 0}
+_RANK: Final = {code: at for at, code in enumerate(Code)}
 _BLANK: Final = pa.scalar("", pa.string())
 
 
@@ -46,7 +45,7 @@ def check(chunk: Chunk, columns: Columns, *, reversals: bool = False, event_type
 
     ``event_type`` is given with the delivery and holds for lines that name none. In ``reversals`` (a document of that
     kind) the only amount is zero, and amount, currency and status of a good line are NA: there is nothing they could
-    change. A line with several faults gets one code, a control character or else the first in the order of ``Code``.
+    change. A line with several faults gets one code, the first in the order of ``Code``.
     Raises ``Unusable`` if Pandera is switched off by its environment variables.
     """
     assert_judging()
@@ -135,8 +134,6 @@ def _bad_lines(code: Code, column: str, lines: list[int], texts: pd.DataFrame, *
     if code is Code.AMOUNT_MALFORMED:
         currencies = texts["currency"].tolist() if "currency" in texts else [""] * len(lines)
         messages = [_amount_message(*each, reversals=reversals) for each in zip(values, currencies, strict=True)]
-    elif code is Code.CONTROL_CHARACTER:
-        messages = [_text_message(name, value) for value in values]
     else:
         messages = [code.message(field=name, value=quoted(value)) for value in values]
     return (BadLine(line, code, *each) for line, *each in zip(lines, messages, repeat(name), map(shown, values)))
@@ -146,12 +143,6 @@ def _amount_message(value: str, currency: str, *, reversals: bool) -> str:
     if reversals and re.fullmatch(AMOUNT, value):
         return f"Amount {quoted(value)} stands in a ReversalRequest. Leave it out, or send a ModificationRequest."
     return Code.AMOUNT_MALFORMED.message(value=quoted(value), currency=currency if is_currency(currency) else "money")
-
-
-def _text_message(name: str, value: str) -> str:
-    if value == value.strip() or re.search(CONTROL, value):
-        return Code.CONTROL_CHARACTER.message(field=name, value=quoted(value))
-    return f"{name} {quoted(value)} begins or ends with a blank. Send the cell without it."
 
 
 def _good(texts: pd.DataFrame, event_type: int | None, *, reversals: bool) -> pd.DataFrame:

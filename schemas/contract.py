@@ -104,7 +104,7 @@ def _check(code: Code, good: Callable[[pd.Series], pd.Series]) -> pandera.Check:
 
 
 def _ends() -> pandera.Check:
-    return _check(Code.CONTROL_CHARACTER, trimmed)
+    return _check(Code.SURROUNDING_BLANK, trimmed)
 
 
 def matches(pattern: str) -> Callable[[pd.Series], pd.Series]:

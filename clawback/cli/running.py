@@ -42,7 +42,6 @@ def told(function: Callable[Params, Outcome]) -> Callable[Params, None]:
     @wraps(function)
     def run(*args: Params.args, **kwargs: Params.kwargs) -> None:
         as_json = bool(kwargs.pop("as_json"))
-        click.get_current_context().find_root().meta["clawback.json"] = as_json
         outcome = function(*args, **kwargs)
         click.echo(json.dumps(outcome.document, indent=2, ensure_ascii=False) if as_json else outcome.text)
         raise SystemExit(outcome.code)
@@ -55,23 +54,19 @@ def guarded(command: click.Command) -> int:
     from processing.errors import ClawbackError, NotFound, Unreadable, Unusable
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    as_json = "--json" in sys.argv
+    codes = {Unusable: USAGE, NotFound: USAGE, Unreadable: NOT_ALL_APPLIED}
     try:
         command.main(standalone_mode=False)
     except click.exceptions.Exit as ending:
         return ending.exit_code
-    except SystemExit as ending:
-        return int(ending.code or 0)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        return _failed("interrupted", "Interrupted; nothing is half done.", INTERRUPTED, as_json=as_json)
+        return _failed("interrupted", "Interrupted; nothing is half done.", INTERRUPTED)
     except click.ClickException as error:
-        message = error.format_message()
         context = getattr(error, "ctx", None)
         hint = f" See `{context.command_path} --help`." if context else ""
-        return _failed("usage", message + hint, USAGE, as_json=as_json)
+        return _failed("usage", error.format_message() + hint, USAGE)
     except ClawbackError as error:
-        code = {Unusable: USAGE, NotFound: USAGE, Unreadable: NOT_ALL_APPLIED}.get(type(error), TROUBLE)
-        return _failed(type(error).__name__, str(error), code, as_json=as_json)
+        return _failed(type(error).__name__, str(error), codes.get(type(error), TROUBLE))
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,9 +74,9 @@ def guarded(command: click.Command) -> int:
     return DONE
 
 
-def _failed(kind: str, message: str, code: int, *, as_json: bool) -> int:
+def _failed(kind: str, message: str, code: int) -> int:
     click.echo(f"clawback: {message}", err=True)
-    if as_json:
+    if "--json" in sys.argv:
         click.echo(json.dumps({"error": kind, "message": message}, indent=2, ensure_ascii=False))
     return code
 

@@ -4,6 +4,7 @@ import ftplib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -148,3 +149,12 @@ def answer(site: Site, name: str, content: bytes) -> None:
         file.write(content)
 
     publish(site.home(), RESULT, delivery="20270115T093000000000-1a2b3c4d", name=name, write=write)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether the condition becomes true within some seconds."""
+    for _ in range(500):
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False

@@ -55,13 +55,17 @@ def test_old_failures_do_not_count(door: Door, timer: Timer) -> None:
     assert not door.refuses("10.0.0.1")
 
 
-def test_success_forgets_the_failures_of_the_address(door: Door) -> None:
-    """Who knows a password was only mistyping."""
+def test_success_forgets_mistyping_but_no_guessing(door: Door) -> None:
+    """Who logs in had mistyped that account's password; what the address tried with others stays counted."""
     for _ in range(2):
         door.failed("10.0.0.1", "acme")
-    door.succeeded("10.0.0.1")
-    door.failed("10.0.0.1", "acme")
-    assert not door.refuses("10.0.0.1")
+    door.succeeded("10.0.0.1", "acme")
+    door.succeeded("10.0.0.2", "acme")
+    for number in range(3):
+        assert not door.refuses("10.0.0.1"), number
+        door.failed("10.0.0.1", "brix" if number else None)
+        door.succeeded("10.0.0.1", "acme")
+    assert door.refuses("10.0.0.1")
 
 
 def test_failures_are_answered_slower_each_time(door: Door) -> None:

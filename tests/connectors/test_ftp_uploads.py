@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.connectors.ftp_site import (
     Site,
     begin,
     clock,
+    eventually,
     logged_in,
     only,
     outcome,
@@ -38,15 +38,6 @@ def reset(connection: socket.socket) -> None:
     """Close with a RST instead of a FIN."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether the condition becomes true within some seconds."""
-    for _ in range(500):
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_upload_lands_and_leaves_the_folder(site: Site) -> None:

@@ -92,7 +92,7 @@ def test_columns_that_a_file_lacks_are_missing() -> None:
         ("a long status", "A,,,1,," + "x" * 41 + ",R", (Code.CUSTOMER_STATUS_TOO_LONG, "CustomerStatus", "x" * 41)),
         ("no reason", "A,,,1,,,", (Code.REASON_MISSING, "Reason", "")),
         ("a reason with a blank", "A,,,1,,,R ", (Code.REASON_UNKNOWN, "Reason", "R ")),
-        ("an order id with a blank", "A,O1 ,,1,,,R", (Code.CONTROL_CHARACTER, "Oid", "O1 ")),
+        ("an order id with a blank", "A,O1 ,,1,,,R", (Code.SURROUNDING_BLANK, "Oid", "O1 ")),
         ("NUL", "A\x00,,,1,,,R", (Code.CONTROL_CHARACTER, "ActionId", "A\x00")),
         ("a tab", "A,,,1\t,,,R", (Code.CONTROL_CHARACTER, "Amount", "1\t")),
         ("everything wrong", "1 2,,x,-5,usd,,", (Code.ACTION_ID_MALFORMED, "ActionId", "1 2")),

@@ -1,0 +1,59 @@
+"""What the flows do, as plain functions: read the clock and the settings, open the desk, call the pipeline."""
+
+import os
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+from clawback import pipeline, sweep
+from clawback.settings import load
+from clawback.wiring import open_desk, open_spool
+from processing.errors import Unusable
+
+
+class Round(TypedDict):
+    """One round through the spool: how many deliveries were finished, and what went wrong with the others."""
+
+    finished: int
+    failures: dict[str, str]
+
+
+def now() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)
+
+
+def account_of(delivery: str) -> str:
+    """The account that sent a landed delivery."""
+    return open_spool(load(os.environ), now).find(delivery).account
+
+
+def finish(delivery: str) -> dict[str, Any]:
+    """Bring one delivery to its end and answer it; gives its receipt's head."""
+    with open_desk(load(os.environ), now) as desk:
+        return pipeline.ingest(desk, delivery, at=now())
+
+
+def finish_all() -> Round:
+    """Bring all that waits in the spool to its end, oldest first."""
+    with open_desk(load(os.environ), now) as desk:
+        collected = pipeline.collect(desk, at=now())
+    failures = {delivery: f"{type(error).__name__}: {error}" for delivery, error in collected.failures.items()}
+    return {"finished": len(collected.receipts), "failures": failures}
+
+
+def lock(as_of: str | None = None) -> list[dict[str, Any]]:
+    """Lock what is due at ``as_of``, an ISO 8601 instant with its time zone; by default now."""
+    at = now()
+    instant = at if as_of is None else _instant(as_of)
+    with open_desk(load(os.environ), now) as desk:
+        return [swept.told() for swept in sweep.lock_due(desk, as_of=instant, at=at)]
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise Unusable(f"as_of is {text!r}. Give an instant such as 2027-02-28T00:00:00-05:00.")
+    return instant
