@@ -27,10 +27,10 @@ def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
         results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)
 
 
-def files(db: Connection, found: Row[Any], case: Case) -> dict[str, Writer]:
-    """What each file that answers a delivery is written by."""
+def files(db: Connection, found: Row[Any], case: Case | None) -> dict[str, Writer]:
+    """What each file that answers a delivery is written by; without its bytes (``case``) there is only a receipt."""
     answers: dict[str, Writer] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
-    if found.state == DeliveryState.DONE:
+    if case is not None and found.state == DeliveryState.DONE:
         document, verdicts = case.open(), _verdicts(db, found.id, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
         if deliveries.has_repairable(db, found.id, REPAIRABLE):

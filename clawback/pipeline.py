@@ -34,6 +34,7 @@ from processing.store import claim_account
 _log = logging.getLogger(__name__)
 
 TRIES: Final = 3
+PERSON: Final = "person"
 Receipt = dict[str, Any]
 
 
@@ -116,7 +117,9 @@ def answer_file(desk: Desk, delivery: str, which: str) -> Iterator[BinaryIO | No
     """The receipt, result or fix file of a delivery as the brand got it; None if it has no such file."""
     with desk.store.read() as db, TemporaryFile() as out:
         found = deliveries.find(db, delivery)
-        written = answers.files(db, found, case_of(db, desk, desk.spool.find(delivery)))
+        # A person's change has no file; its receipt is all there is.
+        case = None if found.channel == PERSON else case_of(db, desk, desk.spool.find(delivery))
+        written = answers.files(db, found, case)
         write = {pattern.split("_", 1)[0]: write for pattern, write in written.items()}.get(which)
         if write is None:
             yield None
@@ -131,7 +134,7 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
     said = json.dumps({**asdict(wish), "by": by, "at": at.isoformat()}).encode()
     arrival = Arrival(
         delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
-        channel="person",
+        channel=PERSON,
         name=f"{wish.change} {wish.action_id}",
         sha256=hashlib.sha256(said).hexdigest(),
         size_bytes=len(said),

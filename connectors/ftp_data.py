@@ -31,6 +31,7 @@ class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     socket: Any
     _whole = False
     _error = False
+    _ssl_requested = False
 
     def enable_receiving(self, kind: str, cmd: str) -> None:  # noqa: ARG002 - pyftpdlib's signature
         """Receive bytes as they come: a file is what the brand sent, also when it was sent as text."""
@@ -106,6 +107,7 @@ class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
             self._idler.cancel()
         incoming: Incoming = self.file_obj
         if self._whole and not self.cmd_channel.gave_up():
+            incoming.proven = self._ssl_requested
             self.cmd_channel.finish(incoming)
         else:
             reply = self._resp[0] if self._resp else f"426 The upload broke off; {AGAIN}"

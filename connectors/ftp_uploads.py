@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ CHANNEL: Final = "ftp"
 INCOMING: Final = ".incoming"
 AGAIN: Final = "nothing was kept. Send the whole file again."
 _CHUNK_BYTES: Final = 1 << 20
+# The FIN of a killed client's data connection looks like the end of a file; that of its control connection may come a
+# little later. An upload whose end proves nothing waits so long for it.
+_GRACE_S: Final = 0.05
 
 
 class FtpRefusal(UploadRefused):
@@ -102,6 +106,8 @@ class Incoming:
     # In a worker thread, after ``sync``: makes the file visible and durable, and says so in a reply.
     end: Callable[[], str]
     size_bytes: int = 0
+    # Whether the end of the data connection can only have been meant: a close_notify.
+    proven: bool = False
     closed: bool = field(default=False, init=False)
 
     def write(self, chunk: bytes) -> None:
@@ -116,6 +122,8 @@ class Incoming:
         if self.limits.declared:
             self.limits.declared.check(self.size_bytes)
         self.sink.sync()
+        if not (self.proven or self.limits.declared):
+            time.sleep(_GRACE_S)
 
     def settle(self, *, kept: bool) -> None:
         """Count the bytes as stored or as gone, in the loop, and leave nothing else behind. Safe to call twice."""

@@ -13,8 +13,8 @@ _log = logging.getLogger(__name__)
 
 # Each password check takes 64 MiB for about 0.1 s; more at once would only let a flood of logins take more.
 _LOGIN_THREADS: Final = 2
-# Enough that the disk sees several fsyncs at once, which file systems commit together.
-_LANDING_THREADS: Final = 4
+# They mostly wait: for fsyncs, which file systems commit together, and for a client's last FIN.
+_LANDING_THREADS: Final = 16
 
 Made = TypeVar("Made")
 

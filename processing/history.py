@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import BigInteger, Connection, Row, cast, func, select
 
 from processing.errors import NotFound
 from processing.instants import instant
@@ -96,3 +96,26 @@ def _side(one: Row[Any], side: str, currency: str) -> dict[str, Any]:
 
 def _money(found: Row[Any], name: str) -> dict[str, str]:
     return {one: to_text(getattr(found, name.format(one)), found.currency) for one in _MONEY}
+
+
+def totals(db: Connection, sid: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """How many actions an account has and what they are worth, by currency and state."""
+    query = (
+        select(
+            action.c.currency,
+            action.c.state,
+            func.count().label("actions"),
+            *(cast(func.sum(action.c[name]), BigInteger).label(name) for name in _MONEY),
+        )
+        .join(account, account.c.id == action.c.account_id)
+        .where(account.c.sid == sid)
+        .group_by(action.c.currency, action.c.state)
+        .order_by(action.c.currency, action.c.state)
+    )
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in db.execute(query):
+        found.setdefault(one.currency, {})[one.state] = {
+            "actions": one.actions,
+            **{name: to_text(getattr(one, name), one.currency) for name in _MONEY},
+        }
+    return found

@@ -42,6 +42,7 @@ def told(function: Callable[Params, Outcome]) -> Callable[Params, None]:
     @wraps(function)
     def run(*args: Params.args, **kwargs: Params.kwargs) -> None:
         as_json = bool(kwargs.pop("as_json"))
+        click.get_current_context().meta["as_json"] = as_json
         outcome = function(*args, **kwargs)
         click.echo(json.dumps(outcome.document, indent=2, ensure_ascii=False) if as_json else outcome.text)
         raise SystemExit(outcome.code)

@@ -196,7 +196,8 @@ def test_both_connections_reset(site: Site) -> None:
         data.sendall(CONTENT)
         reset(data)
         assert client.sock is not None
-        reset(client.sock)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
     assert eventually(lambda: not site.leftovers())
     assert site.spool.pending() == []
 

@@ -1,0 +1,21 @@
+"""``clawback serve``: everything of one machine with one command."""
+
+import click
+
+
+@click.command()
+def serve() -> None:
+    """Serve until Ctrl-C: hosted FTP, Prefect with its UI, the dispatcher and the schedules.
+
+    Everything listens on the loopback unless the settings say otherwise, and nothing calls the internet. What waits
+    is taken up at once; killing it at any moment and starting it again loses and doubles nothing.
+
+    \b
+    Example:
+      clawback serve
+      CLAWBACK_STATE=/srv/clawback CLAWBACK_FTP_PORT=0 CLAWBACK_PREFECT_PORT=0 clawback serve
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.cli.running import settings
+    from clawback.serve import serve as run
+
+    run(settings(), click.echo)

@@ -1,0 +1,1 @@
+"""The parts that ``clawback serve`` runs, each in a process of its own, and what they share."""

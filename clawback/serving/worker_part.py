@@ -1,0 +1,71 @@
+"""The worker: dispatches what lands and runs the schedules, in a process that has everything imported already."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+from clawback.serving.dispatch import Dispatcher
+from clawback.serving.part import Supervisor, now, run
+from clawback.settings import Settings
+from clawback.wiring import open_spool
+
+# One for each delivery in hand and each schedule, and some to look at the spool meanwhile.
+THREADS: Final = 12
+
+
+def serve_work(settings: Settings, supervisor: Supervisor, _port: int) -> None:
+    """Work until told to stop.
+
+    The event loop runs beside the main thread, which alone gets signals: Prefect's engine would take SIGTERM over.
+    """
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    stop = asyncio.Event()
+    supervisor.when_told_to_stop(lambda: loop.call_soon_threadsafe(stop.set))
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(_work(settings, stop, lambda: supervisor.report(ready=True)))
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    # The environment must be complete before Prefect is imported.
+    from clawback.serving.api import PrefectApi, ingest_by_prefect  # noqa: PLC0415
+    from clawback.serving.schedules import Scheduled, Schedules  # noqa: PLC0415
+    from flows import work  # noqa: PLC0415
+    from flows.collect import collect  # noqa: PLC0415
+    from flows.ingest import ingest  # noqa: PLC0415
+    from flows.lock_due import lock_due  # noqa: PLC0415
+
+    spool = open_spool(settings, now)
+    api = PrefectApi(os.environ["PREFECT_API_URL"])
+
+    def waits(delivery: str) -> bool:
+        return any(envelope.delivery == delivery for envelope in spool.pending())
+
+    dispatcher = Dispatcher(spool.pending, partial(ingest_by_prefect, api, waits))
+    every = settings.schedule
+    schedules = [
+        Scheduled(collect, every.collect_every_s, work.finish_all, lambda: dispatcher.busy),
+        Scheduled(lock_due, every.lock_every_s, work.lock),
+        Scheduled(ingest),
+    ]
+    await asyncio.gather(dispatcher.run(stop), Schedules(schedules, api, now).run(stop, ready))
+    await api.close()
+
+
+if __name__ == "__main__":
+    run("worker", serve_work)

@@ -1,0 +1,421 @@
+"""What the ledger should do, one line at a time and as plainly as it can be said: the design's sections 4.1 to 4.5.
+
+Written from the design, not from the product; slow, and obvious. Where the design leaves something open, this is how it
+is taken:
+
+* A line is refused for the first of CLICKS_NOT_REVERSIBLE, ACTION_LOCKED, ACTION_REVERSED, NO_EXCHANGE_RATE and
+  TOO_MANY_CHANGES that holds.
+* A line that would change nothing is unchanged, even after the lock; a modification of a reversed action, or in another
+  currency than the action's, is not such a line.
+* A contract that pays a fixed sum of the account's currency cannot rate an action in another one: NO_EXCHANGE_RATE.
+* A partner without a contract in force is rated with the contract that the action was tracked with.
+* An action that is not known yet has, as far as anyone can tell, the account's currency, and a tracked amount that is
+  not zero.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
+
+from tests.oracle_text import EXPONENTS, Line, header_fault, text_fault
+
+MOST_CHANGES = 1_000
+LARGEST_MINOR = 99_999_999
+STANDARD = {
+    *("ADV_ACT_DISPUTE", "CONS_ERROR", "CONS_FRAUD", "CONS_INFO_INVALID", "CREDITED_DIFFERENT_MP", "ITEM_OUT_OF_STOCK"),
+    *("ITEM_RETURNED", "MP_RETURNED", "NOT_COMPLIANCE_TERMS", "ORDER_ERROR", "ORDER_UPDATE", "OTHER", "REJECTED"),
+    *("PARTNER_NOT_ACTIVE", "PUB_ACT_DISPUTE", "TEST_ACTION", "RESET"),
+}
+Money = tuple[Decimal, Decimal, Decimal, Decimal]
+
+
+@dataclass(frozen=True)
+class Period:
+    """So many months and days after the day or after its month."""
+
+    months: int
+    days: int
+    after: str
+
+    def end(self, start: date) -> date:
+        """The last day of the period that begins with ``start``."""
+        if self.after == "month":
+            return first_of(start, self.months + 1) - timedelta(days=1) + timedelta(days=self.days)
+        month_lengths = sum((first_of(start, n + 1) - first_of(start, n)).days for n in range(self.months))
+        return start + timedelta(days=month_lengths + self.days)
+
+
+def first_of(day: date, months_later: int) -> date:
+    """The first day of the month that many months later."""
+    for _ in range(months_later):
+        day = day.replace(day=28) + timedelta(days=4)
+    return day.replace(day=1)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The terms of a partner from a day on; either percent or fixed."""
+
+    partner: int
+    effective: date
+    locking: Period
+    payment: Period
+    percent: Decimal | None = None
+    fixed: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class EventType:
+    """What is tracked."""
+
+    id: int
+    basis: str = "sale"
+    same_order: str = "newest"
+    dispositions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A brand with one program."""
+
+    zone: ZoneInfo
+    currency: str
+    event_types: tuple[EventType, ...]
+    contracts: tuple[Contract, ...]
+
+    def contract(self, partner: int, day: date) -> Contract | None:
+        """The partner's contract in force on a day."""
+        mine = [one for one in self.contracts if one.partner == partner and one.effective <= day]
+        return max(mine, key=lambda one: one.effective, default=None)
+
+    def day(self, instant: datetime) -> date:
+        """The account's calendar day of an instant."""
+        return instant.astimezone(self.zone).date()
+
+
+@dataclass
+class Action:
+    """A conversion as it stands."""
+
+    action_id: str
+    order_id: str
+    event_type: EventType
+    contract: Contract
+    currency: str
+    created_at: datetime
+    locks_at: datetime
+    amount: Decimal
+    payout: Decimal
+    status: str | None
+    state: str = "PENDING"
+    locked: bool = False
+    clears_on: date | None = None
+    changes: int = 0
+    prior: tuple[Decimal, Decimal] | None = None
+    tracked: tuple[Decimal, Decimal, str | None] = (Decimal(0), Decimal(0), None)
+
+    def visible(self) -> tuple[object, ...]:
+        """What the world can see of it."""
+        return (
+            *(self.state, self.amount, self.payout, self.status),
+            *(self.locked, self.locks_at, self.clears_on, self.changes),
+        )
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A delivery whose CSV was taken apart; ``columns`` by our names, an unknown or repeated one by its own."""
+
+    content: bytes
+    received_at: datetime
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    event_type: int | None = None
+    terminated: bool = True
+    again: bool = False
+
+
+@dataclass
+class Fate:
+    """What became of a line."""
+
+    line: int
+    verdict: str
+    code: str | None = None
+    notices: tuple[str, ...] = ()
+    action_id: str | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of a delivery."""
+
+    state: str
+    code: str | None = None
+    fates: list[Fate] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    money: dict[tuple[int, str], Money] = field(default_factory=dict)
+    changed: Counter[tuple[int, str]] = field(default_factory=Counter)
+    nearest_lock: datetime | None = None
+
+
+@dataclass
+class Ledger:
+    """An account's actions, in the order in which they were loaded."""
+
+    account: Account
+    actions: list[Action] = field(default_factory=list)
+    seen: set[bytes] = field(default_factory=set)
+
+    def track(  # noqa: PLR0917 - the columns of an actions file
+        self,
+        action_id: str,
+        order_id: str,
+        event_type: EventType,
+        partner: int,
+        event_at: datetime,
+        amount: Decimal,
+        currency: str,
+        status: str | None = None,
+        created_at: datetime | None = None,
+        locks_at: datetime | None = None,
+    ) -> bool:
+        """Load an action; gives whether it can be."""
+        event_day = self.account.day(event_at)
+        contract = self.account.contract(partner, event_day)
+        if contract is None or not can_rate(contract, currency, self.account):
+            return False
+        last_open_day = contract.locking.end(event_day)
+        midnight = datetime.combine(last_open_day + timedelta(days=1), time.min, self.account.zone).astimezone(UTC)
+        payout = rated(contract, amount, currency)
+        locks_at = locks_at or midnight
+        created_at = created_at or event_at
+        action = Action(
+            action_id, order_id, event_type, contract, currency, created_at, locks_at, amount, payout, status
+        )
+        action.tracked = (amount, payout, status)
+        self.actions.append(action)
+        return True
+
+    def lock(self, as_of: datetime) -> None:
+        """Lock what is due."""
+        for action in self.actions:
+            if not action.locked and action.locks_at <= as_of:
+                action.locked = True
+                if action.state != "REVERSED":
+                    action.state = "APPROVED"
+                    last_open_day = self.account.day(action.locks_at - timedelta(microseconds=1))
+                    action.clears_on = action.contract.payment.end(last_open_day)
+
+    def ingest(self, delivery: Delivery) -> Outcome:
+        """Do what a delivery asks."""
+        if not delivery.again:
+            if delivery.content in self.seen:
+                return Outcome("duplicate")
+            self.seen.add(delivery.content)
+        fault = header_fault(delivery.columns) or ("NO_LINES" if not delivery.lines else None)
+        if fault:
+            return Outcome("rejected", fault)
+        if not delivery.terminated:
+            return Outcome("held", "MAYBE_INCOMPLETE", rows=Counter(held=len(delivery.lines)))
+        return _Desk(self, delivery).outcome()
+
+
+def can_rate(contract: Contract, currency: str, account: Account) -> bool:
+    """Whether a contract says what an action in this currency pays."""
+    return contract.fixed is None or currency == account.currency
+
+
+def rated(contract: Contract, amount: Decimal, currency: str) -> Decimal:
+    """The payout, rounded half up to the currency's smallest unit."""
+    if contract.fixed is not None:
+        return contract.fixed
+    assert contract.percent is not None
+    return (amount * contract.percent / 100).quantize(Decimal(1).scaleb(-EXPONENTS[currency]), ROUND_HALF_UP)
+
+
+class _Desk:
+    """One delivery being worked off, line after line."""
+
+    def __init__(self, ledger: Ledger, delivery: Delivery) -> None:
+        self.ledger = ledger
+        self.account = ledger.account
+        self.delivery = delivery
+        self.before: dict[str, tuple[Decimal, Decimal]] = {}
+        self.result = Outcome("done")
+
+    def outcome(self) -> Outcome:
+        for line in self.delivery.lines:
+            fate = self._fate(line)
+            self.result.fates.append(fate)
+            self.result.rows[fate.verdict] += 1
+        for action in self.ledger.actions:
+            if action.action_id in self.before:
+                key = action.contract.partner, action.currency
+                amount, payout = self.before[action.action_id]
+                sides = self.result.money.get(key, (Decimal(0),) * 4)
+                moved = (amount, action.amount, payout, action.payout)
+                a, b, c, d = (side + more for side, more in zip(sides, moved, strict=True))
+                self.result.money[key] = (a, b, c, d)
+        return self.result
+
+    def _fate(self, line: Line) -> Fate:
+        fault = text_fault(line, self.delivery.columns, self.delivery.event_type)
+        if fault:
+            return Fate(line.number, "rejected", fault)
+        action, candidates = self._meant(line)
+        if action and not action.locked and action.locks_at > self.delivery.received_at:
+            nearest = self.result.nearest_lock
+            self.result.nearest_lock = action.locks_at if nearest is None else min(nearest, action.locks_at)
+        fate = Fate(line.number, "waiting", "UNKNOWN_ACTION", (), action and action.action_id)
+        asked = self._asked(line, action)
+        ambiguous = candidates > 1 and action is not None and action.event_type.same_order == "hold"
+        if asked in CODES_OF_INTENT:
+            fate.verdict, fate.code = "rejected", asked
+        elif ambiguous:
+            fate.verdict, fate.code = "held", "AMBIGUOUS_ORDER"
+        elif action:
+            self._decide(line, asked, action, fate)
+        if candidates > 1 and fate.code != "AMBIGUOUS_ORDER":
+            fate.notices = ("NEWEST_OF_MANY", *fate.notices)
+        return fate
+
+    def _event_type(self, line: Line) -> int | None:
+        cell = line.get("event_type")
+        return int(cell) if cell else self.delivery.event_type
+
+    def _meant(self, line: Line) -> tuple[Action | None, int]:
+        """The action, and how many the line could mean."""
+        if line.get("action_id"):
+            found = [one for one in self.ledger.actions if one.action_id == line.get("action_id")]
+        else:
+            found = [
+                one
+                for one in self.ledger.actions
+                if one.order_id == line.get("order_id") and one.event_type.id == self._event_type(line)
+            ]
+        newest = None
+        for one in found:
+            if newest is None or one.created_at >= newest.created_at:
+                newest = one
+        return newest, len(found)
+
+    def _asked(self, line: Line, action: Action | None) -> str:
+        """The change a line asks for, or the code of why it asks for none."""
+        number = self._event_type(line)
+        known = {one.id: one for one in self.account.event_types}
+        if number is not None and number not in known:
+            return "EVENT_TYPE_UNKNOWN"
+        reason = line.get("reason")
+        if action or number is not None:
+            outcome = (action.event_type if action else known[number or 0]).dispositions.get(reason)
+        else:
+            # Nobody can tell yet which event type's code it is.
+            outcome = None
+            if any(reason in one.dispositions for one in known.values()):
+                reason = "OTHER"
+        if outcome is None and reason not in STANDARD:
+            return "REASON_UNKNOWN"
+        outcome = outcome or ("reset" if reason == "RESET" else None)
+        amount, fault = self._amount(line, action)
+        if fault:
+            return fault
+        return self._intent(line, action, outcome, amount)
+
+    def _intent(self, line: Line, action: Action | None, outcome: str | None, amount: Decimal | None) -> str:
+        """The five rules of section 4.2."""
+        has_amount = "amount" in self.delivery.columns
+        has_other = "customer_status" in self.delivery.columns or "currency" in self.delivery.columns
+        other = bool(line.get("customer_status") or line.get("currency"))
+        nothing = "AMOUNT_BLANK" if has_amount else "NOTHING_TO_CHANGE"
+        if outcome is not None:
+            return nothing if outcome == "modify" and amount is None and not other else outcome
+        if amount is not None:
+            reverses = amount == 0 and not (action and action.tracked[0] == 0)
+            return "reverse" if reverses else "modify"
+        if not has_amount and not has_other:
+            return "reverse"
+        return "modify" if other else nothing
+
+    def _amount(self, line: Line, action: Action | None) -> tuple[Decimal | None, str | None]:
+        cell = line.get("amount")
+        if not cell:
+            return None, None
+        currency = line.get("currency") or (action.currency if action else self.account.currency)
+        minor = Decimal(cell).scaleb(EXPONENTS[currency])
+        if minor != minor.to_integral_value():
+            return None, "AMOUNT_MALFORMED"
+        if minor > LARGEST_MINOR:
+            return None, "AMOUNT_TOO_LARGE"
+        return Decimal(cell), None
+
+    def _decide(self, line: Line, change: str, action: Action, fate: Fate) -> None:
+        """Section 4.3: refuse the change, or make it."""
+        new = self._after(line, change, action)
+        old = (action.state, action.amount, action.status, action.payout)
+        moves = new != old if change == "reset" else new[:3] != old[:3]
+        refusal = self._refusal(line, change, action, moves=moves)
+        if refusal:
+            fate.verdict, fate.code = "refused", refusal
+        elif not moves:
+            fate.verdict, fate.code = "unchanged", None
+        else:
+            fate.verdict, fate.code = "applied", None
+            if change == "modify" and new[1] > old[1]:
+                fate.notices = ("AMOUNT_RAISED",)
+            self._apply(change, action, new)
+
+    def _after(self, line: Line, change: str, action: Action) -> tuple[str, Decimal, str | None, Decimal]:
+        """State, amount, status and payout, if the change is made."""
+        state, amount, status, payout = action.state, action.amount, action.status, action.payout
+        if change == "modify":
+            amount = Decimal(line.get("amount")) if line.get("amount") else amount
+            payout = rated(self._in_force(action), amount, action.currency)
+            return state, amount, line.get("customer_status") or status, payout
+        if change == "reverse":
+            return "REVERSED", Decimal(0), status, Decimal(0)
+        if change == "reset":
+            return "PENDING", action.tracked[0], action.tracked[2], action.tracked[1]
+        if state != "REVERSED":
+            return "APPROVED", amount, status, payout
+        assert action.prior is not None
+        return "PENDING", action.prior[0], status, action.prior[1]
+
+    def _in_force(self, action: Action) -> Contract:
+        today = self.account.day(self.delivery.received_at)
+        return self.account.contract(action.contract.partner, today) or action.contract
+
+    def _refusal(self, line: Line, change: str, action: Action, *, moves: bool) -> str | None:
+        modify = change == "modify"
+        dead = modify and action.state == "REVERSED"
+        foreign = modify and line.get("currency") not in {"", action.currency}
+        unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
+        late = action.locked or self.delivery.received_at >= action.locks_at
+        if action.event_type.basis == "click":
+            return "CLICKS_NOT_REVERSIBLE"
+        if late and (moves or dead or foreign):
+            return "ACTION_LOCKED"
+        if dead:
+            return "ACTION_REVERSED"
+        if foreign or unrated:
+            return "NO_EXCHANGE_RATE"
+        if moves and action.changes >= MOST_CHANGES:
+            return "TOO_MANY_CHANGES"
+        return None
+
+    def _apply(self, change: str, action: Action, new: tuple[str, Decimal, str | None, Decimal]) -> None:
+        self.before.setdefault(action.action_id, (action.amount, action.payout))
+        if change == "reverse":
+            action.prior = (action.amount, action.payout)
+        action.state, action.amount, action.status, action.payout = new
+        action.changes += 1
+        self.result.changed[action.contract.partner, action.currency] += 1
+
+
+CODES_OF_INTENT = {
+    *("EVENT_TYPE_UNKNOWN", "REASON_UNKNOWN", "AMOUNT_MALFORMED", "AMOUNT_TOO_LARGE"),
+    *("AMOUNT_BLANK", "NOTHING_TO_CHANGE"),
+}

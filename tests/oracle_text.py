@@ -1,0 +1,75 @@
+"""What is wrong with a line's text, one line at a time: the part of the oracle that needs no ledger."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+EXPONENTS = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
+COLUMNS = ("action_id", "order_id", "event_type", "amount", "currency", "customer_status", "reason")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line's cells by our column names; ``whole`` is False where it has more or fewer cells than the header."""
+
+    number: int
+    cells: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
+
+    def get(self, column: str) -> str:
+        """The cell, empty where the file has no such column."""
+        return self.cells.get(column, "")
+
+
+def header_fault(columns: tuple[str, ...]) -> str | None:
+    """What is wrong with the header."""
+    for at, column in enumerate(columns):
+        if column not in COLUMNS:
+            return "COLUMN_UNKNOWN"
+        if column in columns[:at]:
+            return "COLUMN_TWICE"
+    return None
+
+
+def text_fault(line: Line, columns: tuple[str, ...], event_type: int | None) -> str | None:
+    """The first fault of a line's text, in the order in which codes are answered."""
+    if not line.whole:
+        return "FIELD_COUNT"
+    if any(re.search(r"[\x00-\x1f\x7f-\x9f]", line.get(column)) for column in columns):
+        return "CONTROL_CHARACTER"
+    if any(line.get(column) != line.get(column).strip() for column in ("order_id", "customer_status")):
+        return "SURROUNDING_BLANK"
+    return _identity_fault(line, event_type) or _reason_fault(line) or _value_fault(line)
+
+
+def _identity_fault(line: Line, event_type: int | None) -> str | None:
+    typed = line.get("event_type") != "" or event_type is not None
+    if not line.get("action_id") and not (line.get("order_id") and typed):
+        return "MISSING_IDENTIFIER"
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", line.get("action_id")):
+        return "ACTION_ID_MALFORMED"
+    if len(line.get("order_id")) > 64:
+        return "ORDER_ID_TOO_LONG"
+    if not re.fullmatch(r"[0-9]{0,10}", line.get("event_type")):
+        return "EVENT_TYPE_MALFORMED"
+    return None
+
+
+def _reason_fault(line: Line) -> str | None:
+    if not line.get("reason").strip():
+        return "REASON_MISSING"
+    return "REASON_UNKNOWN" if line.get("reason") != line.get("reason").strip() else None
+
+
+def _value_fault(line: Line) -> str | None:
+    amount = line.get("amount")
+    if amount:
+        if not re.fullmatch(r"-?[0-9]+(\.[0-9]{1,4})?", amount):
+            return "AMOUNT_MALFORMED"
+        if amount.startswith("-"):
+            return "AMOUNT_NEGATIVE"
+        if int(amount.partition(".")[0]) > 99_999_999:
+            return "AMOUNT_TOO_LARGE"
+    if line.get("currency") not in {"", *EXPONENTS}:
+        return "CURRENCY_UNKNOWN"
+    return "CUSTOMER_STATUS_TOO_LONG" if len(line.get("customer_status")) > 40 else None
