@@ -80,8 +80,8 @@ def _unmatched(code: Objects, asked: Asked, matched: Matched, terms: Terms) -> N
     holding = [number for number, kind in terms.event_types.items() if kind.same_order is SameOrder.HOLD]
     if not holding:
         return
-    many = free & (matched.candidates > 1)
-    code[many & np.isin(matched.actions.event_type_id[asked.row], holding)] = Code.AMBIGUOUS_ORDER
+    many = np.flatnonzero(free & (matched.candidates > 1))
+    code[many[np.isin(matched.actions.event_type_id[asked.row[many]], holding)]] = Code.AMBIGUOUS_ORDER
 
 
 def _waves(open_lines: Ints, row: Ints) -> list[Ints]:

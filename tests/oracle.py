@@ -270,7 +270,7 @@ class _Desk:
         if action and not action.locked and action.locks_at > self.delivery.received_at:
             nearest = self.result.nearest_lock
             self.result.nearest_lock = action.locks_at if nearest is None else min(nearest, action.locks_at)
-        fate = Fate(line.number, "waiting", "UNKNOWN_ACTION", (), action and action.action_id)
+        fate = Fate(line.number, "waiting", "UNKNOWN_ACTION", (), action.action_id if action else None)
         asked = self._asked(line, action)
         ambiguous = candidates > 1 and action is not None and action.event_type.same_order == "hold"
         if asked in CODES_OF_INTENT:

@@ -210,13 +210,15 @@ def arrival(content: bytes, received_at: datetime = ARRIVED, **values: Any) -> A
     return Arrival(**{**known, **values})
 
 
-def judged(store: Store, folder: Path, content: str, *, sid: str = SID, **values: Any) -> dict[str, Any]:  # noqa: ANN401
+def judged(  # noqa: ANN401 - those of Arrival
+    store: Store, folder: Path, content: str | bytes, *, sid: str = SID, case: type[Case] = Case, **values: Any
+) -> dict[str, Any]:
     """Judge bytes without a spool; gives the receipt with its lines. ``values`` are those of the arrival."""
     file = written(folder, "delivery", content)
-    known = arrival(content.encode(), **values)
+    known = arrival(file.read_bytes(), **values)
     with store.write() as db:
         claim_account(db, sid)
-        judge(db, Case(known, file, read_terms(db, sid)), at=known.received_at)
+        judge(db, case(known, file, read_terms(db, sid)), at=known.received_at)
     return receipt(store, known.delivery)
 
 

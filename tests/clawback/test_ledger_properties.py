@@ -1,0 +1,154 @@
+"""The product against a plain row-at-a-time oracle, and what holds for any delivery whatever it says."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from sqlalchemy import select
+
+from clawback.loading import load_actions
+from clawback.wiring import Desk
+from processing import catalog, lock
+from processing.catalog import read_terms
+from processing.codes import Code, Verdict
+from processing.instants import instant
+from processing.store import Store
+from processing.tables import account, action
+from tests import oracle_worlds
+from tests.oracle import Delivery, Fate, Outcome
+from tests.oracle_text import EXPONENTS
+from tests.oracle_worlds import World, worlds
+from tests.worlds import actions_csv, judged, written
+
+QUICK = settings(max_examples=100, deadline=None, derandomize=True)
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Product:
+    """One account of the product, loaded with a world's actions."""
+
+    store: Store
+    folder: Path
+    sid: str
+
+    @classmethod
+    def load(cls, desk: Desk, folder: Path, world: World) -> "Product":
+        """A new account in a database that has others already."""
+        number = next(_numbers)
+        sid, program = f"IR{number}", 1000 + number
+        _, loadable = world.ledger()
+        with desk.store.write() as db:
+            catalog.save(db, [oracle_worlds.catalogued(world.account, sid, program)])
+        rows = actions_csv(loadable).replace(",1000,", f",{program},")
+        if loadable:
+            loaded = load_actions(desk, written(folder, "actions.csv", rows))
+            assert (loaded.added, loaded.problems) == (len(loadable), [])
+        return cls(desk.store, folder, sid)
+
+    def ingest(self, delivery: Delivery) -> dict[str, Any]:
+        """The receipt with lines."""
+        known = {name: getattr(delivery, name) for name in ("received_at", "event_type", "again")}
+        return judged(self.store, self.folder, delivery.content.decode(), sid=self.sid, **known)
+
+    def lock(self, as_of: datetime) -> None:
+        """Run the lock sweep."""
+        with self.store.write() as db:
+            lock.lock_due(db, read_terms(db, self.sid), as_of, ())
+
+    def ledger(self) -> dict[str, dict[str, Any]]:
+        """Every action as it stands."""
+        query = select(action).join(account, account.c.id == action.c.account_id).where(account.c.sid == self.sid)
+        with self.store.read() as db:
+            rows = db.execute(query.order_by(action.c.id)).all()
+        same = ("state", "amount", "payout", "customer_status", "clears_on", "changes")
+        return {
+            row.action_id: {
+                **{name: getattr(row, name) for name in same},
+                "locked": row.locked_at is not None,
+                "locks_at": instant(row.locks_at),
+            }
+            for row in rows
+        }
+
+
+SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
+NOTICES = {Code.NEWEST_OF_MANY: "the newest was taken", Code.AMOUNT_RAISED: "higher than the old one"}
+
+
+def seen(receipt: dict[str, Any]) -> dict[str, Any]:
+    """What a receipt says, without numbers and instants that differ from run to run."""
+    lines = [
+        (line["line"], line["verdict"], line["code"], line["action_id"], notices(line["message"]))
+        for line in receipt["lines"]
+    ]
+    return {name: receipt[name] for name in ("state", "code", "rows", "money", "partners", "nearest_lock")} | {
+        "lines": lines
+    }
+
+
+def notices(message: str | None) -> tuple[str, ...]:
+    """The notices whose sentence a message has."""
+    return tuple(code.value for code, sentence in NOTICES.items() if sentence in (message or ""))
+
+
+def expected(outcome: Outcome) -> dict[str, Any]:
+    """The same of the oracle's outcome."""
+    currencies = sorted({currency for _, currency in outcome.money})
+    totals = {
+        one: tuple(map(sum, zip(*(side for (_, own), side in outcome.money.items() if own == one), strict=True)))
+        for one in currencies
+    }
+    counts = {verdict.value: outcome.rows[verdict.value] for verdict in Verdict}
+    return {
+        "state": outcome.state,
+        "code": outcome.code,
+        "rows": {"read": sum(counts.values()), **counts},
+        "money": {one: texts(total, one) for one, total in totals.items()},
+        "partners": [
+            {
+                "partner": partner,
+                "name": f"Partner {partner}",
+                "currency": currency,
+                "lines": outcome.changed[partner, currency],
+                **texts(sides, currency),
+            }
+            for (partner, currency), sides in sorted(outcome.money.items())
+        ],
+        "nearest_lock": outcome.nearest_lock.isoformat() if outcome.nearest_lock else None,
+        "lines": [told(fate) for fate in outcome.fates if fate.verdict != "applied" or fate.notices],
+    }
+
+
+def texts(sides: Sequence[Decimal | int], currency: str) -> dict[str, str]:
+    """Money as receipts write it."""
+    return {name: f"{side:.{EXPONENTS[currency]}f}" for name, side in zip(SIDES, sides, strict=True)}
+
+
+def told(fate: Fate) -> tuple[Any, ...]:
+    """A line's fate as ``seen`` gives it; its code is that of its first notice if it has none."""
+    return fate.line, fate.verdict, fate.code or next(iter(fate.notices), None), fate.action_id, fate.notices
+
+
+def test_the_product_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
+    """Ledger, verdicts, codes, notices, counts and money are those of the plain model, delivery after delivery."""
+
+    @QUICK
+    @given(worlds())
+    def holds(world: World) -> None:
+        product = Product.load(desk, tmp_path, world)
+        model, _ = world.ledger()
+        for step in world.steps:
+            if isinstance(step, datetime):
+                model.lock(step)
+                product.lock(step)
+            else:
+                assert seen(product.ingest(step)) == expected(model.ingest(step))
+            assert product.ledger() == {one.action_id: oracle_worlds.told(one) for one in model.actions}
+
+    holds()
