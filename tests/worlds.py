@@ -210,8 +210,14 @@ def arrival(content: bytes, received_at: datetime = ARRIVED, **values: Any) -> A
     return Arrival(**{**known, **values})
 
 
-def judged(  # noqa: ANN401 - those of Arrival
-    store: Store, folder: Path, content: str | bytes, *, sid: str = SID, case: type[Case] = Case, **values: Any
+def judged(
+    store: Store,
+    folder: Path,
+    content: str | bytes,
+    *,
+    sid: str = SID,
+    case: type[Case] = Case,
+    **values: Any,  # noqa: ANN401 - those of Arrival
 ) -> dict[str, Any]:
     """Judge bytes without a spool; gives the receipt with its lines. ``values`` are those of the arrival."""
     file = written(folder, "delivery", content)

@@ -15,7 +15,7 @@ _ALWAYS: Final = {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
 }
 # A server that hangs must not hold a delivery up for long.
-_CLIENT: Final = {"PREFECT_API_REQUEST_TIMEOUT": "5", "PREFECT_CLIENT_MAX_RETRIES": "2"}
+_CLIENT: Final = {"PREFECT_API_REQUEST_TIMEOUT": "5", "PREFECT_CLIENT_MAX_RETRIES": "1"}
 _SERVER: Final = {
     # The second UI asks a server on the internet whatever one sets.
     "PREFECT_SERVER_UI_V2_ENABLED": "false",

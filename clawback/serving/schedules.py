@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 DEPLOYMENT: Final = "clawback"
 LOOK_S: Final = 5.0
 LATE_S: Final = 15.0
+START_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -98,7 +99,10 @@ class Schedules:
         for one in self._schedules:
             if one.every_s and one.deployment:
                 run = await client.create_flow_run_from_deployment(one.deployment, name="at the start")
-                await self._run(one, run)
+                await self._begin(client, one, run)
+        running = [one.running for one in self._schedules if one.running]
+        if running:
+            await asyncio.wait(running, timeout=START_S)
 
     async def _take_due(self, client: PrefectClient) -> None:
         known: dict[UUID | None, Scheduled] = {one.deployment: one for one in self._schedules if one.deployment}

