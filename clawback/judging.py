@@ -46,24 +46,28 @@ class Case:
 
 
 def judge(db: Connection, case: Case, *, at: datetime, released: bool = False) -> None:
-    """Register the delivery and bring it to its end, whatever that is; ``released`` skips the holds.
+    """Register the delivery and bring it to its end; ``released`` skips the holds.
 
-    Raises LedgerConflict when the ledger moved meanwhile; then nothing is to be kept of the transaction.
+    Raises Unreadable when the file as a whole is wrong, possibly after lines were written, and LedgerConflict when the
+    ledger moved meanwhile: then nothing of the transaction is to be kept. (A savepoint inside would let SQLite copy
+    every page that a large delivery touches.)
     """
     number, first = deliveries.register(db, case.terms.account_id, case.arrival)
     if first is not None:
         deliveries.finish(db, number, DeliveryState.DUPLICATE, at=at, duplicate_of=first)
         return
-    try:
-        document = case.open()
-        if document.terminated is False and not released:
-            _hold(db, number, case, document, at)
-            return
-        with db.begin_nested():
-            tally = _apply(db, number, case, document)
-        deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(case.terms.partners))
-    except Unreadable as error:
-        deliveries.finish(db, number, DeliveryState.REJECTED, at=at, code=error.code, message=str(error))
+    document = case.open()
+    if document.terminated is False and not released:
+        _hold(db, number, case, document, at)
+        return
+    tally = _apply(db, number, case, document)
+    deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(case.terms.partners))
+
+
+def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) -> None:
+    """Register the delivery as rejected as a whole, after ``judge`` found it unreadable."""
+    number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
+    deliveries.finish(db, number, DeliveryState.REJECTED, at=at, code=because.code, message=str(because))
 
 
 def named_actions(db: Connection, case: Case) -> set[int]:

@@ -6,7 +6,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from clawback.wiring import Desk
-from processing import actions, catalog
+from processing import actions, bulk, catalog, tables
 from processing.actions import Load, Problem
 from processing.catalog import Terms
 from processing.errors import Unusable
@@ -47,6 +47,7 @@ def load_actions(desk: Desk, file: Path) -> Load:
                     terms[str(sid)] = _claimed(db, str(sid))
                 actions.load(db, terms[str(sid)], actions_file.converted(texts, terms[str(sid)].zone), so_far)
             desk.progress(file.name, so_far.read)
+        bulk.know_sizes(db, tables.action, so_far.added)
         so_far.problems.sort(key=lambda one: one.line)
     return so_far
 

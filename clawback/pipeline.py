@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -19,13 +19,13 @@ from typing import Any, BinaryIO, Final
 from sqlalchemy import Connection
 
 from clawback import answers
-from clawback.judging import Case, judge
+from clawback.judging import Case, judge, turn_away
 from clawback.wiring import Desk
 from connectors.spool import Envelope
 from processing import catalog, deliveries
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
-from processing.errors import ClawbackError, LedgerConflict, Unusable
+from processing.errors import ClawbackError, LedgerConflict, Unreadable, Unusable
 from processing.instants import micros
 from processing.intent import FileShape
 from processing.person import Wish, grant
@@ -81,10 +81,19 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
 
 def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
     """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written."""
-    with desk.store.rehearse() as db:
-        claim_account(db, sid)
-        judge(db, Case(arrival, content, catalog.read_terms(db, sid)), at=arrival.received_at)
-        return _receipt(db, arrival.delivery)
+    at = arrival.received_at
+
+    def told(end: Callable[[Connection, Case], None]) -> Receipt:
+        with desk.store.rehearse() as db:
+            claim_account(db, sid)
+            end(db, Case(arrival, content, catalog.read_terms(db, sid)))
+            return _receipt(db, arrival.delivery)
+
+    try:
+        return told(lambda db, case: judge(db, case, at=at))
+    except Unreadable as error:
+        because = error
+    return told(lambda db, case: turn_away(db, case, because, at=at))
 
 
 def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
@@ -194,17 +203,25 @@ def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = Fal
     desk.spool.verify(envelope.delivery)
     for left in reversed(range(TRIES)):
         try:
-            with desk.store.write() as db:
-                claim_account(db, envelope.account)
-                # Somebody else may have finished it while this one waited for the claim.
-                state = deliveries.state_of(db, envelope.delivery)
-                if state in {None, DeliveryState.BROKEN} or (released and state is DeliveryState.HELD):
-                    judge(db, case_of(db, desk, envelope), at=at, released=released)
+            _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), released=released)
+        except Unreadable as error:
+            because = error
+            break
         except LedgerConflict:
             if not left:
                 raise
         else:
             return
+    _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), released=released)
+
+
+def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, released: bool) -> None:
+    """One transaction that ends a delivery, unless somebody else ended it while this one waited for the claim."""
+    with desk.store.write() as db:
+        claim_account(db, envelope.account)
+        state = deliveries.state_of(db, envelope.delivery)
+        if state in {None, DeliveryState.BROKEN} or (released and state is DeliveryState.HELD):
+            end(db, case_of(db, desk, envelope))
 
 
 def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:

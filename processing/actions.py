@@ -15,7 +15,7 @@ from processing.catalog import StoredContract, Terms
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing, texts
 from processing.explain import shown
 from processing.model import State
-from processing.money import exponents, to_minor_columns
+from processing.money import MOST_MINOR, exponents, to_minor_columns
 from processing.rate import Rates
 from processing.terms import event_days, last_open_days, lock_instants
 
@@ -106,6 +106,7 @@ def _amounts(lines: pd.DataFrame, terms: Terms, contract_id: Ints, fault: Object
     currency = lines["currency"]
     minor, exact = to_minor_columns(lines["amount_scaled"].to_numpy(np.int64), exponents(currency))
     _blame(fault, ~exact, lambda at: f"Amount has more decimals than {currency.iloc[at]} has.")
+    _blame(fault, minor > MOST_MINOR, lambda at: f"Amount is larger than any that is kept in {currency.iloc[at]}.")
     fixed = [number for number, one in terms.contracts.items() if one.fixed_minor is not None]
     foreign = (currency != terms.currency).to_numpy() & np.isin(contract_id, fixed)
     _blame(
@@ -171,7 +172,8 @@ def _add(db: Connection, account_id: int) -> int:
     names = ["account_id", "state", *same, *tracked]
     # SQLite needs the WHERE to tell the upsert clause from a join.
     source = chosen.where(true()).order_by(staged.c.line)
-    return db.execute(insert.from_select(names, source).on_conflict_do_nothing()).rowcount
+    statement = insert.from_select(names, source).on_conflict_do_nothing()
+    return db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _clashes(db: Connection, account_id: int) -> list[Problem]:

@@ -79,6 +79,7 @@ class Application:
         bulk.stage(
             self.db, staged_change, _staged(actions, row, entries.version[first] - 1, entries.state_before[first])
         )
+        bulk.know_sizes(self.db, staged_change, len(row))
         names = ("version", "state", "amount", "payout", "customer_status", "prior_amount", "prior_payout", "changes")
         moved = self.db.execute(
             update(action)

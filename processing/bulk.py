@@ -10,7 +10,7 @@ import pyarrow.csv as pa_csv
 from sqlalchemy import CompoundSelect, Connection, Select, Table, text
 from sqlalchemy.schema import CreateTable
 
-# Below this the planner's default guess about a temporary table does no harm.
+# Below this the planner's default guess about a table does no harm.
 WORTH_ANALYZING: Final = 1_000
 
 
@@ -27,9 +27,14 @@ def frame(columns: Mapping[str, Any]) -> pa.Table:
 def stage(db: Connection, table: Table, frame: pa.Table) -> None:
     """Put the frame into an emptied temporary table; the frame's columns carry the table's names."""
     db.execute(CreateTable(table, if_not_exists=True))
-    db.execute(table.delete())
+    # Deleted rows of a transaction still fill the table until it ends; a truncated one is empty.
+    db.execute(text(f"truncate {table.name}") if _is_postgresql(db) else table.delete())
     insert(db, table, frame)
-    if db.dialect.name == "postgresql" and frame.num_rows >= WORTH_ANALYZING:
+
+
+def know_sizes(db: Connection, table: Table, added: int) -> None:
+    """Let PostgreSQL's planner see what was added to a table before it is joined."""
+    if added >= WORTH_ANALYZING and _is_postgresql(db):
         db.execute(text(f"analyze {table.name}"))
 
 
@@ -37,7 +42,7 @@ def insert(db: Connection, table: Table, frame: pa.Table) -> None:
     """Add the frame's rows to the table; a row that breaks a unique key raises IntegrityError."""
     if frame.num_rows == 0:
         return
-    if db.dialect.name == "postgresql":
+    if _is_postgresql(db):
         with _cursor(db) as cursor, cursor.copy(f"copy {table.name} ({_names(frame)}) from stdin (format csv)") as copy:
             copy.write(_csv(frame))
         return
@@ -48,7 +53,7 @@ def insert(db: Connection, table: Table, frame: pa.Table) -> None:
 
 def fetch(db: Connection, query: Select[Any] | CompoundSelect[Any], schema: pa.Schema) -> pa.Table:
     """Rows of a query as an Arrow table of the given schema, whose fields stand in the query's order."""
-    if db.dialect.name == "postgresql":
+    if _is_postgresql(db):
         return _fetch_postgresql(db, query, schema)
     rows = db.execute(query).cursor.fetchall()
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
@@ -89,3 +94,7 @@ def _names(frame: pa.Table) -> str:
 
 def _cursor(db: Connection) -> Any:  # noqa: ANN401 - the driver's own cursor, for COPY
     return db.connection.cursor()
+
+
+def _is_postgresql(db: Connection) -> bool:
+    return db.dialect.name == "postgresql"

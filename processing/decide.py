@@ -185,7 +185,10 @@ class _Desk:
         clicks = [number for number, kind in self.terms.event_types.items() if kind.basis is Basis.CLICK]
         modify = self.asked.change[at] == Change.MODIFY
         dead = modify & (actions.state[row] == State.REVERSED)
-        priceless = modify & self.asked.foreign[at]
+        # A fixed sum of the account's currency says nothing about what an action in another one pays.
+        unrated = modify & moved & (actions.currency[row] != self.terms.currency)
+        unrated[unrated] = self.rates.fixed(actions.contract_id[row[unrated]])
+        priceless = modify & self.asked.foreign[at] | unrated
         # A line that changes nothing is answered so even after the lock: a brand that sends a file again wants to
         # hear "done" about what was done in time, not "too late".
         matters = moved | dead | priceless

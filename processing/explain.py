@@ -121,6 +121,6 @@ class _Speaker:
             "locks_at": told(int(actions.locks_at[row]), zone),
             "received_at": told(self.received_at, zone),
             "currency": actions.currency[row],
-            "value": self.cells["currency"][at],
+            "value": self.cells["currency"][at] or self.terms.currency,
             "day": told(int(actions.event_at[row]), zone)[:10],
         }

@@ -34,7 +34,7 @@ class Asked:
     """What the lines of a chunk ask for, a column an array; lines with a ``code`` are rejected and ask nothing.
 
     ``change`` holds ``Change`` or None; ``amount`` is in minor units of the line's currency, ``NONE`` where the line
-    gives none; ``foreign`` marks amounts in another currency than the action's.
+    gives none; ``foreign`` marks lines that name another currency than the action's.
     """
 
     line: Ints
@@ -101,12 +101,11 @@ def _changes(outcome: Objects, amount: Ints, *, tracked_zero: Bools, others: Boo
 def _outcomes(reason: pd.Series, event_type: Ints, terms: Terms) -> Objects:
     """The change a reason stands for by itself, None for a reason without one, REASON_UNKNOWN for no reason at all."""
     kinds, names = pd.factorize(reason)
-    pairs = kinds.astype(np.int64) * (1 << 40) + event_type
-    unique, inverse = np.unique(pairs, return_inverse=True)
+    types, numbers = pd.factorize(event_type)
+    unique, inverse = np.unique(kinds.astype(np.int64) * len(numbers) + types, return_inverse=True)
     meanings = np.empty(len(unique), dtype=np.object_)
-    for k, pair in enumerate(unique):
-        kind = int((pair + 1) >> 40)
-        meanings[k] = _outcome(str(names[kind]), int(pair - kind * (1 << 40)), terms)
+    for k, pair in enumerate(unique.tolist()):
+        meanings[k] = _outcome(str(names[pair // len(numbers)]), int(numbers[pair % len(numbers)]), terms)
     return np.asarray(meanings[inverse], dtype=np.object_)
 
 
@@ -132,7 +131,7 @@ def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects)
     given = scaled != NONE
     _first(code, given & ~exact, Code.AMOUNT_MALFORMED)
     _first(code, given & (minor > LARGEST_MINOR), Code.AMOUNT_TOO_LARGE)
-    return np.where(given, minor, NONE), given & (currency != own)
+    return np.where(given, minor, NONE), currency != own
 
 
 def _first(code: Objects, fault: Bools, meaning: Code) -> None:

@@ -27,7 +27,6 @@ class Actions:
 
     id: Ints
     action_id: Objects
-    program_id: Ints
     event_type_id: Ints
     partner_id: Ints
     contract_id: Ints
@@ -76,6 +75,7 @@ def match(db: Connection, account_id: int, lines: pd.DataFrame) -> Matched:
     ``lines``: action_id (str or NA), order_id (str or NA), event_type (Int64 or NA).
     """
     bulk.stage(db, staged_line, _staged(account_id, lines))
+    bulk.know_sizes(db, staged_line, len(lines))
     found = bulk.fetch(db, _query(), _SCHEMA)
     position = _ints(found["position"])
     # Newest first within a line, so that the first of each line is the one it means.

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 
 from processing.catalog import StoredContract, Terms
-from processing.columns import NONE, Ints
+from processing.columns import NONE, Bools, Ints
 from processing.money import rate_percent
 
 
@@ -34,6 +34,12 @@ class Rates:
             if one.effective <= day
         }
         return cls({one.id: current.get((one.program_id, one.partner_id), one) for one in terms.contracts.values()})
+
+    def fixed(self, contract_id: Ints) -> Bools:
+        """Which contracts pay a fixed sum, which is one of the account's currency."""
+        ids, at = np.unique(contract_id, return_inverse=True)
+        found = np.array([self.by_contract[int(one)].fixed_minor is not None for one in ids], dtype=np.bool_)
+        return np.asarray(found[at], dtype=np.bool_)
 
     def payouts(self, contract_id: Ints, amount: Ints) -> Ints:
         """The payout at each amount, both in minor units of the action's currency."""

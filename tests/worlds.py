@@ -7,12 +7,13 @@ January 2027 are open through 27 February, and lock on 28 February 00:00 in New 
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from sqlalchemy import select, text
 
 from clawback import pipeline
@@ -21,10 +22,15 @@ from clawback.loading import load_actions, load_catalog
 from clawback.wiring import Desk
 from processing import deliveries, history
 from processing.actions import Load
-from processing.catalog import read_terms
+from processing.catalog import StoredContract, StoredEventType, Terms, read_terms
+from processing.columns import NONE, Ints
 from processing.deliveries import Arrival
+from processing.instants import micros
+from processing.match import Actions
+from processing.model import Basis, Change, Level, SameOrder
 from processing.store import Store, claim_account
 from processing.tables import metadata
+from processing.terms import Period
 
 SID: Final = "IRacme1"
 OTHER_SID: Final = "IRother2"
@@ -261,3 +267,67 @@ def dump(store: Store) -> dict[str, list[tuple[Any, ...]]]:
         }
         tables["alembic_version"] = [tuple(row) for row in db.execute(text("select * from alembic_version"))]
     return tables
+
+
+def terms(**values: Any) -> Terms:  # noqa: ANN401 - of Terms
+    """What the rules know of Acme Outdoor, as the catalogue above says it; its contracts are 1 and 2."""
+    locking, schedule = Period.parse("27 days after month"), Period.parse("20 days after month")
+    january = date(2026, 1, 1)
+    known = {
+        "account_id": 1,
+        "sid": SID,
+        "name": "Acme Outdoor",
+        "zone": ZONE,
+        "currency": "USD",
+        "encoding": None,
+        "ignore_columns": (),
+        "event_types": {
+            SALE: StoredEventType("Online Sale", PROGRAM, Level.ORDER, Basis.SALE, SameOrder.NEWEST),
+            LEAD: StoredEventType("Newsletter", PROGRAM, Level.ORDER, Basis.LEAD, SameOrder.HOLD),
+            CLICK: StoredEventType("Click", PROGRAM, Level.ORDER, Basis.CLICK, SameOrder.NEWEST),
+        },
+        "dispositions": {
+            SALE: {
+                "VALIDATED": Change.APPROVE,
+                "RETURNED": Change.REVERSE,
+                "REPRICED": Change.MODIFY,
+                "UNDO": Change.RESET,
+            }
+        },
+        "contracts": {
+            1: StoredContract(1, PROGRAM, TRAIL, january, locking, schedule, 50_000, None),
+            2: StoredContract(2, PROGRAM, SUMMIT, january, locking, schedule, None, 1_200),
+        },
+        "partners": {TRAIL: "Trail Blog", SUMMIT: "Summit Mail"},
+    }
+    return Terms(**{**known, **values})
+
+
+def actions(*rows: dict[str, Any]) -> Actions:
+    """Actions in memory, each with the given values; by default pending, 100.00 USD with a payout of 5.00."""
+    known = {
+        "program_id": PROGRAM,
+        "event_type_id": SALE,
+        "partner_id": TRAIL,
+        "contract_id": 1,
+        "event_at": micros(ARRIVED) - 1,
+        "created_at": micros(ARRIVED) - 1,
+        "locks_at": micros(LOCK),
+        "locked_at": NONE,
+        "state": "PENDING",
+        "currency": "USD",
+        "amount": 10_000,
+        "payout": 500,
+        "customer_status": None,
+        "tracked_amount": 10_000,
+        "tracked_payout": 500,
+        "tracked_status": None,
+        "prior_amount": NONE,
+        "prior_payout": NONE,
+        "changes": 0,
+        "version": 0,
+        "changed_by": NONE,
+    }
+    filled = [{"id": at, "action_id": f"A-{at}", **known, **row} for at, row in enumerate(rows, 1)]
+    kinds = {one.name: np.int64 if one.type == Ints else np.object_ for one in fields(Actions)}
+    return Actions(**{name: np.array([row[name] for row in filled], dtype=kind) for name, kind in kinds.items()})

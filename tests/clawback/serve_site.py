@@ -79,15 +79,15 @@ def returns(numbers: Iterable[int], cents: int = 5000) -> bytes:
     return ("ActionId,Amount,Reason\n" + "".join(lines)).encode()
 
 
-def until(found: Callable[[], Found | None], what: str, patience_s: float = PATIENCE_S, look_s: float = 0.02) -> Found:
-    """What ``found`` gives as soon as it gives something."""
-    deadline = time.monotonic() + patience_s
+def until(found: Callable[[], Found | None], what: str, *, look_s: float = 0.02, log: Callable[[], str] = str) -> Found:
+    """What ``found`` gives as soon as it gives something; ``log`` is shown when it never does."""
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         answer = found()
         if answer:
             return answer
         time.sleep(look_s)
-    raise AssertionError(f"Not within {patience_s} s: {what}")
+    raise AssertionError(f"Not within {PATIENCE_S} s: {what}\n{log()}")
 
 
 def is_alive(pid: int) -> bool:
@@ -160,7 +160,7 @@ class Site:
             # A server that was killed leaves its file.
             return self.places.get("pid", before) != before
 
-        until(ready, "the server is ready\n" + self.log)
+        until(ready, "the server is ready", log=lambda: self.log)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the server in order; gives its exit code."""
@@ -217,7 +217,7 @@ class Site:
         results = self.settings.state / "ftp" / SID / "results"
         with self.desk() as desk:
             for name in names:
-                until(partial(is_done, desk, name), f"{name} is applied\n{self.log}")
+                until(partial(is_done, desk, name), f"{name} is applied", log=lambda: self.log)
         for name in names:
             until((results / f"result_{name}").exists, f"{name} is answered")
 

@@ -1,20 +1,26 @@
 """The product against a plain row-at-a-time oracle, and what holds for any delivery whatever it says."""
 
+import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from clawback import pipeline
 from clawback.judging import Case
 from clawback.wiring import Desk
+from processing import history
+from processing.store import Store
 from processing.tables import account, action, entry
 from schemas.check import Checked, check
 from schemas.document import Document
@@ -22,7 +28,7 @@ from tests import oracle_worlds
 from tests.oracle import Delivery
 from tests.oracle_product import SIDES, Product, expected, seen
 from tests.oracle_worlds import BASE, World, worlds
-from tests.worlds import arrival, dump, lines, written
+from tests.worlds import CATALOGUE, Sale, arrival, dump, land, lines, load, written
 
 
 def examples(count: int) -> settings:
@@ -178,9 +184,7 @@ def test_the_same_bytes_twice_equal_once(desk: Desk, tmp_path: Path) -> None:
             second = product.ingest(step)
             assert (second["state"], second["duplicate_of"]) == ("duplicate", first["delivery"])
             assert (second["lines"], product.ledger()) == ([], once)
-            more = Delivery(
-                step.content, step.received_at, step.columns, step.lines, step.event_type, step.terminated, True
-            )
+            more = replace(step, again=True)
             assert seen(product.ingest(more)) == expected(model.ingest(more))
 
     holds()
@@ -215,3 +219,81 @@ def test_a_preview_says_what_ingest_then_does_and_writes_nothing(desk: Desk, tmp
 def plain(receipt: dict[str, Any]) -> dict[str, Any]:
     """A receipt without the number of its delivery."""
     return {name: value for name, value in receipt.items() if name != "delivery"}
+
+
+class Died(BaseException):
+    """The process is gone: nothing catches it, and nothing happens afterwards."""
+
+
+class Mishap(Exception):
+    """Something that nobody foresaw happened once."""
+
+
+@contextmanager
+def crashing(store: Store, at: int, error: type[BaseException]) -> Iterator[None]:
+    """Raise at the given statement or commit; a process that died says nothing to the database any more."""
+    passed = itertools.count(1)
+
+    def crash(*_: object) -> None:
+        number = next(passed)
+        if number == at or (number > at and error is Died):
+            raise error
+
+    events = ("before_cursor_execute", "commit")
+    for name in events:
+        event.listen(store.engine, name, crash)
+    try:
+        yield
+    finally:
+        for name in events:
+            event.remove(store.engine, name, crash)
+
+
+def all_lines(desk: Desk, sid: str, delivery: str) -> tuple[Any, ...]:
+    """Everything that a delivery left behind: receipt, result files, actions, entries."""
+    receipt = pipeline.receipt(desk, delivery)
+    told = {name: value for name, value in receipt.items() if name not in {"delivery", "account"}}
+    results = desk.brands / sid / "results"
+    files = {name: (results / name).read_text() for name in ("result_returns.csv", "fix_returns.csv")}
+    with desk.store.read() as db:
+        actions = history.listing(db, sid)
+        shown = [history.show(db, sid, one["action_id"]) for one in actions]
+    for one in shown:
+        del one["account"]
+        for change in one["history"]:
+            del change["delivery"]
+    return told, files, shown
+
+
+@pytest.mark.parametrize("error", [Died, Mishap])
+def test_a_crash_at_any_statement_loses_and_doubles_nothing(
+    error: type[BaseException], desk: Desk, tmp_path: Path
+) -> None:
+    """Ingested again after a crash, a delivery leaves behind what an undisturbed run leaves."""
+    content = lines(
+        "ActionId,Amount,Reason",
+        *("A-1,50.00,OTHER", "A-2,0,ITEM_RETURNED", "A-1,75.00,OTHER", "A-3,,OTHER", "A-404,1.00,OTHER"),
+        *("A-1,1e3,OTHER", "A-2,0,ITEM_RETURNED", "A-2,9.00,OTHER"),
+    )
+    sales = [Sale(f"A-{number}", f"O-{number}", program=4000) for number in (1, 2, 3)]
+
+    def fresh(program: int) -> str:
+        sid = f"IRcrash{program}"
+        catalogue = CATALOGUE.split("[[account]]")[1].replace("IRacme1", sid).replace("1000", str(program))
+        rows = [replace(sale, program=program) for sale in sales]
+        load(desk, tmp_path, rows, catalogue=f"[[account]]{catalogue}")
+        return land(desk, content, sid=sid, received_at=BASE)
+
+    undisturbed = fresh(4000)
+    pipeline.ingest(desk, undisturbed, at=BASE)
+    wanted = all_lines(desk, "IRcrash4000", undisturbed)
+    for at in itertools.count(1):
+        delivery = fresh(4000 + at)
+        with suppress(error), crashing(desk.store, at, error):
+            pipeline.ingest(desk, delivery, at=BASE)
+            break
+        pipeline.ingest(desk, delivery, at=BASE)
+        left = all_lines(desk, f"IRcrash{4000 + at}", delivery)
+        assert json.loads(json.dumps(left).replace(str(4000 + at), "4000")) == json.loads(json.dumps(wanted)), at
+        assert desk.spool.pending() == []
+    assert at > 15

@@ -158,7 +158,7 @@ def test_dead_part_is_replaced(site: Site, part: str) -> None:
     if part != "ftp":
         # The server goes on taking files meanwhile.
         site.upload(f"during-{part}.csv", returns(range(2000, 2010), cents=1000 + PARTS.index(part)))
-    until(lambda: site.places[part]["pid"] not in {None, before[part]["pid"]}, f"{part} is back\n{site.log}")
+    until(lambda: site.places[part]["pid"] not in {None, before[part]["pid"]}, f"{part} is back", log=lambda: site.log)
     site.upload(f"after-{part}.csv", returns(range(2000, 2010), cents=2000 + PARTS.index(part)))
     site.until_done(f"after-{part}.csv", *([] if part == "ftp" else [f"during-{part}.csv"]))
     assert site.places["ftp"]["port"] == before["ftp"]["port"]

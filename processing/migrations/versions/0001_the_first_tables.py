@@ -120,17 +120,15 @@ def upgrade() -> None:
     sa.Column('version', sa.Integer(), server_default='0', nullable=False),
     sa.Column('changed_by', sa.BigInteger(), nullable=True),
     sa.CheckConstraint("state in ('PENDING', 'APPROVED', 'REVERSED')", name=op.f('action_state')),
-    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('action_account_id_fkey')),
-    sa.ForeignKeyConstraint(['contract_id'], ['contract.id'], name=op.f('action_contract_id_fkey')),
     sa.PrimaryKeyConstraint('id', name=op.f('action_pkey')),
     sa.UniqueConstraint('account_id', 'action_id', name=op.f('action_account_id_action_id_key'))
     )
     op.create_index('action_due', 'action', ['account_id', 'locks_at'], unique=False, sqlite_where=sa.text('locked_at is null'), postgresql_where=sa.text('locked_at is null'))
     op.create_index('action_order', 'action', ['account_id', 'event_type_id', 'order_id'], unique=False)
     op.create_table('entry',
-    sa.Column('delivery_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
     sa.Column('line', sa.BigInteger(), nullable=False),
-    sa.Column('action_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('action_id', sa.BigInteger(), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('change', sa.Text(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
@@ -142,21 +140,19 @@ def upgrade() -> None:
     sa.Column('payout_after', sa.BigInteger(), nullable=False),
     sa.Column('status_before', sa.Text(), nullable=True),
     sa.Column('status_after', sa.Text(), nullable=True),
-    sa.ForeignKeyConstraint(['action_id'], ['action.id'], name=op.f('entry_action_id_fkey')),
-    sa.ForeignKeyConstraint(['delivery_id'], ['delivery.id'], name=op.f('entry_delivery_id_fkey')),
     sa.PrimaryKeyConstraint('delivery_id', 'line', name=op.f('entry_pkey')),
-    sa.UniqueConstraint('action_id', 'version', name=op.f('entry_action_id_version_key'))
+    sa.UniqueConstraint('action_id', 'version', name=op.f('entry_action_id_version_key')),
+    sqlite_with_rowid=False
     )
     op.create_table('line',
-    sa.Column('delivery_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
     sa.Column('line', sa.BigInteger(), nullable=False),
     sa.Column('verdict', sa.Text(), nullable=False),
     sa.Column('code', sa.Text(), nullable=True),
     sa.Column('message', sa.Text(), nullable=True),
-    sa.Column('action_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
-    sa.ForeignKeyConstraint(['action_id'], ['action.id'], name=op.f('line_action_id_fkey')),
-    sa.ForeignKeyConstraint(['delivery_id'], ['delivery.id'], name=op.f('line_delivery_id_fkey')),
-    sa.PrimaryKeyConstraint('delivery_id', 'line', name=op.f('line_pkey'))
+    sa.Column('action_id', sa.BigInteger(), nullable=True),
+    sa.PrimaryKeyConstraint('delivery_id', 'line', name=op.f('line_pkey')),
+    sqlite_with_rowid=False
     )
     if op.get_bind().dialect.name == 'postgresql':
         _postgresql()
