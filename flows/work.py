@@ -1,6 +1,8 @@
 """What the flows do, as plain functions: read the clock and the settings, open the desk, call the pipeline."""
 
 import os
+from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
@@ -27,8 +29,17 @@ def account_of(delivery: str) -> str:
     return open_spool(load(os.environ), now).find(delivery).account
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
+# Told when the work of a delivery begins: between asking Prefect for a run and that lies all that can hang.
+on_begin: ContextVar[Callable[[], None]] = ContextVar("on_begin", default=_nobody)
+
+
 def finish(delivery: str) -> dict[str, Any]:
     """Bring one delivery to its end and answer it; gives its receipt's head."""
+    on_begin.get()()
     with open_desk(load(os.environ), now) as desk:
         return pipeline.ingest(desk, delivery, at=now())
 

@@ -1,13 +1,15 @@
 """Moves whole columns between Arrow tables and the database: COPY on PostgreSQL, executemany on SQLite."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from sqlalchemy import CompoundSelect, Connection, Select, Table, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 # Below this the planner's default guess about a table does no harm.
@@ -43,7 +45,7 @@ def insert(db: Connection, table: Table, frame: pa.Table) -> None:
     if frame.num_rows == 0:
         return
     if _is_postgresql(db):
-        with _cursor(db) as cursor, cursor.copy(f"copy {table.name} ({_names(frame)}) from stdin (format csv)") as copy:
+        with _copy(db, f"copy {table.name} ({_names(frame)}) from stdin (format csv)") as copy:
             copy.write(_csv(frame))
         return
     marks = ", ".join("?" * frame.num_columns)
@@ -65,7 +67,7 @@ def fetch(db: Connection, query: Select[Any] | CompoundSelect[Any], schema: pa.S
 def _fetch_postgresql(db: Connection, query: Select[Any] | CompoundSelect[Any], schema: pa.Schema) -> pa.Table:
     compiled = query.compile(db.engine, compile_kwargs={"literal_binds": True})
     sink = io.BytesIO()
-    with _cursor(db) as cursor, cursor.copy(f"copy ({compiled}) to stdout (format csv)") as copy:
+    with _copy(db, f"copy ({compiled}) to stdout (format csv)") as copy:
         for block in copy:
             sink.write(block)
     if sink.tell() == 0:
@@ -92,8 +94,17 @@ def _names(frame: pa.Table) -> str:
     return ", ".join(frame.column_names)
 
 
-def _cursor(db: Connection) -> Any:  # noqa: ANN401 - the driver's own cursor, for COPY
-    return db.connection.cursor()
+@contextmanager
+def _copy(db: Connection, statement: str) -> Iterator[Any]:
+    """The driver's own COPY; what it raises is what SQLAlchemy raises for any other statement."""
+    driver = db.dialect.dbapi
+    assert driver is not None  # noqa: S101 - a connection has a driver
+    cursor: Any = db.connection.cursor()
+    try:
+        with cursor, cursor.copy(statement) as copy:
+            yield copy
+    except driver.Error as error:
+        raise DBAPIError.instance(statement, None, error, driver.Error, dialect=db.dialect) from error
 
 
 def _is_postgresql(db: Connection) -> bool:

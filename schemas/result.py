@@ -145,8 +145,12 @@ def _in_order(chunk: Chunk, good: Text, raw: Text) -> tuple[Lines, Text]:
     return lines[order], pa.concat_arrays([good, raw]).take(order)
 
 
+def _whole(texts: "Text | pa.ChunkedArray[pa.StringScalar]") -> Text:
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
 def _columns(frame: pd.DataFrame) -> list[Text]:
-    arrays = [pa.array(frame.iloc[:, at], pa.string(), from_pandas=True) for at in range(frame.shape[1])]
+    arrays = [_whole(pa.array(frame.iloc[:, at], pa.string(), from_pandas=True)) for at in range(frame.shape[1])]
     return [pc.fill_null(array, _repeated("", array)) if array.null_count else array for array in arrays]
 
 

@@ -306,7 +306,6 @@ def terms(**values: Any) -> Terms:  # noqa: ANN401 - of Terms
 def actions(*rows: dict[str, Any]) -> Actions:
     """Actions in memory, each with the given values; by default pending, 100.00 USD with a payout of 5.00."""
     known = {
-        "program_id": PROGRAM,
         "event_type_id": SALE,
         "partner_id": TRAIL,
         "contract_id": 1,
@@ -329,5 +328,8 @@ def actions(*rows: dict[str, Any]) -> Actions:
         "changed_by": NONE,
     }
     filled = [{"id": at, "action_id": f"A-{at}", **known, **row} for at, row in enumerate(rows, 1)]
-    kinds = {one.name: np.int64 if one.type == Ints else np.object_ for one in fields(Actions)}
-    return Actions(**{name: np.array([row[name] for row in filled], dtype=kind) for name, kind in kinds.items()})
+    columns: dict[str, Any] = {
+        one.name: np.array([row[one.name] for row in filled], dtype=np.int64 if one.type == Ints else np.object_)
+        for one in fields(Actions)
+    }
+    return Actions(**columns)

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
+from typing import Final
 
 import httpx
 
@@ -12,7 +14,8 @@ from processing.errors import ClawbackError
 
 _log = logging.getLogger(__name__)
 
-ANSWER_S = 1.0
+ANSWER_S: Final = 1.0
+LOOK_S: Final = 1.0
 
 
 class PrefectApi:
@@ -45,14 +48,38 @@ class PrefectApi:
 
 
 async def ingest_by_prefect(api: PrefectApi, pending: Callable[[str], bool], delivery: str) -> None:
-    """Bring a delivery to its end in a flow run; when Prefect is away or fails, without one."""
+    """Bring a delivery to its end in a flow run; when Prefect is away, fails or hangs, without one."""
     if await api.answers():
-        try:
-            await ingest(delivery)
-        except ClawbackError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a bug of ours shows again below, and is raised from there
-            _log.warning("flow_failed delivery=%s error=%s", delivery, type(error).__name__)
+        await _in_flow_run(api, pending, delivery)
         if not await asyncio.to_thread(pending, delivery):
             return
     await asyncio.to_thread(work.finish, delivery)
+
+
+async def _in_flow_run(api: PrefectApi, pending: Callable[[str], bool], delivery: str) -> None:
+    """Try a flow run; returns when it ended or Prefect hangs before or after the work. Raises our own errors only."""
+    begun = threading.Event()
+    run = asyncio.create_task(_flow_run(delivery, begun.set))
+    while not (await asyncio.wait({run}, timeout=LOOK_S))[0]:
+        if not await api.answers() and not (begun.is_set() and await asyncio.to_thread(pending, delivery)):
+            # It ends by itself, and what it may still do changes nothing.
+            run.add_done_callback(_forgotten)
+            _log.warning("flow_hangs delivery=%s", delivery)
+            return
+    try:
+        await run
+    except ClawbackError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a bug of ours shows again when the caller does it without Prefect
+        _log.warning("flow_failed delivery=%s error=%s", delivery, type(error).__name__)
+
+
+async def _flow_run(delivery: str, begun: Callable[[], None]) -> None:
+    work.on_begin.set(begun)
+    await ingest(delivery)
+
+
+def _forgotten(run: asyncio.Task[None]) -> None:
+    """Nobody waits for it any more; an exception that nobody takes would be complained about."""
+    if not run.cancelled():
+        run.exception()

@@ -1,7 +1,8 @@
 """The dispatcher: looks at the spool several times a second and has each delivery ingested as soon as it lands.
 
-One delivery of an account at a time, oldest first, several accounts at once. What fails is tried again after a wait
-that doubles; a store that does not answer puts the account off, anything else only the delivery.
+One delivery of an account at a time, oldest first, several accounts at once; when many of an account wait, its newest
+is ingested, which finishes those before it in the same run. What fails is tried again after a wait that doubles; a
+store that does not answer puts the account off, anything else only the delivery.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.2
 PARALLEL: Final = 4
+MANY: Final = 3
 LONGEST_WAIT_S: Final = 300
 ENDING_S: Final = 3
 
@@ -45,6 +47,7 @@ class Dispatcher:
     _in_hand: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _deliveries: dict[str, _Patience] = field(default_factory=dict)
     _accounts: dict[str, _Patience] = field(default_factory=dict)
+    _again: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def busy(self) -> bool:
@@ -54,11 +57,12 @@ class Dispatcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Dispatch until told to stop; what is in hand then may end within a few seconds, or is cut off."""
         while not stop.is_set():
+            self._again.clear()
             try:
                 self._dispatch(await asyncio.to_thread(self.pending))
             except OSError:
                 _log.exception("spool_unreadable again_in_s=%g", LOOK_S)
-            await pause(stop, LOOK_S)
+            await pause(self._again, LOOK_S)
         if self._in_hand:
             await asyncio.wait(self._in_hand.values(), timeout=ENDING_S)
 
@@ -66,11 +70,14 @@ class Dispatcher:
         listed = {envelope.delivery for envelope in waiting}
         self._deliveries = {name: patience for name, patience in self._deliveries.items() if name in listed}
         now = time.monotonic()
+        due: dict[str, list[Envelope]] = {}
         for envelope in waiting:
-            if len(self._in_hand) >= PARALLEL:
-                return
             if envelope.account not in self._in_hand and self._due(envelope, now):
-                self._in_hand[envelope.account] = asyncio.create_task(self._attempt(envelope))
+                due.setdefault(envelope.account, []).append(envelope)
+        for account, envelopes in due.items():
+            if len(self._in_hand) < PARALLEL:
+                chosen = envelopes[-1 if len(envelopes) > MANY else 0]
+                self._in_hand[account] = asyncio.create_task(self._attempt(chosen))
 
     def _due(self, envelope: Envelope, now: float) -> bool:
         patiences = self._deliveries.get(envelope.delivery), self._accounts.get(envelope.account)
@@ -92,11 +99,12 @@ class Dispatcher:
             self._accounts.pop(envelope.account, None)
         finally:
             del self._in_hand[envelope.account]
+            self._again.set()
 
 
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait that long, or until told to stop."""
+async def pause(event: asyncio.Event, seconds: float) -> None:
+    """Wait that long, or until the event."""
     try:
-        await asyncio.wait_for(stop.wait(), seconds)
+        await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return

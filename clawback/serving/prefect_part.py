@@ -1,6 +1,7 @@
 """Prefect's server and UI on its embedded SQLite, in a process of our own so that it ends when we do."""
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ class _Server(uvicorn.Server):
         self._supervisor.report(ready=True)
 
     def _end(self) -> None:
+        # Cutting off Prefect's own event streams is no error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self.should_exit = True
 
 

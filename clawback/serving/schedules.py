@@ -134,8 +134,10 @@ class Schedules:
 
     async def _run(self, one: Scheduled, run: FlowRun) -> None:
         try:
-            await run_flow_async(one.flow, flow_run=run, parameters=run.parameters, return_type="state")
+            state: Any = await run_flow_async(one.flow, flow_run=run, parameters=run.parameters, return_type="state")
             one.put_off(LATE_S)
+            if not state.is_completed():
+                _log.error("failed flow=%s because=%r", one.flow.name, state.message)
         except Exception as error:  # noqa: BLE001 - Prefect failed; ``due`` stays, so the work is done without it
             _log.warning("flow_failed flow=%s error=%r", one.flow.name, str(error))
         finally:

@@ -1,6 +1,7 @@
 """The worker: dispatches what lands and runs the schedules, in a process that has everything imported already."""
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -50,6 +51,9 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
     from flows.ingest import ingest  # noqa: PLC0415
     from flows.lock_due import lock_due  # noqa: PLC0415
 
+    # What fails in a run is said where its outcome is known.
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     spool = open_spool(settings, now)
     api = PrefectApi(os.environ["PREFECT_API_URL"])
 

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from clawback.cli import COMMANDS, cli
-from tests.clawback.test_pipeline import CATALOGUE
+from tests.worlds import CATALOGUE
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

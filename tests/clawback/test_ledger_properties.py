@@ -28,7 +28,7 @@ from tests import oracle_worlds
 from tests.oracle import Delivery
 from tests.oracle_product import SIDES, Product, expected, seen
 from tests.oracle_worlds import BASE, World, worlds
-from tests.worlds import CATALOGUE, Sale, arrival, dump, land, lines, load, written
+from tests.worlds import CATALOGUE, SID, Sale, arrival, dump, ingest, land, lines, load, written
 
 
 def examples(count: int) -> settings:
@@ -216,6 +216,18 @@ def test_a_preview_says_what_ingest_then_does_and_writes_nothing(desk: Desk, tmp
     holds()
 
 
+def test_a_delivery_that_names_no_action_we_know_is_answered(desk: Desk, tmp_path: Path) -> None:
+    """Its result file has every line, though none has an action or a lock."""
+    load(desk, tmp_path)
+    receipt = ingest(desk, lines("ActionId,Reason", "A-1,OTHER"))
+    result = (desk.brands / SID / "results" / "result_returns.csv").read_text()
+    assert (receipt["rows"]["waiting"], desk.spool.pending()) == (1, [])
+    assert [line.split(",")[:4] for line in result.splitlines()] == [
+        ["ActionId", "Reason", "Verdict", "Code"],
+        ["A-1", "OTHER", "waiting", "UNKNOWN_ACTION"],
+    ]
+
+
 def plain(receipt: dict[str, Any]) -> dict[str, Any]:
     """A receipt without the number of its delivery."""
     return {name: value for name, value in receipt.items() if name != "delivery"}
@@ -265,6 +277,8 @@ def all_lines(desk: Desk, sid: str, delivery: str) -> tuple[Any, ...]:
     return told, files, shown
 
 
+# A cursor that the dead process left open is told of when its memory is freed.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <function ServerCursorMixin")
 @pytest.mark.parametrize("error", [Died, Mishap])
 def test_a_crash_at_any_statement_loses_and_doubles_nothing(
     error: type[BaseException], desk: Desk, tmp_path: Path

@@ -1,39 +1,187 @@
-"""A delivery through the whole pipeline, on both stores."""
+"""A delivery from the spool to its answers, on both stores."""
 
+import csv
+import io
+import json
+from datetime import timedelta
 from pathlib import Path
 
-from clawback.loading import load_actions, load_catalog
+import pytest
+
+from clawback import pipeline
 from clawback.wiring import Desk
+from connectors.results import RECEIPT
+from processing import deliveries
+from processing.errors import SpoolBroken, Unusable
+from processing.model import Change
+from processing.person import Wish
+from tests.conftest import Clock
+from tests.worlds import LOCK, SID, Sale, action, codes, dump, ingest, land, lines, load, values
 
-CATALOGUE = """
-[[account]]
-sid = "IRacme1"
-name = "Acme Outdoor"
-timezone = "America/New_York"
-currency = "USD"
-  [[account.program]]
-  id = 1000
-  name = "Acme Partners"
-    [[account.program.event_type]]
-    id = 16027
-    name = "Online Sale"
-    level = "order"
-    basis = "sale"
-    [[account.program.contract]]
-    partner = { id = 501, name = "Trail Blog" }
-    effective = 2026-01-01
-    locking = { months = 0, days = 27, after = "month" }
-    payment = { months = 0, days = 20, after = "month" }
-    payout = { percent = "5.00" }
-"""
+GOOD = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED", "A-3,-1,OTHER")
 
 
-def test_load(desk: Desk, tmp_path: Path) -> None:
-    """."""
-    (tmp_path / "c.toml").write_text(CATALOGUE)
-    load_catalog(desk, tmp_path / "c.toml")
-    (tmp_path / "a.csv").write_text(
-        "ActionId,CampaignId,ActionTrackerId,MediaPartnerId,Oid,EventDate,Amount,Currency\n"
-        "1000.1,1000,16027,501,O-1,2027-01-15T10:00:00-05:00,100.00,USD\n"
-    )
-    print(load_actions(desk, tmp_path / "a.csv"))
+@pytest.fixture
+def loaded(desk: Desk, tmp_path: Path) -> Desk:
+    """Three actions of Acme Outdoor."""
+    load(desk, tmp_path, [Sale("A-1", "O-1"), Sale("A-2", "O-2"), Sale("A-3", "O-3")])
+    return desk
+
+
+def results(desk: Desk) -> dict[str, bytes]:
+    """What the brand finds in its folder."""
+    return {path.name: path.read_bytes() for path in (desk.brands / SID / "results").iterdir() if path.is_file()}
+
+
+def test_a_delivery_is_applied_answered_and_acknowledged(loaded: Desk) -> None:
+    """The receipt balances, the result file has every line, and the spool has nothing left to do."""
+    receipt = ingest(loaded, GOOD)
+    assert codes(receipt) == [(4, "rejected", "AMOUNT_NEGATIVE")]
+    sides = {"amount_before": "200.00", "amount_after": "40.00", "payout_before": "10.00", "payout_after": "2.00"}
+    assert receipt["money"] == {"USD": sides}
+    assert loaded.spool.pending() == []
+    found = results(loaded)
+    assert json.loads(found["receipt_returns.csv.json"]) == receipt
+    rows = list(csv.reader(io.StringIO(found["result_returns.csv"].decode())))
+    assert rows[0] == ["ActionId", "Amount", "Reason", "Verdict", "Code", "Message", "ActionId", "LocksAt"]
+    assert [row[3] for row in rows[1:]] == ["applied", "applied", "rejected"]
+    assert rows[1][6:] == ["A-1", "2027-02-28T00:00:00-05:00"]
+    assert found["fix_returns.csv"].decode().splitlines() == ["ActionId,Amount,Reason", "A-3,-1,OTHER"]
+
+
+def test_a_repaired_fix_file_applies_only_its_lines(loaded: Desk) -> None:
+    """What the brand repairs and sends again is applied, and nothing else."""
+    ingest(loaded, GOOD)
+    repaired = results(loaded)["fix_returns.csv"].decode().replace("-1", "10.00")
+    assert ingest(loaded, repaired, name="fixed.csv")["rows"]["applied"] == 1
+    assert values(loaded.store, "A-3") == ("PENDING", "10.00", "0.50")
+
+
+def test_answers_are_the_same_however_often_they_are_given(loaded: Desk) -> None:
+    """Killed between commit and answer, the next round gives what would have been given."""
+    delivery = land(loaded, GOOD)
+    pipeline.ingest(loaded, delivery, at=loaded.spool.clock())
+    first = results(loaded)
+    for name in first:
+        (loaded.brands / SID / "results" / name).unlink()
+    pipeline.ingest(loaded, delivery, at=loaded.spool.clock())
+    assert results(loaded) == first
+    assert len(action(loaded.store, "A-1")["history"]) == 1
+
+
+def test_files_are_applied_in_the_order_of_their_arrival(loaded: Desk, clock: Clock) -> None:
+    """Ingesting the newest first still applies the older one before it."""
+    older = land(loaded, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER"))
+    clock.pass_by(seconds=1)
+    newer = land(loaded, lines("ActionId,Amount,Reason", "A-1,60.00,OTHER"), name="newer.csv")
+    pipeline.ingest(loaded, newer, at=clock.now)
+    assert [one["delivery"] for one in action(loaded.store, "A-1")["history"]] == [older, newer]
+    assert values(loaded.store, "A-1") == ("PENDING", "60.00", "3.00")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (lines("ActionId,Amuont,Reason", "A-1,0,OTHER"), "COLUMN_UNKNOWN"),
+        (lines("ActionId,Amount,amount", "A-1,0,OTHER"), "COLUMN_TWICE"),
+        (lines("ActionId,Amount,Reason"), "NO_LINES"),
+        ("<ModificationRequests><ModificationRequest><ActionId>A-1</ActionId>", "NOT_READABLE"),
+    ],
+)
+def test_what_is_no_delivery_is_rejected_as_a_whole(loaded: Desk, content: str, code: str) -> None:
+    """The receipt names the code, nothing is applied, and preview says the same."""
+    before = action(loaded.store, "A-1")
+    receipt = ingest(loaded, content)
+    assert (receipt["state"], receipt["code"], receipt["rows"]["read"]) == ("rejected", code, 0)
+    assert action(loaded.store, "A-1") == before
+    assert [name for name in results(loaded) if not name.startswith("receipt_")] == []
+
+
+def test_xml_that_breaks_off_after_good_records_applies_none(loaded: Desk) -> None:
+    """Records that were read, matched and written are taken back when the end is missing."""
+    record = "<ReversalRequest><ActionId>A-1</ActionId><Reason>OTHER</Reason></ReversalRequest>"
+    receipt = ingest(loaded, f"<ReversalRequests>{record * 60_000}", name="returns.xml")
+    assert (receipt["state"], receipt["code"]) == ("rejected", "NOT_READABLE")
+    assert values(loaded.store, "A-1") == ("PENDING", "100.00", "5.00")
+
+
+def test_a_file_without_its_end_is_held(loaded: Desk) -> None:
+    """An unterminated last line may be half a line: all is held, and a person releases or rejects it."""
+    receipt = ingest(loaded, GOOD.rstrip("\n"))
+    assert (receipt["state"], receipt["code"]) == ("held", "MAYBE_INCOMPLETE")
+    assert (receipt["rows"]["read"], receipt["rows"]["held"]) == (3, 3)
+    assert values(loaded.store, "A-1") == ("PENDING", "100.00", "5.00")
+
+
+def test_a_released_delivery_counts_from_its_arrival(loaded: Desk, clock: Clock) -> None:
+    """Released after the lock instant, it is in time because it arrived in time; twice is once."""
+    clock.now = LOCK - timedelta(seconds=1)
+    held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
+    clock.now = LOCK + timedelta(days=1)
+    assert pipeline.release(loaded, held, at=clock.now)["rows"]["applied"] == 2
+    assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
+    with pytest.raises(Unusable, match="not held"):
+        pipeline.release(loaded, held, at=clock.now)
+
+
+def test_a_rejected_delivery_is_told_who_rejected_it(loaded: Desk, clock: Clock) -> None:
+    """Nothing of it is applied, and its receipt is sent again."""
+    held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
+    receipt = pipeline.reject(loaded, held, by="dana", at=clock.now)
+    assert receipt["state"] == "rejected"
+    assert receipt["message"].startswith("dana rejected it.")
+    assert json.loads(results(loaded)["receipt_returns.csv.json"])["state"] == "rejected"
+
+
+def test_damaged_bytes_are_never_applied(loaded: Desk, clock: Clock) -> None:
+    """Bytes that changed on our disk break the delivery, and neither the others nor the order of the rest."""
+    damaged = land(loaded, GOOD)
+    content = loaded.spool.content(damaged)
+    content.write_bytes(content.read_bytes().replace(b"40.00", b"90.00"))
+    sound = land(loaded, lines("ActionId,Amount,Reason", "A-3,0,OTHER"), name="sound.csv")
+    collected = pipeline.collect(loaded, at=clock.now)
+    assert [one["delivery"] for one in collected.receipts] == [sound]
+    assert isinstance(collected.failures[damaged], SpoolBroken)
+    assert pipeline.receipt(loaded, damaged)["state"] == "broken"
+    assert values(loaded.store, "A-1") == ("PENDING", "100.00", "5.00")
+    content.write_bytes(content.read_bytes().replace(b"90.00", b"40.00"))
+    pipeline.collect(loaded, at=clock.now)
+    assert values(loaded.store, "A-1") == ("PENDING", "40.00", "2.00")
+
+
+def test_a_person_is_told_what_the_ledger_says(loaded: Desk, clock: Clock) -> None:
+    """A person's change meets the same lock, and is a delivery with a name on it."""
+    clock.now = LOCK
+    receipt = pipeline.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="dana", at=clock.now)
+    assert (codes(receipt), receipt["sent_by"]) == ([(1, "refused", "ACTION_LOCKED")], "dana")
+    with pipeline.answer_file(loaded, receipt["delivery"], "receipt") as printed:
+        assert printed is not None
+        assert json.loads(printed.read())["sent_by"] == "dana"
+    with pipeline.answer_file(loaded, receipt["delivery"], "fix") as printed:
+        assert printed is None
+
+
+def test_receipts_of_many_lines_are_streamed(loaded: Desk) -> None:
+    """Thousands of rejected lines are all in the receipt, which is JSON."""
+    receipt = ingest(loaded, lines("ActionId,Amount,Reason", *["A-1,x,OTHER"] * 25_000))
+    assert len(json.loads(results(loaded)[RECEIPT.format("returns.csv")])["lines"]) == 25_000
+    assert receipt["rows"]["rejected"] == 25_000
+
+
+def test_result_files_tell_the_verdict_of_every_line_from_the_store(loaded: Desk) -> None:
+    """What a result file says is what the store holds, not what memory held."""
+    delivery = ingest(loaded, GOOD)["delivery"]
+    with loaded.store.read() as db:
+        found = deliveries.find(db, delivery)
+        table = deliveries.verdicts(db, found.id, 2, 4)
+    assert table["verdict"].to_pylist() == ["applied", "applied", "rejected"]
+    assert dump(loaded.store)["line"] == [(1, 4, "rejected", "AMOUNT_NEGATIVE", table["message"][2].as_py(), None)]
+
+
+def test_an_unknown_account_stops_nobody(loaded: Desk, clock: Clock) -> None:
+    """A delivery of an account that no catalogue has stays in the spool; the others go on."""
+    stranger = land(loaded, GOOD, sid="IRnobody")
+    land(loaded, GOOD)
+    collected = pipeline.collect(loaded, at=clock.now)
+    assert (len(collected.receipts), list(collected.failures)) == (1, [stranger])
+    assert [one.delivery for one in loaded.spool.pending()] == [stranger]

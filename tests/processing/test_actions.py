@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -120,7 +121,7 @@ def test_loading_twice_is_loading_once(desk: Desk, tmp_path: Path) -> None:
         *({"event_at": "2027-01-15T10:00:01-05:00"}, {"currency": "EUR"}),
     ],
 )
-def test_an_action_is_tracked_once(changed: dict[str, str], desk: Desk, tmp_path: Path) -> None:
+def test_an_action_is_tracked_once(changed: dict[str, Any], desk: Desk, tmp_path: Path) -> None:
     """The same id with other values is a problem, and nothing of it is kept."""
     first = Sale("A-1", "O-1", status="NEW")
     load(desk, tmp_path, [first])

@@ -116,7 +116,7 @@ def test_the_database_itself_refuses_the_same_line_twice(loaded: Desk) -> None:
     """A unique key stands between a line and its second application."""
     ingest(loaded, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER"))
     with loaded.store.read() as db:
-        known = dict(db.execute(select(entry)).one()._mapping)
+        known = dict(db.execute(select(entry)).mappings().one())
     for again in (known, known | {"line": 9}):
         with pytest.raises(IntegrityError), loaded.store.write() as db:
             db.execute(insert(entry).values(again))

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from clawback.wiring import Desk
 from processing import bulk
 from processing.tables import line, staged_id, staged_line
-from tests.worlds import ingest, lines, load
+from tests.worlds import judged, lines, load
 
 ODD = [
     "plain",
@@ -27,7 +27,8 @@ ODD = [
     "100%",
     " ",
 ]
-SCHEMA = pa.schema([pa.field("position", pa.int64()), pa.field("order_id", pa.string())])
+FIELDS: dict[str, pa.DataType] = {"position": pa.int64(), "order_id": pa.string()}
+SCHEMA = pa.schema(FIELDS)
 
 
 def test_every_text_comes_back_as_it_went(desk: Desk) -> None:
@@ -62,7 +63,7 @@ def test_a_frame_has_a_type_for_each_column() -> None:
 def test_a_broken_key_is_an_integrity_error_on_either_store(desk: Desk, tmp_path: Path) -> None:
     """Bulk writing is guarded by the same keys."""
     load(desk, tmp_path)
-    ingest(desk, lines("ActionId,Reason", "A-1,OTHER"))
+    judged(desk.store, tmp_path, lines("ActionId,Reason", "A-1,OTHER"))
     with pytest.raises(IntegrityError), desk.store.write() as db:
         bulk.insert(
             db,

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -97,7 +98,7 @@ def test_an_event_type_without_codes_has_none(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"currency": "USD"}, {"timezone": "UTC"}])
-def test_calendar_and_currency_stay_once_there_are_actions(changed: dict[str, str], desk: Desk, tmp_path: Path) -> None:
+def test_calendar_and_currency_stay_once_there_are_actions(changed: dict[str, Any], desk: Desk, tmp_path: Path) -> None:
     """What was computed with the old ones cannot be kept; an account without actions may change them."""
     load(desk, tmp_path, [Sale("B-1", amount="5000", currency="JPY", event_type=26027, program=2000)])
     old = Account(OTHER_SID, "Other", "Asia/Tokyo", "JPY", ())

@@ -1,0 +1,209 @@
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from clawback.wiring import Desk
+from processing import deliveries
+from processing.catalog import read_terms
+from processing.codes import Code
+from processing.deliveries import NO_ROWS, RULE, Arrival, DeliveryState
+from processing.errors import NotFound
+from tests.worlds import ARRIVED, LOCK, OTHER_SID, SID, Sale, arrival, judged, lines, load
+
+FIRST = arrival(b"one", delivery="d-first")
+SAME = replace(FIRST, delivery="d-same")
+AT = ARRIVED + timedelta(seconds=1)
+
+
+@pytest.fixture
+def loaded(desk: Desk, tmp_path: Path) -> Desk:
+    """Two accounts, and some actions of the first."""
+    load(desk, tmp_path, [Sale("A-1", "O-1"), Sale("A-2", "O-2"), Sale("A-3", "O-3")])
+    return desk
+
+
+def register(db: Connection, known: Arrival, sid: str = SID) -> tuple[int, int | None]:
+    """Register a delivery of an account."""
+    return deliveries.register(db, read_terms(db, sid).account_id, known)
+
+
+@pytest.mark.parametrize(
+    ("case", "second", "sid", "duplicate"),
+    [
+        ("same bytes", SAME, SID, True),
+        ("same bytes by another channel under another name", replace(SAME, channel="api", name="x.csv"), SID, True),
+        ("same name, other bytes", replace(SAME, sha256="other"), SID, False),
+        ("same bytes again on purpose", replace(SAME, again=True), SID, False),
+        ("same bytes of another account", SAME, OTHER_SID, False),
+    ],
+)
+def test_what_a_delivery_is_known_by(case: str, second: Arrival, sid: str, *, duplicate: bool, loaded: Desk) -> None:
+    """By account and digest, whatever it is called and however it came."""
+    with loaded.store.write() as db:
+        first, none = register(db, FIRST)
+        other, found = register(db, second, sid)
+    assert (none, found) == (None, first if duplicate else None), case
+    assert other != first
+
+
+def test_a_repetition_on_purpose_does_not_hide_the_first(loaded: Desk) -> None:
+    """After it, the same bytes are a duplicate of the first; before any other, it claims nothing."""
+    with loaded.store.write() as db:
+        register(db, replace(SAME, again=True))
+        first, none = register(db, FIRST)
+        _, found = register(db, replace(FIRST, delivery="d-third"))
+    assert (none, found) == (None, first)
+
+
+def test_registering_again_keeps_the_number(loaded: Desk) -> None:
+    """A delivery that is tried again is the same one, and no duplicate of itself."""
+    with loaded.store.write() as db:
+        number, _ = register(db, FIRST)
+        deliveries.finish(db, number, DeliveryState.BROKEN, at=AT, message="Oops.")
+        assert register(db, FIRST) == (number, None)
+        assert deliveries.state_of(db, "d-first") is DeliveryState.BROKEN
+        assert deliveries.state_of(db, "d-other") is None
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_only_a_broken_delivery_goes_on_by_itself(state: DeliveryState) -> None:
+    """All others wait for nobody, or for a person."""
+    assert state.finished is (state is not DeliveryState.BROKEN)
+
+
+def test_the_head_of_a_receipt(loaded: Desk) -> None:
+    """Everything that issue 2 names, and the rule that decided."""
+    with loaded.store.write() as db:
+        number, _ = register(db, replace(FIRST, event_type=16027, sent_by="ana"))
+        summary = {"rows": {**NO_ROWS, "read": 1, "applied": 1}, "nearest_lock": LOCK.isoformat()}
+        deliveries.finish(db, number, DeliveryState.DONE, at=AT, summary=summary)
+        same, first = register(db, SAME)
+        deliveries.finish(db, same, DeliveryState.DUPLICATE, at=AT, duplicate_of=first)
+        heads = [deliveries.head(deliveries.find(db, one)) for one in ("d-first", "d-same")]
+    head: dict[str, Any] = {
+        "delivery": "d-first",
+        "account": SID,
+        "channel": "test",
+        "name": "returns.csv",
+        "sha256": FIRST.sha256,
+        "bytes": 3,
+        "received_at": "2027-01-20T12:00:00+00:00",
+        "finished_at": "2027-01-20T12:00:01+00:00",
+        "state": "done",
+        "code": None,
+        "message": None,
+        "duplicate_of": None,
+        "sent_by": "ana",
+        "rows": {**NO_ROWS, "read": 1, "applied": 1},
+        "money": {},
+        "partners": [],
+        "nearest_lock": "2027-02-28T05:00:00+00:00",
+        "time_left": "38 days, 17:00:00",
+        "rule": RULE,
+    }
+    none = {"delivery": "d-same", "state": "duplicate", "duplicate_of": "d-first", "sent_by": None, "rows": NO_ROWS}
+    assert heads == [head, {**head, **none, "nearest_lock": None, "time_left": None}]
+
+
+def test_answers_are_recorded_until_a_delivery_ends_anew(loaded: Desk) -> None:
+    """A released delivery has to be answered again."""
+    with loaded.store.write() as db:
+        number, _ = register(db, FIRST)
+        deliveries.finish(db, number, DeliveryState.HELD, at=AT, code=Code.MAYBE_INCOMPLETE, message="Cut off?")
+        deliveries.answered(db, "d-first", AT)
+        assert deliveries.find(db, "d-first").answered_at is not None
+        deliveries.finish(db, number, DeliveryState.DONE, at=AT)
+        found = deliveries.find(db, "d-first")
+    assert (found.answered_at, found.code, found.message) == (None, None, None)
+
+
+def test_listing_begins_with_the_newest(loaded: Desk) -> None:
+    """Of one account or of all; as many as wanted."""
+    later = replace(FIRST, delivery="d-later", sha256="2", received_at=ARRIVED + timedelta(days=1))
+    with loaded.store.write() as db:
+        register(db, later)
+        register(db, FIRST)
+        register(db, replace(FIRST, delivery="d-other"), OTHER_SID)
+
+        def listed(sid: str | None = None, limit: int = 100) -> list[str]:
+            return [one["delivery"] for one in deliveries.listing(db, sid, limit=limit)]
+
+        assert listed() == ["d-later", "d-other", "d-first"]
+        assert listed(SID) == ["d-later", "d-first"]
+        assert listed(limit=1) == ["d-later"]
+
+
+def test_unfinished_are_the_held_and_the_broken_ones(loaded: Desk) -> None:
+    """Oldest first, of one account."""
+    with loaded.store.write() as db:
+        for at, state in enumerate(DeliveryState):
+            known = replace(FIRST, delivery=f"d-{state}", sha256=state, received_at=ARRIVED - timedelta(hours=at))
+            number, _ = register(db, known)
+            deliveries.finish(db, number, state, at=AT)
+        assert [one.delivery for one in deliveries.unfinished(db, SID)] == ["d-held", "d-broken"]
+        assert deliveries.unfinished(db, OTHER_SID) == []
+
+
+def test_a_delivery_of_nobody_is_told(loaded: Desk) -> None:
+    """With the command that lists those there are."""
+    with (
+        loaded.store.read() as db,
+        pytest.raises(NotFound, match="There is no delivery d-9; `clawback"),
+    ):
+        deliveries.find(db, "d-9")
+
+
+CONTENT = lines(
+    "ActionId,Amount,Reason",
+    *("A-1,200.00,OTHER", "A-2,50.00,OTHER", "A-2,50.00,OTHER", "A-3,x,OTHER", "A-9,1.00,OTHER", "A-3,0,OTHER"),
+)
+
+
+def test_every_line_has_its_verdict_for_the_result_file(loaded: Desk, tmp_path: Path) -> None:
+    """Entries and answers together are all the lines, in order, with their actions' locks."""
+    told = judged(loaded.store, tmp_path, CONTENT)
+    with loaded.store.read() as db:
+        number = deliveries.find(db, told["delivery"]).id
+        table = deliveries.verdicts(db, number, 2, 7).to_pylist()
+        part = deliveries.verdicts(db, number, 3, 4).to_pylist()
+        assert deliveries.has_repairable(db, number, [])
+    lock = round(LOCK.timestamp()) * 10**6
+    assert [(one["line"], one["verdict"], one["code"], one["action_id"], one["locks_at"]) for one in table] == [
+        (2, "applied", "AMOUNT_RAISED", "A-1", lock),
+        (3, "applied", None, "A-2", lock),
+        (4, "unchanged", None, "A-2", lock),
+        (5, "rejected", "AMOUNT_MALFORMED", None, None),
+        (6, "waiting", "UNKNOWN_ACTION", None, None),
+        (7, "applied", None, "A-3", lock),
+    ]
+    assert part == table[1:3]
+
+
+def test_a_receipt_tells_the_lines_that_need_telling(loaded: Desk, tmp_path: Path) -> None:
+    """All that were not applied or carry a notice, in line order."""
+    told = judged(loaded.store, tmp_path, CONTENT)
+    assert told["lines"][0] == {
+        "line": 2,
+        "verdict": "applied",
+        "code": "AMOUNT_RAISED",
+        "message": "The new amount is higher than the old one.",
+        "action_id": "A-1",
+        "locks_at": "2027-02-28T05:00:00+00:00",
+    }
+    assert [one["line"] for one in told["lines"]] == [2, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("row", "codes", "expected"),
+    [("A-1,x,OTHER", [], True), ("A-9,1.00,OTHER", [], False), ("A-9,1.00,OTHER", [Code.UNKNOWN_ACTION], True)],
+)
+def test_what_can_be_repaired(row: str, codes: list[str], *, expected: bool, loaded: Desk, tmp_path: Path) -> None:
+    """Rejected lines always; others by their code."""
+    told = judged(loaded.store, tmp_path, lines("ActionId,Amount,Reason", row))
+    with loaded.store.read() as db:
+        number = deliveries.find(db, told["delivery"]).id
+        assert deliveries.has_repairable(db, number, codes) is expected
