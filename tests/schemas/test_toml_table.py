@@ -14,9 +14,9 @@ def test_faults_are_collected_with_their_path() -> None:
     table.number("id")
     table.close()
     assert [problem.split(":")[0] for problem in problems] == [
-        "account A › name",
-        "account A › id",
-        "account A › idd",
+        "account A \u203a name",
+        "account A \u203a id",
+        "account A \u203a idd",
     ]
 
 
