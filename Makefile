@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STORE_JOBS ?= auto
+# The locks are complete: pip has nothing to resolve.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+JOBS ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test serve check bench lock
@@ -22,12 +24,12 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(PIP) --no-deps --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(PIP) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 demo: $(VENV)/.run
@@ -38,7 +40,7 @@ serve: $(VENV)/.run
 
 test: $(VENV)/.dev
 	tests/install-debian-packages
-	$(BIN)/python -m pytest -n $(STORE_JOBS) --dist loadgroup --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check
@@ -49,7 +51,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
 
 lock: $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(PIP) uv
 	$(BIN)/uv pip compile --quiet $(LOCK) --group build -o requirements.lock
 	$(BIN)/uv pip compile --quiet $(LOCK) --group build --group dev -o requirements-dev.lock
 
