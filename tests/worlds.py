@@ -17,7 +17,7 @@ import numpy as np
 from sqlalchemy import select, text
 
 from clawback import pipeline
-from clawback.judging import Case, judge
+from clawback.judging import Case, judge, turn_away
 from clawback.loading import load_actions, load_catalog
 from clawback.wiring import Desk
 from processing import deliveries, history
@@ -25,6 +25,7 @@ from processing.actions import Load
 from processing.catalog import StoredContract, StoredEventType, Terms, read_terms
 from processing.columns import NONE, Ints
 from processing.deliveries import Arrival
+from processing.errors import Unreadable
 from processing.instants import micros
 from processing.match import Actions
 from processing.model import Basis, Change, Level, SameOrder
@@ -228,9 +229,14 @@ def judged(
     """Judge bytes without a spool; gives the receipt with its lines. ``values`` are those of the arrival."""
     file = written(folder, "delivery", content)
     known = arrival(file.read_bytes(), **values)
-    with store.write() as db:
-        claim_account(db, sid)
-        judge(db, case(known, file, read_terms(db, sid)), at=known.received_at)
+    try:
+        with store.write() as db:
+            claim_account(db, sid)
+            judge(db, case(known, file, read_terms(db, sid)), at=known.received_at)
+    except Unreadable as error:
+        with store.write() as db:
+            claim_account(db, sid)
+            turn_away(db, case(known, file, read_terms(db, sid)), error, at=known.received_at)
     return receipt(store, known.delivery)
 
 
