@@ -25,7 +25,7 @@ from connectors.spool import Envelope
 from processing import catalog, deliveries
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
-from processing.errors import ClawbackError, LedgerConflict, Unreadable, Unusable
+from processing.errors import ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
 from processing.instants import micros
 from processing.intent import FileShape
 from processing.person import Wish, grant
@@ -163,7 +163,12 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
 
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
-    arrival = Arrival(
+    terms = catalog.read_terms(db, envelope.account)
+    return Case(_arrival(envelope), desk.spool.content(envelope.delivery), terms)
+
+
+def _arrival(envelope: Envelope) -> Arrival:
+    return Arrival(
         delivery=envelope.delivery,
         channel=envelope.channel,
         name=envelope.name,
@@ -173,7 +178,6 @@ def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
         event_type=envelope.event_type,
         again=envelope.again,
     )
-    return Case(arrival, desk.spool.content(envelope.delivery), catalog.read_terms(db, envelope.account))
 
 
 def _receipt(db: Connection, delivery: str) -> Receipt:
@@ -194,7 +198,7 @@ def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
     with desk.store.read() as db:
         state = deliveries.state_of(db, envelope.delivery)
     if state is None or state is DeliveryState.BROKEN:
-        with _recording_breakage(desk, envelope, at):
+        with recording_breakage(desk, envelope, at):
             _judge(desk, envelope, at)
     return _answer(desk, envelope, at)
 
@@ -226,30 +230,49 @@ def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None]
 
 def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
     """Tell the brand, then let the spool forget: both may be done twice."""
-    with desk.store.read() as db:
-        found = deliveries.find(db, envelope.delivery)
-        answers.publish(desk, db, found, case_of(db, desk, envelope))
+    try:
+        head = _publish(desk, envelope)
+    except (FileNotFoundError, SpoolBroken):
+        # Another worker may have acknowledged it while this one read: the bytes have moved, once and for all.
+        head = _publish(desk, envelope)
     with desk.store.write() as db:
         deliveries.answered(db, envelope.delivery, at)
     desk.spool.acknowledge(envelope.delivery)
-    head = deliveries.head(found)
-    _log.info("finished delivery=%s account=%s state=%s rows=%s", found.delivery, found.sid, found.state, head["rows"])
+    _log.info(
+        "finished delivery=%s account=%s state=%s rows=%s",
+        envelope.delivery,
+        envelope.account,
+        head["state"],
+        head["rows"],
+    )
     return head
 
 
+def _publish(desk: Desk, envelope: Envelope) -> Receipt:
+    with desk.store.read() as db:
+        found = deliveries.find(db, envelope.delivery)
+        answers.publish(desk, db, found, case_of(db, desk, envelope))
+    return deliveries.head(found)
+
+
 @contextmanager
-def _recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator[None]:
-    """Whatever we could not foresee leaves a trace that operators and the lock sweep see."""
+def recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator[None]:
+    """Whatever we could not foresee leaves a trace that operators and the lock sweep see.
+
+    Unless the delivery is at its end: then another worker was faster, and this one stumbled over its doing.
+    """
     try:
         yield
     except Exception as error:
-        if not (isinstance(error, ClawbackError) and error.retryable):
-            with desk.store.write() as db:
-                number, _ = deliveries.register(
-                    db, claim_account(db, envelope.account), case_of(db, desk, envelope).arrival
-                )
-                message = f"Processing failed ({type(error).__name__}); it is tried again with every round."
-                deliveries.finish(db, number, DeliveryState.BROKEN, at=at, message=message)
+        if isinstance(error, ClawbackError) and error.retryable:
+            raise
+        with desk.store.write() as db:
+            account_id = claim_account(db, envelope.account)
+            if deliveries.state_of(db, envelope.delivery) not in {None, DeliveryState.BROKEN}:
+                return
+            number, _ = deliveries.register(db, account_id, _arrival(envelope))
+            message = f"Processing failed ({type(error).__name__}); it is tried again with every round."
+            deliveries.finish(db, number, DeliveryState.BROKEN, at=at, message=message)
         raise
 
 

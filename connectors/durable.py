@@ -11,6 +11,7 @@ from processing.errors import UploadRefused
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+_UNFINISHED = ".unfinished"
 
 
 def sync_folder(folder: Path) -> None:
@@ -62,7 +63,13 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def hidden_beside(path: Path) -> Path:
     """A fresh hidden name in the folder of ``path``, to write under before a rename."""
-    return path.parent / f".{secrets.token_hex(8)}.unfinished"
+    return path.parent / f".{secrets.token_hex(8)}{_UNFINISHED}"
+
+
+def sweep_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder; the caller holds the claim under which they write."""
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,7 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from connectors.durable import PRIVATE_FILE, claim, ensure_folder, hidden_beside, replace_file, sync_folder
+from connectors.durable import (
+    PRIVATE_FILE,
+    claim,
+    ensure_folder,
+    hidden_beside,
+    replace_file,
+    sweep_unfinished,
+    sync_folder,
+)
 
 RESULTS: Final = "results"
 RECEIPT: Final = "receipt_{}.json"
@@ -58,6 +66,7 @@ def publish(home: Path, pattern: str, *, delivery: str, name: str, write: Callab
     ensure_folder(folder / _OWNERS)
     # Held until the file is there: it is the file that keeps the next delivery from taking the name over.
     with claim(folder / _OWNERS / ".claim"):
+        sweep_unfinished(folder)
         path = folder / pattern.format(_own_name(folder, delivery, safe_name(name)))
         _write_whole(path, write)
     return path.name

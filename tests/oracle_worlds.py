@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from processing import model, money
 from processing.terms import Period as StoredPeriod
 from tests import oracle
-from tests.oracle import Account, Contract, Delivery, EventType, Ledger, Period
+from tests.oracle import Delivery, Ledger
+from tests.oracle_catalog import Account, Contract, EventType, Period
 from tests.oracle_text import COLUMNS, EXPONENTS, Line
 from tests.worlds import Sale
 

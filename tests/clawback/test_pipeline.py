@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -185,3 +186,26 @@ def test_an_unknown_account_stops_nobody(loaded: Desk, clock: Clock) -> None:
     collected = pipeline.collect(loaded, at=clock.now)
     assert (len(collected.receipts), list(collected.failures)) == (1, [stranger])
     assert [one.delivery for one in loaded.spool.pending()] == [stranger]
+
+
+def test_workers_that_meet_finish_a_delivery_once(loaded: Desk) -> None:
+    """Eight rounds at once over the same spool: one application, no breakage, one state."""
+    numbers = [
+        land(loaded, lines("ActionId,Amount,Reason", f"A-1,{n}.00,OTHER"), name=f"{n}.csv") for n in range(20, 26)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        rounds = list(pool.map(lambda _: pipeline.collect(loaded, at=loaded.spool.clock()), range(8)))
+    assert [one.failures for one in rounds] == [{}] * 8
+    assert [pipeline.receipt(loaded, number)["state"] for number in numbers] == ["done"] * 6
+    assert [one["delivery"] for one in action(loaded.store, "A-1")["history"]] == numbers
+    assert loaded.spool.pending() == []
+
+
+def test_a_worker_that_stumbles_over_a_finished_delivery_breaks_nothing(loaded: Desk, clock: Clock) -> None:
+    """Whoever finds the bytes gone because another was faster leaves its end as it is."""
+    delivery = land(loaded, GOOD)
+    envelope = loaded.spool.find(delivery)
+    pipeline.ingest(loaded, delivery, at=clock.now)
+    with pipeline.recording_breakage(loaded, envelope, clock.now):
+        raise FileNotFoundError
+    assert pipeline.receipt(loaded, delivery)["state"] == "done"

@@ -95,7 +95,12 @@ def answers(site: Site) -> bytes:
     return INSTANT.sub(rb'"\1": ""', IDENTITY.sub(b"", told))
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+STORES: Final = [
+    pytest.param(store, marks=pytest.mark.xdist_group(f"killed-{store}")) for store in ("sqlite", "postgresql")
+]
+
+
+@pytest.fixture(scope="module", params=STORES)
 def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
     """One per store."""
     folder = tmp_path_factory.mktemp(f"killed-{request.param}")

@@ -99,3 +99,11 @@ def test_names_are_safe_and_readable(tmp_path: Path, name: str, safe: str) -> No
     published = put(tmp_path, RECEIPT, SECOND, name, "y")
     assert (results_folder(tmp_path) / published).read_text() == "y"
     assert {p.name for p in tmp_path.iterdir()} == {"results"}
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    """The next answer removes an unfinished one, and nothing else that is hidden."""
+    publish(tmp_path, RESULT, delivery="D1", name="a.csv", write=lambda out: out.write(b"1"))
+    (tmp_path / "results" / ".0123456789abcdef.unfinished").write_bytes(b"half")
+    publish(tmp_path, RESULT, delivery="D1", name="a.csv", write=lambda out: out.write(b"2"))
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [".owners", "result_a.csv"]
