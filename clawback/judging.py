@@ -33,9 +33,9 @@ class Case:
 
     def open(self) -> Document:
         """The delivery's file, understood; raises Unreadable."""
-        terms = self.terms
+        arrival = self.arrival
         return Document.open(
-            self.content, self.arrival.name, declared_encoding=terms.encoding, ignore=terms.ignore_columns
+            self.content, arrival.name, declared_encoding=arrival.encoding, ignore=arrival.ignore_columns
         )
 
     def checked(self, document: Document) -> Iterator[Checked]:

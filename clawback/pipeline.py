@@ -10,13 +10,13 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from clawback import answers
 from clawback.judging import Case, judge, turn_away
@@ -86,7 +86,9 @@ def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
     def told(end: Callable[[Connection, Case], None]) -> Receipt:
         with desk.store.rehearse() as db:
             claim_account(db, sid)
-            end(db, Case(arrival, content, catalog.read_terms(db, sid)))
+            terms = catalog.read_terms(db, sid)
+            read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
+            end(db, Case(read, content, terms))
             return _receipt(db, arrival.delivery)
 
     try:
@@ -108,10 +110,9 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
     envelope = _held(desk, delivery)
     with desk.store.write() as db:
         claim_account(db, envelope.account)
-        found = deliveries.find(db, delivery)
-        deliveries.finish(
-            db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=f"{by} rejected it. {found.message}"
-        )
+        found = _still_held(db, delivery)
+        message = f"{by} rejected it. {found.message}"
+        deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
     return _answer(desk, envelope, at)
 
 
@@ -127,7 +128,7 @@ def answer_file(desk: Desk, delivery: str, which: str) -> Iterator[BinaryIO | No
     with desk.store.read() as db, TemporaryFile() as out:
         found = deliveries.find(db, delivery)
         # A person's change has no file; its receipt is all there is.
-        case = None if found.channel == PERSON else case_of(db, desk, desk.spool.find(delivery))
+        case = None if found.channel == PERSON else _judged_case(db, desk, desk.spool.find(delivery), found)
         written = answers.files(db, found, case)
         write = {pattern.split("_", 1)[0]: write for pattern, write in written.items()}.get(which)
         if write is None:
@@ -139,7 +140,11 @@ def answer_file(desk: Desk, delivery: str, which: str) -> Iterator[BinaryIO | No
 
 
 def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receipt:
-    """A person's change of one action, decided like a line that arrived at ``at``; raises NotFound and Unusable."""
+    """A person's change of one action, decided like a line that arrived at ``at``; raises NotFound and Unusable.
+
+    What the account's files asked for before goes first.
+    """
+    collect(desk, at=at, account=sid)
     said = json.dumps({**asdict(wish), "by": by, "at": at.isoformat()}).encode()
     arrival = Arrival(
         delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
@@ -164,7 +169,16 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
     terms = catalog.read_terms(db, envelope.account)
-    return Case(_arrival(envelope), desk.spool.content(envelope.delivery), terms)
+    arrival = replace(_arrival(envelope), encoding=terms.encoding, ignore_columns=terms.ignore_columns)
+    return Case(arrival, desk.spool.content(envelope.delivery), terms)
+
+
+def _judged_case(db: Connection, desk: Desk, envelope: Envelope, found: Row[Any]) -> Case:
+    """The same as it was when it was judged: the catalogue may say something else by now."""
+    case, reading = case_of(db, desk, envelope), json.loads(found.reading)
+    return replace(
+        case, arrival=replace(case.arrival, **{**reading, "ignore_columns": tuple(reading["ignore_columns"])})
+    )
 
 
 def _arrival(envelope: Envelope) -> Arrival:
@@ -224,7 +238,8 @@ def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None]
     with desk.store.write() as db:
         claim_account(db, envelope.account)
         state = deliveries.state_of(db, envelope.delivery)
-        if state in {None, DeliveryState.BROKEN} or (released and state is DeliveryState.HELD):
+        open_states = {DeliveryState.HELD} if released else {None, DeliveryState.BROKEN}
+        if state in open_states:
             end(db, case_of(db, desk, envelope))
 
 
@@ -251,7 +266,7 @@ def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
 def _publish(desk: Desk, envelope: Envelope) -> Receipt:
     with desk.store.read() as db:
         found = deliveries.find(db, envelope.delivery)
-        answers.publish(desk, db, found, case_of(db, desk, envelope))
+        answers.publish(desk, db, found, _judged_case(db, desk, envelope, found))
     return deliveries.head(found)
 
 
@@ -278,7 +293,12 @@ def recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator
 
 def _held(desk: Desk, delivery: str) -> Envelope:
     with desk.store.read() as db:
-        found = deliveries.find(db, delivery)
+        _still_held(db, delivery)
+    return desk.spool.find(delivery)
+
+
+def _still_held(db: Connection, delivery: str) -> Row[Any]:
+    found = deliveries.find(db, delivery)
     if found.state != DeliveryState.HELD:
         raise Unusable(f"Delivery {delivery} is {found.state}, not held; there is nothing to release or reject.")
-    return desk.spool.find(delivery)
+    return found

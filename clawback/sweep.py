@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from clawback import pipeline
 from clawback.judging import named_actions
 from clawback.wiring import Desk
-from connectors.spool import Envelope
 from processing import catalog, deliveries, lock
-from processing.instants import micros
+from processing.instants import instant, micros
 from processing.store import claim_account
 
 _log = logging.getLogger(__name__)
@@ -36,7 +35,8 @@ def lock_due(desk: Desk, *, as_of: datetime, at: datetime) -> list[Swept]:
     """Lock every action whose lock has come at ``as_of``, account by account; ``at`` is the instant of processing.
 
     Deliveries that arrived before are finished first. One that cannot be finished (held or broken) defers the actions
-    it names in time, and all that it could name in time when it cannot be read.
+    it names in time, and all that it could name in time when it cannot be read; one whose envelope is damaged could be
+    anybody's, and defers those of every account.
     """
     with desk.store.read() as db:
         due = lock.due_accounts(db, as_of)
@@ -49,30 +49,30 @@ def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime) -> Swe
         account_id = claim_account(db, sid)
         deferred: set[int] = set()
         waits_for = []
-        for envelope in _unfinished(desk, db, sid):
-            in_time = lock.due_after(db, account_id, as_of, micros(envelope.received_at))
-            named = in_time & _named(desk, db, envelope, otherwise=in_time)
+        for delivery, received_at in _unfinished(desk, db, sid):
+            in_time = lock.due_after(db, account_id, as_of, micros(received_at))
+            named = in_time & _named(desk, db, delivery, otherwise=in_time)
             if named:
-                waits_for.append(envelope.delivery)
+                waits_for.append(delivery)
                 deferred |= named
         locked = lock.lock_due(db, catalog.read_terms(db, sid), as_of, deferred)
     _log.info("locked account=%s actions=%d deferred=%d waits_for=%s", sid, locked, len(deferred), waits_for)
     return Swept(sid, locked, len(deferred), tuple(waits_for))
 
 
-def _unfinished(desk: Desk, db: Connection, sid: str) -> list[Envelope]:
-    numbers = {row.delivery for row in deliveries.unfinished(db, sid)}
+def _unfinished(desk: Desk, db: Connection, sid: str) -> list[tuple[str, datetime]]:
+    found = {row.delivery: instant(row.received_at) for row in deliveries.unfinished(db, sid)}
     for envelope in desk.spool.pending(sid):
         if deliveries.state_of(db, envelope.delivery) is None:
-            numbers.add(envelope.delivery)
-    return [desk.spool.find(number) for number in sorted(numbers)]
+            found[envelope.delivery] = envelope.received_at
+    return sorted((found | desk.spool.damaged()).items())
 
 
-def _named(desk: Desk, db: Connection, envelope: Envelope, otherwise: set[int]) -> set[int]:
+def _named(desk: Desk, db: Connection, delivery: str, otherwise: set[int]) -> set[int]:
     """The actions (row ids) that an unfinished delivery names, ``otherwise`` when it cannot be read."""
     try:
         with db.begin_nested():
-            return named_actions(db, pipeline.case_of(db, desk, envelope))
+            return named_actions(db, pipeline.case_of(db, desk, desk.spool.find(delivery)))
     except Exception:  # noqa: BLE001 - whatever is wrong with it, its actions must not lock
-        _log.exception("unreadable delivery=%s account=%s", envelope.delivery, envelope.account)
+        _log.exception("unreadable delivery=%s", delivery)
         return otherwise

@@ -218,6 +218,13 @@ class Spool:
         self._known = known
         return [envelope for envelope in known.values() if account in (None, envelope.account)]
 
+    def damaged(self) -> dict[str, datetime]:
+        """Deliveries that landed and whose envelope cannot be read, with their arrival, which their name tells."""
+        with claim(self._order, shared=True):
+            names = sorted(folder.name for folder in self._new.iterdir() if _DELIVERY.fullmatch(folder.name))
+        bad = (name for name in names if name not in self._known and self._peek(name) is None)
+        return {name: _arrival_in(name) for name in bad if (self._new / name).exists()}
+
     def _peek(self, name: str) -> Envelope | None:
         """The envelope of a listed delivery; None if it was acknowledged meanwhile, or broken (logged once)."""
         try:
@@ -293,6 +300,10 @@ def _utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         raise Unusable(f"The instant {instant.isoformat()} has no time zone. Write it with one, for example +00:00.")
     return instant.astimezone(UTC)
+
+
+def _arrival_in(delivery: str) -> datetime:
+    return datetime.strptime(delivery.partition("-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
 
 
 def _canonical(fields: dict[str, object]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from clawback import pipeline, sweep
 from clawback.settings import load
 from clawback.wiring import open_desk, open_spool
-from processing.errors import Unusable
+from processing.errors import ClawbackError, Unusable
 
 
 class Round(TypedDict):
@@ -48,8 +48,14 @@ def finish_all() -> Round:
     """Bring all that waits in the spool to its end, oldest first."""
     with open_desk(load(os.environ), now) as desk:
         collected = pipeline.collect(desk, at=now())
-    failures = {delivery: f"{type(error).__name__}: {error}" for delivery, error in collected.failures.items()}
+    failures = {delivery: _named(error) for delivery, error in collected.failures.items()}
     return {"finished": len(collected.receipts), "failures": failures}
+
+
+def _named(error: Exception) -> str:
+    """What Prefect may keep: our own sentences, and of anything else only its kind."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, ClawbackError) else name
 
 
 def lock(as_of: str | None = None) -> list[dict[str, Any]]:

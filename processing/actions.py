@@ -140,6 +140,7 @@ def _rows(lines: pd.DataFrame, terms: Terms, contract_id: Ints, amount: Ints) ->
             "event_at": event_at,
             "created_at": lines["created_at"].to_numpy(np.int64),
             "locks_at": locks_at,
+            "locks_given": pa.array(given, mask=given == NONE),
             "currency": texts(lines["currency"]),
             "amount": amount,
             "payout": Rates.tracked(terms).payouts(contract_id, amount),
@@ -160,7 +161,7 @@ def _locks(event_at: Ints, contract_id: Ints, terms: Terms) -> Ints:
 
 def _add(db: Connection, account_id: int) -> int:
     staged, action = tables.staged_action, tables.action
-    same = [name for name in staged.c.keys() if name != "line"]  # noqa: SIM118 - a column collection iterates columns
+    same = [name for name in staged.c.keys() if name not in {"line", "locks_given"}]  # noqa: SIM118 - a column collection iterates columns
     tracked = {"tracked_amount": "amount", "tracked_payout": "payout", "tracked_status": "customer_status"}
     chosen = select(
         literal(account_id),
@@ -179,6 +180,7 @@ def _add(db: Connection, account_id: int) -> int:
 def _clashes(db: Connection, account_id: int) -> list[Problem]:
     staged, action = tables.staged_action, tables.action
     differs = or_(
+        action.c.locks_at != staged.c.locks_given,
         action.c.tracked_amount != staged.c.amount,
         action.c.tracked_status.is_distinct_from(staged.c.customer_status),
         *(action.c[name].is_distinct_from(staged.c[name]) for name in _TRACKED),

@@ -72,7 +72,6 @@ class Code(StrEnum):
     COLUMN_UNKNOWN = "COLUMN_UNKNOWN"
     COLUMN_TWICE = "COLUMN_TWICE"
     NO_LINES = "NO_LINES"
-    TOO_LARGE = "TOO_LARGE"
     MAYBE_INCOMPLETE = "MAYBE_INCOMPLETE"
 
     NEWEST_OF_MANY = "NEWEST_OF_MANY"
@@ -162,7 +161,7 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         Scope.LINE,
         Verdict.WAITING,
         "No action of the account has {field} {value}.",
-        "The line waits until the action is loaded; its own arrival counts against the lock.",
+        "The line waits and is not applied; send it again once the action is tracked.",
     ),
     Code.AMBIGUOUS_ORDER: Meaning(
         Scope.LINE,
@@ -194,9 +193,6 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.COLUMN_TWICE: _whole(Verdict.REJECTED, "Columns {value} mean the same thing, {field}.", "Keep one of them."),
     Code.NO_LINES: _whole(
         Verdict.REJECTED, "The file has no lines below its header.", "Send the file again with its lines."
-    ),
-    Code.TOO_LARGE: _whole(
-        Verdict.REJECTED, "The file has {value} bytes, the limit is {limit}.", "Split it into several files."
     ),
     Code.MAYBE_INCOMPLETE: _whole(
         Verdict.HELD,

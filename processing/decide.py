@@ -195,7 +195,7 @@ class _Desk:
         late = (actions.locked_at[row] != NONE) | (actions.locks_at[row] <= self.received_at)
         refusal = blank(len(row))
         for code, holds in (
-            (Code.TOO_MANY_CHANGES, moved & (actions.changes[row] >= MOST_CHANGES)),
+            (Code.TOO_MANY_CHANGES, moved & modify & (actions.changes[row] >= MOST_CHANGES)),
             (Code.NO_EXCHANGE_RATE, priceless),
             (Code.ACTION_REVERSED, dead),
             (Code.ACTION_LOCKED, matters & late),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import pyarrow as pa
-from sqlalchemy import Connection, Row, literal, select, union_all, update
+from sqlalchemy import Connection, Row, literal, null, select, union_all, update
 
 from processing import bulk
 from processing.codes import Code, Verdict
@@ -59,6 +59,8 @@ class Arrival:
     event_type: int | None = None
     again: bool = False
     sent_by: str | None = None
+    encoding: str | None = None
+    ignore_columns: tuple[str, ...] = ()
 
 
 def state_of(db: Connection, number: str) -> DeliveryState | None:
@@ -86,7 +88,8 @@ def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, in
         "received_at": micros(arrival.received_at),
         "event_type_id": arrival.event_type,
         "sent_by": arrival.sent_by,
-        "identity": None if first is not None or arrival.again else identity,
+        "reading": json.dumps({"encoding": arrival.encoding, "ignore_columns": arrival.ignore_columns}),
+        "identity": identity if first is None else None,
         "state": DeliveryState.BROKEN.value,
     }
     known = db.execute(select(delivery.c.id).where(delivery.c.delivery == arrival.delivery)).scalar()
@@ -109,10 +112,15 @@ def finish(  # noqa: PLR0913 - the columns of an ending
     message: str | None = None,
     duplicate_of: int | None = None,
 ) -> None:
-    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives."""
+    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives.
+
+    One of which nothing was applied gives its identity up: the same bytes may succeed later.
+    """
+    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN}
     db.execute(
         update(delivery)
         .values(
+            **({"identity": null()} if in_vain else {}),
             state=state.value,
             code=code,
             message=message,

@@ -87,12 +87,14 @@ def _engine(url: str) -> Engine:
     backend = parsed.get_backend_name()
     if backend == "postgresql":
         options = {"options": " ".join(f"-c {setting}" for setting in LOOK_UP_BY_KEY)}
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=options)
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=options, hide_parameters=True
+        )
     if backend != "sqlite":
         raise Unusable(f"The store cannot be {backend}; give sqlite:///path or postgresql://…")
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_S})
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_S}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -158,7 +158,9 @@ delivery = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("event_type_id", BigInteger),
     Column("sent_by", Text),
-    # The digest of the first delivery of these bytes; null for duplicates and for those applied again on purpose.
+    # How the account's files were read when this one was judged, as JSON: its answers are read the same way.
+    Column("reading", Text, nullable=False, server_default="{}"),
+    # The digest of the first delivery of these bytes; null for duplicates and for those of which nothing was applied.
     Column("identity", String(64)),
     Column("duplicate_of", ForeignKey("delivery.id")),
     Column("state", Text, nullable=False),
@@ -254,6 +256,7 @@ staged_action = Table(
     Column("event_at", BigInteger),
     Column("created_at", BigInteger),
     Column("locks_at", BigInteger),
+    Column("locks_given", BigInteger),
     Column("currency", Text),
     Column("amount", BigInteger),
     Column("payout", BigInteger),

@@ -76,9 +76,20 @@ _PATTERNS: Final = {
     "created_at": f"({_INSTANT})?",
     "locks_at": f"({_INSTANT})?",
 }
+
+
+def _exists(instants: pd.Series) -> pd.Series:
+    """Which cells are blank or an instant that the calendar has."""
+    return (instants == "") | pd.to_datetime(instants, format="ISO8601", utc=True, errors="coerce").notna()
+
+
 _CONTRACT: Final = pandera.DataFrameSchema(
     {
         **{name: pandera.Column(TEXT, pandera.Check(matches(pattern))) for name, pattern in _PATTERNS.items()},
+        **{
+            name: pandera.Column(TEXT, [pandera.Check(matches(_PATTERNS[name])), pandera.Check(_exists)])
+            for name in ("event_at", "created_at", "locks_at")
+        },
         "currency": pandera.Column(TEXT, pandera.Check(currencies)),
     },
     strict=True,

@@ -11,7 +11,6 @@ from typing import Final
 
 SID: Final = "IRacme1"
 ACTIONS: Final = 4_000
-OPEN_DAYS: Final = 20
 
 CATALOGUE: Final = """\
 [[account]]

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from clawback.wiring import Desk
@@ -70,3 +70,15 @@ def test_a_broken_key_is_an_integrity_error_on_either_store(desk: Desk, tmp_path
             line,
             pa.table({"delivery_id": [1], "line": [2], "verdict": ["waiting"], "code": ["UNKNOWN_ACTION"]}),
         )
+
+
+@pytest.mark.parametrize("rows", [bulk.WORTH_ANALYZING - 1, bulk.WORTH_ANALYZING])
+def test_the_planner_is_told_of_a_table_worth_it(rows: int, desk: Desk) -> None:
+    """On PostgreSQL, from a thousand rows on; nothing that is in the table changes."""
+    with desk.store.write() as db:
+        bulk.stage(db, staged_id, bulk.frame({"id": np.arange(rows)}))
+        bulk.know_sizes(db, staged_id, rows)
+        assert len(db.execute(select(staged_id.c.id)).all()) == rows
+        if db.dialect.name == "postgresql":
+            known = db.execute(text("select reltuples from pg_class where relname = 'staged_id'")).scalar_one()
+            assert known == (rows if rows >= bulk.WORTH_ANALYZING else -1)

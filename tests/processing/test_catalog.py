@@ -90,6 +90,12 @@ def test_saving_again_updates_what_is_named_and_keeps_the_rest(desk: Desk) -> No
         assert read_terms(db, "B").dispositions == {7: {"PAY": Change.APPROVE}}
 
 
+def test_a_program_may_be_empty_yet(desk: Desk) -> None:
+    """Contracts and event types can come later."""
+    found = saved(desk, replace(ACME, programs=(Program(1, "Partners", (), ()),)))
+    assert (found.event_types, found.contracts, found.partners) == ({}, {}, {})
+
+
 def test_an_event_type_without_codes_has_none(desk: Desk) -> None:
     """Codes that the catalogue no longer has are gone."""
     saved(desk, ACME)

@@ -210,6 +210,12 @@ def test_a_higher_amount_is_noticed(amount: int, *, raised: bool) -> None:
     assert not decided(actions(REVERSED), Ask(Change.RESET)).notices[Code.AMOUNT_RAISED].any()
 
 
+def test_where_no_type_holds_the_newest_is_taken() -> None:
+    """Holding lines is something that a brand asks for."""
+    plain = {SALE: terms().event_types[SALE]}
+    assert fates(decided(actions({}), Ask(Change.REVERSE), candidates=2, event_types=plain)) == ["applied"]
+
+
 def test_lines_that_all_name_unknown_actions_wait_where_a_type_holds() -> None:
     """With no action at hand nothing is ambiguous."""
     holding = {LEAD: StoredEventType("Newsletter", PROGRAM, Level.ORDER, Basis.LEAD, SameOrder.HOLD)}

@@ -102,3 +102,18 @@ def test_another_accounts_action_is_not_shown(loaded: Desk) -> None:
     """It is unknown here."""
     with loaded.store.read() as db, pytest.raises(NotFound, match="Account IRacme1 has no action B-1"):
         history.show(db, SID, "B-1")
+
+
+def test_totals_by_currency_and_state(loaded: Desk, tmp_path: Path) -> None:
+    """One account's actions and what they are worth now; an account without any has none."""
+    load(loaded, tmp_path, [Sale("A-4", amount="700", currency="JPY")])
+    ingest(loaded, lines("ActionId,Amount,Reason", "A-3,0,OTHER", "A-1,40.10,OTHER"))
+    with loaded.store.read() as db:
+        assert history.totals(db, SID) == {
+            "JPY": {"PENDING": {"actions": 1, "amount": "700", "payout": "35"}},
+            "USD": {
+                "PENDING": {"actions": 2, "amount": "140.10", "payout": "7.01"},
+                "REVERSED": {"actions": 1, "amount": "0.00", "payout": "0.00"},
+            },
+        }
+        assert history.totals(db, "IRnobody") == {}

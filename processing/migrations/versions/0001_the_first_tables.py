@@ -44,6 +44,7 @@ def upgrade() -> None:
     sa.Column('received_at', sa.BigInteger(), nullable=False),
     sa.Column('event_type_id', sa.BigInteger(), nullable=True),
     sa.Column('sent_by', sa.Text(), nullable=True),
+    sa.Column('reading', sa.Text(), server_default='{}', nullable=False),
     sa.Column('identity', sa.String(length=64), nullable=True),
     sa.Column('duplicate_of', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('state', sa.Text(), nullable=False),
