@@ -23,6 +23,7 @@ class Clock:
         self.now = START
 
     def __call__(self) -> datetime:
+        """Tell the time."""
         return self.now
 
     def pass_by(self, **parts: float) -> datetime:

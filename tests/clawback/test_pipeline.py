@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from processing.errors import SpoolBroken, Unusable
 from processing.model import Change
 from processing.person import Wish
 from tests.conftest import Clock
-from tests.worlds import LOCK, SID, Sale, action, codes, dump, ingest, land, lines, load, values
+from tests.worlds import CATALOGUE, LOCK, SID, Sale, action, codes, dump, ingest, land, lines, load, values
 
 GOOD = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED", "A-3,-1,OTHER")
 
@@ -209,3 +210,53 @@ def test_a_worker_that_stumbles_over_a_finished_delivery_breaks_nothing(loaded: 
     with pipeline.recording_breakage(loaded, envelope, clock.now):
         raise FileNotFoundError
     assert pipeline.receipt(loaded, delivery)["state"] == "done"
+
+
+def test_a_brand_may_send_again_what_was_rejected(loaded: Desk, tmp_path: Path) -> None:
+    """Once the column is one to ignore, the very same bytes are applied."""
+    noted = lines("ActionId,Amount,Reason,Note", "A-1,40.00,OTHER,hm")
+    assert ingest(loaded, noted)["code"] == "COLUMN_UNKNOWN"
+    ignoring = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme Outdoor"\nignore_columns = ["Note"]')
+    load(loaded, tmp_path, catalogue=ignoring)
+    assert ingest(loaded, noted)["rows"]["applied"] == 1
+
+
+def test_a_delivery_is_answered_as_it_was_read(loaded: Desk, tmp_path: Path) -> None:
+    """The catalogue may change between judging and answering; the answer is that of the judging."""
+    ignoring = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme Outdoor"\nignore_columns = ["Note"]')
+    load(loaded, tmp_path, catalogue=ignoring)
+    receipt = ingest(loaded, lines("ActionId,Amount,Reason,Note", "A-1,40.00,OTHER,hm"))
+    before = results(loaded)["result_returns.csv"]
+    load(loaded, tmp_path, catalogue=CATALOGUE)
+    with pipeline.answer_file(loaded, receipt["delivery"], "result") as printed:
+        assert printed is not None
+        assert printed.read() == before
+
+
+def test_release_and_reject_exclude_each_other(loaded: Desk, clock: Clock) -> None:
+    """What was released cannot be rejected any more, even by somebody who saw it held a moment ago."""
+    held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
+
+    def attempt(act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except Unusable:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        released = pool.submit(attempt, lambda: pipeline.release(loaded, held, at=clock.now))
+        rejected = pool.submit(attempt, lambda: pipeline.reject(loaded, held, by="dana", at=clock.now))
+    applied = values(loaded.store, "A-2")[0] == "REVERSED"
+    state = pipeline.receipt(loaded, held)["state"]
+    assert (state == "done", applied, rejected.result()) in {(True, True, False), (False, False, True)}
+    assert released.result() or rejected.result()
+
+
+def test_a_person_comes_after_the_files_that_came_before(loaded: Desk, clock: Clock) -> None:
+    """A file that arrived earlier is applied first, so that it cannot undo what the person did."""
+    land(loaded, lines("ActionId,Amount,Reason", "A-1,150.00,OTHER"))
+    clock.pass_by(minutes=1)
+    pipeline.change(loaded, SID, Wish("A-1", Change.MODIFY, "OTHER", "10.00"), by="dana", at=clock.now)
+    pipeline.collect(loaded, at=clock.now)
+    assert values(loaded.store, "A-1") == ("PENDING", "10.00", "0.50")

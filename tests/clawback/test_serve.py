@@ -79,7 +79,7 @@ def test_says_where_everything_is(site: Site) -> None:
     assert all(is_alive(pid) for pid in site.pids)
 
 
-def test_applies_within_two_seconds(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_applies_soon_and_says_how_soon(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """From the client's 226 to applied, for files of 100 lines one after the other."""
     took = []
     with site.desk() as desk:

@@ -1,6 +1,7 @@
 """The lock sweep: what arrived before a lock is finished first, and what cannot be finished keeps its actions open."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from clawback import pipeline
 from clawback.sweep import Swept, lock_due
 from clawback.wiring import Desk
+from connectors.spool import Spool
 from processing import deliveries
 from processing.deliveries import DeliveryState
 from tests.conftest import Clock
@@ -151,3 +153,14 @@ def test_a_sweep_is_told_as_json(loaded: Desk) -> None:
     assert json.loads(json.dumps([one.told() for one in swept(loaded)])) == [
         {"account": SID, "locked": 1, "deferred": 1, "waits_for": [delivery]}
     ]
+
+
+def test_a_landed_delivery_whose_envelope_is_damaged_keeps_actions_open(loaded: Desk, clock: Clock) -> None:
+    """Nobody knows whose it is: what could be named in time waits, in every account."""
+    clock.now = EARLY
+    number = land(loaded, GOOD)
+    (loaded.spool.content(number).parent / "envelope.json").write_bytes(b"{}")
+    clock.now = AFTER
+    fresh = replace(loaded, spool=Spool(loaded.brands.parent / "spool", clock=clock))
+    assert lock_due(fresh, as_of=AFTER, at=AFTER) == [Swept(SID, 0, 2, (number,))]
+    assert locked(loaded) == []

@@ -50,13 +50,33 @@ def test_what_a_delivery_is_known_by(case: str, second: Arrival, sid: str, *, du
     assert other != first
 
 
-def test_a_repetition_on_purpose_does_not_hide_the_first(loaded: Desk) -> None:
-    """After it, the same bytes are a duplicate of the first; before any other, it claims nothing."""
+def test_a_repetition_on_purpose_is_no_duplicate(loaded: Desk) -> None:
+    """Yet it claims its bytes when they were never seen: sent once more, they are a duplicate of it."""
     with loaded.store.write() as db:
-        register(db, replace(SAME, again=True))
-        first, none = register(db, FIRST)
-        _, found = register(db, replace(FIRST, delivery="d-third"))
-    assert (none, found) == (None, first)
+        first, none = register(db, replace(SAME, again=True))
+        _, found = register(db, FIRST)
+        _, purpose = register(db, replace(SAME, delivery="d-third", again=True))
+    assert (none, found, purpose) == (None, first, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "duplicate"),
+    [
+        (DeliveryState.DONE, True),
+        (DeliveryState.HELD, True),
+        (DeliveryState.REJECTED, False),
+        (DeliveryState.BROKEN, False),
+    ],
+)
+def test_bytes_of_which_nothing_was_applied_may_come_again(
+    state: DeliveryState, *, duplicate: bool, loaded: Desk
+) -> None:
+    """They may succeed the second time; those that were applied, or wait for a person, are duplicates."""
+    with loaded.store.write() as db:
+        number, _ = register(db, FIRST)
+        deliveries.finish(db, number, state, at=AT)
+        _, found = register(db, SAME)
+    assert found == (number if duplicate else None)
 
 
 def test_registering_again_keeps_the_number(loaded: Desk) -> None:
@@ -76,7 +96,7 @@ def test_only_a_broken_delivery_goes_on_by_itself(state: DeliveryState) -> None:
 
 
 def test_the_head_of_a_receipt(loaded: Desk) -> None:
-    """Everything that issue 2 names, and the rule that decided."""
+    """Everything that programs rely on, and the rule that decided."""
     with loaded.store.write() as db:
         number, _ = register(db, replace(FIRST, event_type=16027, sent_by="ana"))
         summary = {"rows": {**NO_ROWS, "read": 1, "applied": 1}, "nearest_lock": LOCK.isoformat()}

@@ -78,7 +78,7 @@ def loaded(desk: Desk, tmp_path: Path) -> Desk:
             "UNKNOWN_ACTION",
             (
                 "No action of the account has ActionId 'A-9'. "
-                "The line waits until the action is loaded; its own arrival counts against the lock."
+                "The line waits and is not applied; send it again once the action is tracked."
             ),
         ),
         (
@@ -86,7 +86,7 @@ def loaded(desk: Desk, tmp_path: Path) -> Desk:
             "UNKNOWN_ACTION",
             (
                 "No action of the account has Oid 'O-9'. "
-                "The line waits until the action is loaded; its own arrival counts against the lock."
+                "The line waits and is not applied; send it again once the action is tracked."
             ),
         ),
         (
