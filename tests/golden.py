@@ -1,6 +1,6 @@
 """The golden cases: each folder of ``fixtures/`` is a delivery and what became of it, to be read by people.
 
-``python -m tests.golden`` writes the answers anew; its diff is to be read before it is kept. All cases meet the world of
+``python -m tests.golden`` writes the answers anew; read its diff before you keep it. All cases meet the world of
 ``fixtures/catalog.toml`` and ``fixtures/actions.csv``, and arrive at ``ARRIVED``.
 """
 
