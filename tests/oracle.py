@@ -9,6 +9,7 @@ is taken:
   currency than the action's, is not such a line.
 * A contract that pays a fixed sum of the account's currency cannot rate an action in another one: NO_EXCHANGE_RATE.
 * A partner without a contract in force is rated with the contract that the action was tracked with.
+* Bytes that were rejected as a whole may come again: they are no duplicate, since nothing of them was done.
 * An action that is not known yet has, as far as anyone can tell, the account's currency, and a tracked amount that is
   not zero.
 """
@@ -147,13 +148,12 @@ class Ledger:
 
     def ingest(self, delivery: Delivery) -> Outcome:
         """Do what a delivery asks."""
-        if not delivery.again:
-            if delivery.content in self.seen:
-                return Outcome("duplicate")
-            self.seen.add(delivery.content)
+        if delivery.content in self.seen and not delivery.again:
+            return Outcome("duplicate")
         fault = header_fault(delivery.columns) or ("NO_LINES" if not delivery.lines else None)
         if fault:
             return Outcome("rejected", fault)
+        self.seen.add(delivery.content)
         if not delivery.terminated:
             return Outcome("held", "MAYBE_INCOMPLETE", rows=Counter(held=len(delivery.lines)))
         return _Desk(self, delivery).outcome()
