@@ -40,11 +40,6 @@ class DeliveryState(StrEnum):
     HELD = "held"
     REJECTED = "rejected"
 
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more will happen to it by itself."""
-        return self is not DeliveryState.BROKEN
-
 
 @dataclass(frozen=True, slots=True)
 class Arrival:

@@ -38,10 +38,13 @@ def grant(application: Application, wish: Wish) -> None:
     if not is_reason(wish.reason, int(matched.actions.event_type_id[0]), terms):
         raise Unusable(Code.REASON_UNKNOWN.message(value=wish.reason))
     amount = NONE if wish.amount is None else _minor(wish.amount, str(matched.actions.currency[0]))
+    # As in a file, an amount of 0 reverses, unless 0 is what was tracked.
+    reverses = wish.change is Change.MODIFY and amount == 0 and matched.actions.tracked_amount[0] != 0
+    change = Change.REVERSE if reverses else wish.change
     asked = Asked(
         line=np.array([1], dtype=np.int64),
         row=matched.row,
-        change=np.array([wish.change], dtype=np.object_),
+        change=np.array([change], dtype=np.object_),
         amount=np.array([amount], dtype=np.int64),
         customer_status=blank(1),
         reason=np.array([wish.reason], dtype=np.object_),

@@ -29,12 +29,15 @@ def ingest(
     from clawback import pipeline
     from clawback.intake import arrival_of, land_file
     from processing.catalog import read_terms
+    from processing.errors import Unusable
     from processing.instants import parsed
 
     with desk() as opened:
         with opened.store.read() as db:
-            zone = read_terms(db, sid).zone
-        arrived = parsed(received_at, zone) if received_at else None
+            terms = read_terms(db, sid)
+        if event_type is not None and event_type not in terms.event_types:
+            raise Unusable(f"Account {sid} has no event type {event_type}; it has {[*terms.event_types]}.")
+        arrived = parsed(received_at, terms.zone) if received_at else None
         if preview:
             arrival = arrival_of(file, event_type=event_type, again=again, received_at=arrived or now())
             receipt = pipeline.preview(opened, arrival, sid, file)

@@ -176,6 +176,7 @@ def test_a_person_changes_an_action(loaded: Run) -> None:
         (["ingest"], 2, "Missing argument 'FILE'"),
         (["ingest", "nowhere.csv", "--account", "IRacme1"], 2, "'nowhere.csv' does not exist"),
         (["ingest", "returns.csv", "--account", "IRother"], 2, "There is no account IRother"),
+        (["ingest", "returns.csv", "--account", "IRacme1", "--event-type", "7"], 2, "has no event type 7"),
         (["actions", "show", "1", "--account", "IRacme1"], 2, "has no action 1"),
         (["actions", "modify", "1000.1", "--account", "IRacme1", "--amount", "1.005"], 2, "more decimals than USD"),
         (["actions", "modify", "1000.1", "--account", "IRacme1", "--amount", "-1"], 2, "is negative"),

@@ -260,3 +260,9 @@ def test_a_person_comes_after_the_files_that_came_before(loaded: Desk, clock: Cl
     pipeline.change(loaded, SID, Wish("A-1", Change.MODIFY, "OTHER", "10.00"), by="dana", at=clock.now)
     pipeline.collect(loaded, at=clock.now)
     assert values(loaded.store, "A-1") == ("PENDING", "10.00", "0.50")
+
+
+def test_a_person_reverses_with_an_amount_of_zero(loaded: Desk, clock: Clock) -> None:
+    """As in a file: the new total 0 reverses the action."""
+    pipeline.change(loaded, SID, Wish("A-1", Change.MODIFY, "OTHER", "0"), by="dana", at=clock.now)
+    assert values(loaded.store, "A-1") == ("REVERSED", "0.00", "0.00")

@@ -89,12 +89,6 @@ def test_registering_again_keeps_the_number(loaded: Desk) -> None:
         assert deliveries.state_of(db, "d-other") is None
 
 
-@pytest.mark.parametrize("state", DeliveryState)
-def test_only_a_broken_delivery_goes_on_by_itself(state: DeliveryState) -> None:
-    """All others wait for nobody, or for a person."""
-    assert state.finished is (state is not DeliveryState.BROKEN)
-
-
 def test_the_head_of_a_receipt(loaded: Desk) -> None:
     """Everything that programs rely on, and the rule that decided."""
     with loaded.store.write() as db:
