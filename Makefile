@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The locks are complete: pip has nothing to resolve.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-JOBS ?= auto
+# The tests wait more than they compute.
+JOBS ?= $(shell expr $$(nproc) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test serve check bench lock
