@@ -8,6 +8,18 @@ down_revision = None
 
 
 def upgrade() -> None:
+    _catalogue()
+    _contract()
+    _action()
+    _delivery()
+    _entry_and_line()
+    if op.get_bind().dialect.name == 'postgresql':
+        _postgresql()
+    else:
+        _sqlite()
+
+
+def _catalogue() -> None:
     op.create_table('account',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('sid', sa.String(length=64), nullable=False),
@@ -19,47 +31,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('account_pkey')),
     sa.UniqueConstraint('sid', name=op.f('account_sid_key'))
     )
-    op.create_table('contract',
-    sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('account_id', sa.Integer(), nullable=False),
-    sa.Column('program_id', sa.BigInteger(), nullable=False),
-    sa.Column('partner_id', sa.BigInteger(), nullable=False),
-    sa.Column('effective', sa.Date(), nullable=False),
-    sa.Column('locking', sa.Text(), nullable=False),
-    sa.Column('payment', sa.Text(), nullable=False),
-    sa.Column('percent_ppm', sa.BigInteger(), nullable=True),
-    sa.Column('fixed_minor', sa.BigInteger(), nullable=True),
-    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('contract_account_id_fkey')),
-    sa.PrimaryKeyConstraint('id', name=op.f('contract_pkey')),
-    sa.UniqueConstraint('account_id', 'program_id', 'partner_id', 'effective', name=op.f('contract_account_id_program_id_partner_id_effective_key'))
-    )
-    op.create_table('delivery',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('delivery', sa.String(length=64), nullable=False),
-    sa.Column('account_id', sa.Integer(), nullable=False),
-    sa.Column('channel', sa.Text(), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('sha256', sa.String(length=64), nullable=False),
-    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
-    sa.Column('received_at', sa.BigInteger(), nullable=False),
-    sa.Column('event_type_id', sa.BigInteger(), nullable=True),
-    sa.Column('sent_by', sa.Text(), nullable=True),
-    sa.Column('reading', sa.Text(), server_default='{}', nullable=False),
-    sa.Column('identity', sa.String(length=64), nullable=True),
-    sa.Column('duplicate_of', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
-    sa.Column('state', sa.Text(), nullable=False),
-    sa.Column('code', sa.Text(), nullable=True),
-    sa.Column('message', sa.Text(), nullable=True),
-    sa.Column('summary', sa.Text(), server_default='{}', nullable=False),
-    sa.Column('finished_at', sa.BigInteger(), nullable=True),
-    sa.Column('answered_at', sa.BigInteger(), nullable=True),
-    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('delivery_account_id_fkey')),
-    sa.ForeignKeyConstraint(['duplicate_of'], ['delivery.id'], name=op.f('delivery_duplicate_of_fkey')),
-    sa.PrimaryKeyConstraint('id', name=op.f('delivery_pkey')),
-    sa.UniqueConstraint('account_id', 'identity', name=op.f('delivery_account_id_identity_key')),
-    sa.UniqueConstraint('delivery', name=op.f('delivery_delivery_key'))
-    )
-    op.create_index('delivery_received', 'delivery', ['account_id', 'received_at'], unique=False)
     op.create_table('disposition',
     sa.Column('account_id', sa.Integer(), nullable=False),
     sa.Column('event_type_id', sa.BigInteger(), nullable=False),
@@ -93,6 +64,26 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('program_account_id_fkey')),
     sa.PrimaryKeyConstraint('program_id', name=op.f('program_pkey'))
     )
+
+
+def _contract() -> None:
+    op.create_table('contract',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('account_id', sa.Integer(), nullable=False),
+    sa.Column('program_id', sa.BigInteger(), nullable=False),
+    sa.Column('partner_id', sa.BigInteger(), nullable=False),
+    sa.Column('effective', sa.Date(), nullable=False),
+    sa.Column('locking', sa.Text(), nullable=False),
+    sa.Column('payment', sa.Text(), nullable=False),
+    sa.Column('percent_ppm', sa.BigInteger(), nullable=True),
+    sa.Column('fixed_minor', sa.BigInteger(), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('contract_account_id_fkey')),
+    sa.PrimaryKeyConstraint('id', name=op.f('contract_pkey')),
+    sa.UniqueConstraint('account_id', 'program_id', 'partner_id', 'effective', name=op.f('contract_account_id_program_id_partner_id_effective_key'))
+    )
+
+
+def _action() -> None:
     op.create_table('action',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('account_id', sa.Integer(), nullable=False),
@@ -126,6 +117,39 @@ def upgrade() -> None:
     )
     op.create_index('action_due', 'action', ['account_id', 'locks_at'], unique=False, sqlite_where=sa.text('locked_at is null'), postgresql_where=sa.text('locked_at is null'))
     op.create_index('action_order', 'action', ['account_id', 'event_type_id', 'order_id'], unique=False)
+
+
+def _delivery() -> None:
+    op.create_table('delivery',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('delivery', sa.String(length=64), nullable=False),
+    sa.Column('account_id', sa.Integer(), nullable=False),
+    sa.Column('channel', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('sha256', sa.String(length=64), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('received_at', sa.BigInteger(), nullable=False),
+    sa.Column('event_type_id', sa.BigInteger(), nullable=True),
+    sa.Column('sent_by', sa.Text(), nullable=True),
+    sa.Column('reading', sa.Text(), server_default='{}', nullable=False),
+    sa.Column('identity', sa.String(length=64), nullable=True),
+    sa.Column('duplicate_of', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('code', sa.Text(), nullable=True),
+    sa.Column('message', sa.Text(), nullable=True),
+    sa.Column('summary', sa.Text(), server_default='{}', nullable=False),
+    sa.Column('finished_at', sa.BigInteger(), nullable=True),
+    sa.Column('answered_at', sa.BigInteger(), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('delivery_account_id_fkey')),
+    sa.ForeignKeyConstraint(['duplicate_of'], ['delivery.id'], name=op.f('delivery_duplicate_of_fkey')),
+    sa.PrimaryKeyConstraint('id', name=op.f('delivery_pkey')),
+    sa.UniqueConstraint('account_id', 'identity', name=op.f('delivery_account_id_identity_key')),
+    sa.UniqueConstraint('delivery', name=op.f('delivery_delivery_key'))
+    )
+    op.create_index('delivery_received', 'delivery', ['account_id', 'received_at'], unique=False)
+
+
+def _entry_and_line() -> None:
     op.create_table('entry',
     sa.Column('delivery_id', sa.BigInteger(), nullable=False),
     sa.Column('line', sa.BigInteger(), nullable=False),
@@ -155,10 +179,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('delivery_id', 'line', name=op.f('line_pkey')),
     sqlite_with_rowid=False
     )
-    if op.get_bind().dialect.name == 'postgresql':
-        _postgresql()
-    else:
-        _sqlite()
 
 
 def _postgresql() -> None:
