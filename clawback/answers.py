@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Row
 
@@ -11,7 +12,7 @@ from clawback.judging import Case
 from clawback.wiring import Desk
 from connectors import results
 from processing import deliveries
-from processing.columns import Ints
+from processing.columns import NONE, Ints
 from processing.deliveries import DeliveryState
 from processing.instants import told
 from schemas.result import REPAIRABLE, write_fix, write_result
@@ -57,9 +58,9 @@ def _separated(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
 
 def _verdicts(db: Connection, delivery_id: int, case: Case) -> Verdicts:
     def verdicts_for(lines: Ints) -> pd.DataFrame:
-        frame = deliveries.verdicts(db, delivery_id, int(lines[0]), int(lines[-1])).to_pandas()
-        locks = frame["locks_at"].dropna().unique()
-        frame["locks_at"] = frame["locks_at"].map({one: told(int(one), case.terms.zone) for one in locks})
-        return frame
+        found = deliveries.verdicts(db, delivery_id, int(lines[0]), int(lines[-1]))
+        locks, at = np.unique(found["locks_at"], return_inverse=True)
+        words = [None if one == NONE else told(one, case.terms.zone) for one in locks.tolist()]
+        return pd.DataFrame({**found, "locks_at": np.array(words, dtype=np.object_)[at]})
 
     return verdicts_for

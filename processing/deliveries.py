@@ -7,25 +7,25 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-import pyarrow as pa
-from sqlalchemy import Connection, Row, literal, null, select, union_all, update
+import numpy as np
+from sqlalchemy import Connection, Row, null, select, update
 
 from processing import bulk
 from processing.codes import Code, Verdict
+from processing.columns import blank
 from processing.errors import NotFound
 from processing.instants import instant, micros
 from processing.tables import account, action, delivery, entry, line
 
-# The verdicts of a delivery as result files need them; locks_at in microseconds.
-_VERDICTS: Final[dict[str, pa.DataType]] = {
-    "line": pa.int64(),
-    "verdict": pa.string(),
-    "code": pa.string(),
-    "message": pa.string(),
-    "action_id": pa.string(),
-    "locks_at": pa.int64(),
+VERDICTS: Final[dict[str, bulk.Kind]] = {
+    "line": int,
+    "verdict": str,
+    "code": str,
+    "message": str,
+    "action_id": str,
+    "locks_at": int,
 }
-VERDICTS: Final = pa.schema(_VERDICTS)
+"""The verdicts of a delivery as result files need them; locks_at in microseconds, ``NONE`` for none."""
 
 NO_ROWS: Final = {"read": 0, **{verdict.value: 0 for verdict in Verdict}}
 RULE: Final = "A line counts if its delivery arrived (received_at) before its action locks (locks_at)."
@@ -201,20 +201,23 @@ def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> 
     return db.execute(select(line.c.line).where(line.c.delivery_id == delivery_id, wanted).limit(1)).first() is not None
 
 
-def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> pa.Table:
-    """The fate of each line from ``low`` to ``high``, as rows of ``VERDICTS`` in line order."""
-    applied = (
-        select(entry.c.line, literal("applied"), line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
+def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> dict[str, Any]:
+    """The fate of each line from ``low`` to ``high``, as columns of ``VERDICTS`` in line order."""
+    of_range = (line.c.delivery_id == delivery_id, line.c.line.between(low, high))
+    told = select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
+    others = bulk.fetch(db, told.outerjoin(action, action.c.id == line.c.action_id).where(*of_range), VERDICTS)
+    changed = (
+        select(entry.c.line, action.c.action_id, action.c.locks_at)
         .join(action, action.c.id == entry.c.action_id)
-        .outerjoin(line, (line.c.delivery_id == entry.c.delivery_id) & (line.c.line == entry.c.line))
         .where(entry.c.delivery_id == delivery_id, entry.c.line.between(low, high))
     )
-    others = (
-        select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
-        .outerjoin(action, action.c.id == line.c.action_id)
-        .where(line.c.delivery_id == delivery_id, line.c.line.between(low, high), line.c.verdict != "applied")
-    )
-    return bulk.fetch(db, union_all(applied, others), VERDICTS).sort_by("line")
+    applied = bulk.fetch(db, changed, {name: VERDICTS[name] for name in ("line", "action_id", "locks_at")})
+    count = len(applied["line"])
+    applied |= {"verdict": np.full(count, "applied", dtype=np.object_), "code": blank(count), "message": blank(count)}
+    plain = np.isin(applied["line"], others["line"], invert=True)
+    found = {name: np.concatenate([applied[name][plain], others[name]]) for name in VERDICTS}
+    order = np.argsort(found["line"], kind="stable")
+    return {name: column[order] for name, column in found.items()}
 
 
 def _query() -> Any:  # noqa: ANN401 - SQLAlchemy's type of a select with computed columns says nothing

@@ -14,6 +14,8 @@ from processing.errors import NotFound, StoreUnavailable, Unusable
 HEAD: Final = "0001"
 BUSY_S: Final = 60
 PRAGMAS: Final = (
+    # Of a new file alone. A large delivery touches most pages of the actions, and each costs as much whatever it holds.
+    "page_size = 8192",
     "journal_mode = wal",
     "synchronous = full",
     "foreign_keys = on",

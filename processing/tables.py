@@ -212,37 +212,6 @@ line = Table(
 # Temporary tables of one connection: they carry a chunk of lines to the database in bulk.
 staging = MetaData()
 
-staged_line = Table(
-    "staged_line",
-    staging,
-    Column("position", BigInteger),
-    # Beside each line, so that a planner looks actions up by line and never lines by action.
-    Column("account_id", BigInteger),
-    Column("action_id", Text),
-    Column("order_id", Text),
-    Column("event_type_id", BigInteger),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
-)
-
-staged_change = Table(
-    "staged_change",
-    staging,
-    Column("id", BigInteger),
-    Column("version_before", Integer),
-    Column("version", Integer),
-    Column("state_before", Text),
-    Column("state", Text),
-    Column("amount", BigInteger),
-    Column("payout", BigInteger),
-    Column("customer_status", Text),
-    Column("prior_amount", BigInteger),
-    Column("prior_payout", BigInteger),
-    Column("changes", Integer),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
-)
-
 staged_action = Table(
     "staged_action",
     staging,

@@ -176,8 +176,8 @@ def test_result_files_tell_the_verdict_of_every_line_from_the_store(loaded: Desk
     with loaded.store.read() as db:
         found = deliveries.find(db, delivery)
         table = deliveries.verdicts(db, found.id, 2, 4)
-    assert table["verdict"].to_pylist() == ["applied", "applied", "rejected"]
-    assert dump(loaded.store)["line"] == [(1, 4, "rejected", "AMOUNT_NEGATIVE", table["message"][2].as_py(), None)]
+    assert table["verdict"].tolist() == ["applied", "applied", "rejected"]
+    assert dump(loaded.store)["line"] == [(1, 4, "rejected", "AMOUNT_NEGATIVE", table["message"][2], None)]
 
 
 def test_an_unknown_account_stops_nobody(loaded: Desk, clock: Clock) -> None:
