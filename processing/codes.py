@@ -52,6 +52,7 @@ class Code(StrEnum):
     EVENT_TYPE_UNKNOWN = "EVENT_TYPE_UNKNOWN"
     REASON_MISSING = "REASON_MISSING"
     REASON_UNKNOWN = "REASON_UNKNOWN"
+    REASON_MISPLACED = "REASON_MISPLACED"
     AMOUNT_MALFORMED = "AMOUNT_MALFORMED"
     AMOUNT_NEGATIVE = "AMOUNT_NEGATIVE"
     AMOUNT_TOO_LARGE = "AMOUNT_TOO_LARGE"
@@ -64,6 +65,7 @@ class Code(StrEnum):
     AMBIGUOUS_ORDER = "AMBIGUOUS_ORDER"
     CLICKS_NOT_REVERSIBLE = "CLICKS_NOT_REVERSIBLE"
     ACTION_LOCKED = "ACTION_LOCKED"
+    SUPERSEDED = "SUPERSEDED"
     ACTION_REVERSED = "ACTION_REVERSED"
     TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
     NO_EXCHANGE_RATE = "NO_EXCHANGE_RATE"
@@ -135,6 +137,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "Reason {value} is neither a standard code nor a disposition code of the event type.",
         "Codes are case-sensitive; use one of the listed codes or have it added to the event type.",
     ),
+    Code.REASON_MISPLACED: _rejected(
+        "Reason {value} cannot be given for a {change}.",
+        "Give a reason that fits, or say with Amount what is meant: the new total, or 0 to reverse the action.",
+    ),
     Code.AMOUNT_MALFORMED: _rejected(
         "Amount {value} is not an amount of {currency}.",
         "Write digits with a point before the decimals and nothing else, for example 1234.56.",
@@ -173,6 +179,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.ACTION_LOCKED: _refused(
         "The action locked at {locks_at}; the delivery arrived at {received_at}.",
         "Its commission is owed; settle the difference with the partner.",
+    ),
+    Code.SUPERSEDED: _refused(
+        "A delivery that arrived later, at {changed_at}, changed the action already.",
+        "If this line is still right, send it again.",
     ),
     Code.ACTION_REVERSED: _refused(
         "The action is reversed and cannot be modified.", "Send RESET, or have it approved, before you modify it."

@@ -198,6 +198,7 @@ class _Desk:
             (Code.TOO_MANY_CHANGES, moved & modify & (actions.changes[row] >= MOST_CHANGES)),
             (Code.NO_EXCHANGE_RATE, priceless),
             (Code.ACTION_REVERSED, dead),
+            (Code.SUPERSEDED, matters & (actions.changed_at[row] > self.received_at)),
             (Code.ACTION_LOCKED, matters & late),
             (Code.CLICKS_NOT_REVERSIBLE, np.isin(actions.event_type_id[row], clicks)),
         ):

@@ -15,7 +15,7 @@ from processing.columns import NONE, Bools, Ints, Objects, blank, missing, pick,
 from processing.match import Matched
 from processing.model import Change
 from processing.money import exponents, to_minor_columns
-from processing.reasons import RESET, STANDARD_REASONS
+from processing.reasons import FOR_MODIFICATIONS_ONLY, FOR_REVERSALS_ONLY, RESET, STANDARD_REASONS
 
 LARGEST_MINOR: Final = 99_999_999
 
@@ -70,6 +70,7 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     given = (amount != NONE) | others
     nothing = ((change == Change.MODIFY) & ~given) | missing(change)
     _first(code, nothing, Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE)
+    _first(code, _misplaced(lines["reason"], event_type, outcome, change, amount), Code.REASON_MISPLACED)
     change[~missing(code)] = None
     line = lines.index.to_numpy(np.int64)
     return Asked(line, row, change, amount, status, texts(lines["reason"]), foreign, code)
@@ -119,6 +120,16 @@ def _outcome(reason: str, event_type: int, terms: Terms) -> Change | Code | None
     if reason == RESET:
         return Change.RESET
     return None if reason in STANDARD_REASONS else Code.REASON_UNKNOWN
+
+
+def _misplaced(reason: pd.Series, event_type: Ints, outcome: Objects, change: Objects, amount: Ints) -> Bools:
+    """Standard reasons used for what they do not mean; an amount of 0 is clear enough to reverse for any reason.
+
+    Nothing is said of a line whose event type is unknown: the reason may be a disposition code of its own.
+    """
+    silent = (change == Change.REVERSE) & (amount == NONE) & reason.isin(FOR_MODIFICATIONS_ONLY).to_numpy(bool)
+    wrong = (change == Change.MODIFY) & reason.isin(FOR_REVERSALS_ONLY).to_numpy(bool)
+    return np.asarray((silent | wrong) & missing(outcome) & (event_type != NONE), dtype=np.bool_)
 
 
 def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects) -> tuple[Ints, Bools]:

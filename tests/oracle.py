@@ -3,8 +3,8 @@
 Written from the design, not from the product; slow, and obvious. Where the design leaves something open, this is how it
 is taken:
 
-* A line is refused for the first of CLICKS_NOT_REVERSIBLE, ACTION_LOCKED, ACTION_REVERSED, NO_EXCHANGE_RATE and
-  TOO_MANY_CHANGES that holds.
+* A line is refused for the first of CLICKS_NOT_REVERSIBLE, ACTION_LOCKED, SUPERSEDED, ACTION_REVERSED,
+  NO_EXCHANGE_RATE and TOO_MANY_CHANGES that holds.
 * A line that would change nothing is unchanged, even after the lock; a modification of a reversed action, or in another
   currency than the action's, is not such a line.
 * A contract that pays a fixed sum of the account's currency cannot rate an action in another one: NO_EXCHANGE_RATE.
@@ -50,6 +50,7 @@ class Action:
     locked: bool = False
     clears_on: date | None = None
     changes: int = 0
+    changed_at: datetime | None = None
     prior: tuple[Decimal, Decimal] | None = None
     tracked: tuple[Decimal, Decimal, str | None] = (Decimal(0), Decimal(0), None)
 
@@ -245,7 +246,10 @@ class _Desk:
         amount, fault = self._amount(line, action)
         if fault:
             return fault
-        return self._intent(line, action, outcome, amount)
+        change = self._intent(line, action, outcome, amount)
+        if outcome is None and (action or number is not None) and misplaced(line.get("reason"), change, amount):
+            return "REASON_MISPLACED"
+        return change
 
     def _intent(self, line: Line, action: Action | None, outcome: str | None, amount: Decimal | None) -> str:
         """The five rules of section 4.2."""
@@ -316,17 +320,17 @@ class _Desk:
         foreign = modify and line.get("currency") not in {"", action.currency}
         unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
         late = action.locked or self.delivery.received_at >= action.locks_at
-        if action.event_type.basis == "click":
-            return "CLICKS_NOT_REVERSIBLE"
-        if late and (moves or dead or foreign):
-            return "ACTION_LOCKED"
-        if dead:
-            return "ACTION_REVERSED"
-        if foreign or unrated:
-            return "NO_EXCHANGE_RATE"
-        if moves and action.changes >= MOST_CHANGES:
-            return "TOO_MANY_CHANGES"
-        return None
+        matters = moves or dead or foreign
+        newer = action.changed_at is not None and action.changed_at > self.delivery.received_at
+        holds = {
+            "CLICKS_NOT_REVERSIBLE": action.event_type.basis == "click",
+            "ACTION_LOCKED": late and matters,
+            "SUPERSEDED": newer and matters,
+            "ACTION_REVERSED": dead,
+            "NO_EXCHANGE_RATE": foreign or unrated,
+            "TOO_MANY_CHANGES": modify and moves and action.changes >= MOST_CHANGES,
+        }
+        return next((code for code, true in holds.items() if true), None)
 
     def _apply(self, change: str, action: Action, new: tuple[str, Decimal, str | None, Decimal]) -> None:
         self.before.setdefault(action.action_id, (action.amount, action.payout))
@@ -334,10 +338,18 @@ class _Desk:
             action.prior = (action.amount, action.payout)
         action.state, action.amount, action.status, action.payout = new
         action.changes += 1
+        action.changed_at = self.delivery.received_at
         self.result.changed[action.contract.partner, action.currency] += 1
+
+
+def misplaced(reason: str, change: str, amount: Decimal | None) -> bool:
+    """Whether a standard reason is used for what it does not mean."""
+    if change == "modify":
+        return reason in {"CONS_INFO_INVALID", "MP_RETURNED", "REJECTED"}
+    return change == "reverse" and amount is None and reason in {"ORDER_UPDATE", "PARTNER_NOT_ACTIVE"}
 
 
 CODES_OF_INTENT = {
     *("EVENT_TYPE_UNKNOWN", "REASON_UNKNOWN", "AMOUNT_MALFORMED", "AMOUNT_TOO_LARGE"),
-    *("AMOUNT_BLANK", "NOTHING_TO_CHANGE"),
+    *("AMOUNT_BLANK", "NOTHING_TO_CHANGE", "REASON_MISPLACED"),
 }

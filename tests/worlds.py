@@ -332,6 +332,7 @@ def actions(*rows: dict[str, Any]) -> Actions:
         "changes": 0,
         "version": 0,
         "changed_by": NONE,
+        "changed_at": NONE,
     }
     filled = [{"id": at, "action_id": f"A-{at}", **known, **row} for at, row in enumerate(rows, 1)]
     columns: dict[str, Any] = {
