@@ -18,6 +18,7 @@ from processing.catalog import Terms
 from processing.codes import Verdict
 from processing.decide import Decided, Entries, decide
 from processing.errors import LedgerConflict
+from processing.exchange import exchange
 from processing.explain import ANSWER, answers
 from processing.instants import instant
 from processing.intent import Asked, FileShape, ask
@@ -62,6 +63,7 @@ class Application:
         """Decide and write changes whose intent is known, as a person's is. Raises LedgerConflict."""
         remembers = np.isin(asked.change, _REMEMBERING) | asked.foreign
         recall(self.db, matched.actions, np.unique(asked.row[remembers & (asked.row != NOBODY)]))
+        exchange(self.db, asked, matched.actions, self.terms)
         self._write(lines, asked, matched, decide(asked, matched, self.terms, self.rates, self.received_at))
 
     def reject(self, rejected: pa.Table) -> None:

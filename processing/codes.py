@@ -78,6 +78,7 @@ class Code(StrEnum):
 
     NEWEST_OF_MANY = "NEWEST_OF_MANY"
     AMOUNT_RAISED = "AMOUNT_RAISED"
+    CURRENCY_CONVERTED = "CURRENCY_CONVERTED"
 
     @property
     def meaning(self) -> Meaning:
@@ -213,5 +214,6 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."
     ),
     Code.AMOUNT_RAISED: _notice("The new amount is higher than the old one."),
+    Code.CURRENCY_CONVERTED: _notice("The amount in {currency} was converted with the rate of the action's day."),
 }
 assert MEANINGS.keys() == set(Code)  # noqa: S101 - a code without a meaning is a bug that must show at import

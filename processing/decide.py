@@ -71,7 +71,8 @@ def decide(asked: Asked, matched: Matched, terms: Terms, rates: Rates, received_
     raised[entries.position[by_modify & (entries.amount_after > entries.amount_before)]] = True
     newest = (matched.candidates > 1) & (code != Code.AMBIGUOUS_ORDER)
     unchanged = missing(code) & ~desk.applied
-    return Decided(code, desk.applied, unchanged, {Code.NEWEST_OF_MANY: newest, Code.AMOUNT_RAISED: raised}, entries)
+    notices = {Code.NEWEST_OF_MANY: newest, Code.AMOUNT_RAISED: raised, Code.CURRENCY_CONVERTED: asked.converted}
+    return Decided(code, desk.applied, unchanged, notices, entries)
 
 
 def _unmatched(code: Objects, asked: Asked, matched: Matched, terms: Terms) -> None:

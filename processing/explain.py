@@ -47,7 +47,7 @@ def answers(
     code, message = decided.code.copy(), blank(len(asked))
     for at in np.flatnonzero(~missing(decided.code)).tolist():
         message[at] = speaker.says(decided.code[at], at)
-    noticed = _add_notices(code, message, matched, decided)
+    noticed = _add_notices(code, message, asked, matched, decided)
     verdict = blank(len(asked))
     verdict[decided.applied], verdict[decided.unchanged] = Verdict.APPLIED.value, Verdict.UNCHANGED.value
     for one in set(decided.code[~missing(decided.code)]):
@@ -65,13 +65,13 @@ def answers(
     )
 
 
-def _add_notices(code: Objects, message: Objects, matched: Matched, decided: Decided) -> Bools:
+def _add_notices(code: Objects, message: Objects, asked: Asked, matched: Matched, decided: Decided) -> Bools:
     """Give a line without a code its first notice, and every line the sentences of its notices."""
     noticed = np.zeros(len(code), dtype=np.bool_)
     for notice, carries in decided.notices.items():
         noticed |= carries
         for at in np.flatnonzero(carries).tolist():
-            sentence = notice.message(count=matched.candidates[at])
+            sentence = notice.message(count=matched.candidates[at], currency=asked.currency[at])
             code[at] = code[at] or notice
             message[at] = f"{message[at]} {sentence}" if message[at] else sentence
     return noticed

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from tests.oracle_catalog import Account, Contract, EventType, can_rate, rated
+from tests.oracle_catalog import RATES, Account, Contract, EventType, can_rate, exchanged, rated
 from tests.oracle_text import EXPONENTS, Line, header_fault, text_fault
 
 MOST_CHANGES = 1_000
@@ -40,6 +40,7 @@ class Action:
     order_id: str
     event_type: EventType
     contract: Contract
+    event_day: date
     currency: str
     created_at: datetime
     locks_at: datetime
@@ -131,7 +132,7 @@ class Ledger:
         locks_at = locks_at or midnight
         created_at = created_at or event_at
         action = Action(
-            action_id, order_id, event_type, contract, currency, created_at, locks_at, amount, payout, status
+            action_id, order_id, event_type, contract, event_day, currency, created_at, locks_at, amount, payout, status
         )
         action.tracked = (amount, payout, status)
         self.actions.append(action)
@@ -204,7 +205,13 @@ class _Desk:
             self._decide(line, asked, action, fate)
         if candidates > 1 and fate.code != "AMBIGUOUS_ORDER":
             fate.notices = ("NEWEST_OF_MANY", *fate.notices)
+        if asked not in CODES_OF_INTENT and action and self._is_converted(line, action):
+            fate.notices = (*fate.notices, "CURRENCY_CONVERTED")
         return fate
+
+    def _is_converted(self, line: Line, action: Action) -> bool:
+        amount, source = Decimal(line.get("amount") or 0), line.get("currency")
+        return source not in {"", action.currency} and amount > 0 and not self._is_foreign(line, action)
 
     def _event_type(self, line: Line) -> int | None:
         cell = line.get("event_type")
@@ -249,6 +256,9 @@ class _Desk:
         change = self._intent(line, action, outcome, amount)
         if outcome is None and (action or number is not None) and misplaced(line.get("reason"), change, amount):
             return "REASON_MISPLACED"
+        own = self._own_amount(line, action) if action and amount else None
+        if own is not None and action and own.scaleb(EXPONENTS[action.currency]) > LARGEST_MINOR:
+            return "AMOUNT_TOO_LARGE"
         return change
 
     def _intent(self, line: Line, action: Action | None, outcome: str | None, amount: Decimal | None) -> str:
@@ -278,6 +288,18 @@ class _Desk:
             return None, "AMOUNT_TOO_LARGE"
         return Decimal(cell), None
 
+    def _own_amount(self, line: Line, action: Action) -> Decimal | None:
+        """The line's amount in the action's currency, None without a rate."""
+        source = line.get("currency") or action.currency
+        return exchanged(Decimal(line.get("amount")), action.event_day, source, action.currency)
+
+    def _is_foreign(self, line: Line, action: Action) -> bool:
+        """Whether the line names a currency that nothing can be made of."""
+        source = line.get("currency")
+        if source in {"", action.currency} or (line.get("amount") and Decimal(line.get("amount")) == 0):
+            return False
+        return (action.event_day, source, action.currency) not in RATES
+
     def _decide(self, line: Line, change: str, action: Action, fate: Fate) -> None:
         """Section 4.3: refuse the change, or make it."""
         new = self._after(line, change, action)
@@ -298,7 +320,8 @@ class _Desk:
         """State, amount, status and payout, if the change is made."""
         state, amount, status, payout = action.state, action.amount, action.status, action.payout
         if change == "modify":
-            amount = Decimal(line.get("amount")) if line.get("amount") else amount
+            own = self._own_amount(line, action) if line.get("amount") else None
+            amount = amount if own is None else own
             payout = rated(self._in_force(action), amount, action.currency)
             return state, amount, line.get("customer_status") or status, payout
         if change == "reverse":
@@ -317,7 +340,7 @@ class _Desk:
     def _refusal(self, line: Line, change: str, action: Action, *, moves: bool) -> str | None:
         modify = change == "modify"
         dead = modify and action.state == "REVERSED"
-        foreign = modify and line.get("currency") not in {"", action.currency}
+        foreign = modify and self._is_foreign(line, action)
         unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
         late = action.locked or self.delivery.received_at >= action.locks_at
         matters = moves or dead or foreign

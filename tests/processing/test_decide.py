@@ -45,7 +45,9 @@ def asked(lines: Sequence[Ask]) -> Asked:
         amount=np.array([one.amount for one in lines], dtype=np.int64),
         customer_status=np.array([one.status for one in lines], dtype=np.object_),
         reason=np.array(["OTHER"] * len(lines), dtype=np.object_),
+        currency=np.array(["USD"] * len(lines), dtype=np.object_),
         foreign=np.array([one.foreign for one in lines], dtype=np.bool_),
+        converted=np.zeros(len(lines), dtype=np.bool_),
         code=np.array([one.code for one in lines], dtype=np.object_),
     )
 
