@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, FromClause, case, exists, update
 from sqlalchemy.exc import IntegrityError
 
-from processing import bulk
+from processing import adjustments, bulk
 from processing.catalog import Terms
 from processing.codes import Verdict
 from processing.decide import Decided, Entries, decide
@@ -77,6 +77,7 @@ class Application:
         self.tally.add(decided, matched, self.received_at, self.delivery_id, first)
         self._record(self._entry_rows(entries, asked, actions))
         self._move(entries, asked, len(first))
+        adjustments.record(self.db, self.delivery_id, decided.late, asked, actions)
         self._answer(answers(lines, asked, matched, decided, self.terms, self.received_at))
 
     def _record(self, rows: pa.Table) -> None:
