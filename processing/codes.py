@@ -75,6 +75,8 @@ class Code(StrEnum):
     COLUMN_TWICE = "COLUMN_TWICE"
     NO_LINES = "NO_LINES"
     MAYBE_INCOMPLETE = "MAYBE_INCOMPLETE"
+    MOSTLY_BAD = "MOSTLY_BAD"
+    OUTLIER = "OUTLIER"
 
     NEWEST_OF_MANY = "NEWEST_OF_MANY"
     AMOUNT_RAISED = "AMOUNT_RAISED"
@@ -209,6 +211,12 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         Verdict.HELD,
         "The last line does not end with a line break, so the file may have been cut off.",
         "Send it again with a line break at the end.",
+    ),
+    Code.MOSTLY_BAD: _whole(
+        Verdict.HELD, "{reason}", "Have it released to apply the others, or rejected, and send a corrected file."
+    ),
+    Code.OUTLIER: _whole(
+        Verdict.HELD, "{reason}", "Nothing was changed; have it released if it is right, or rejected if it is not."
     ),
     Code.NEWEST_OF_MANY: _notice(
         "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."
