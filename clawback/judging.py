@@ -20,6 +20,7 @@ from processing.intent import FileShape
 from processing.match import NOBODY, match
 from processing.tally import Tally
 from schemas.check import Checked, check
+from schemas.containers import MOST_BYTES
 from schemas.document import Document
 
 
@@ -30,12 +31,17 @@ class Case:
     arrival: Arrival
     content: Path
     terms: Terms
+    most_bytes: int = MOST_BYTES
 
     def open(self) -> Document:
         """The delivery's file, understood; raises Unreadable."""
         arrival = self.arrival
         return Document.open(
-            self.content, arrival.name, declared_encoding=arrival.encoding, ignore=arrival.ignore_columns
+            self.content,
+            arrival.name,
+            declared_encoding=arrival.encoding,
+            ignore=arrival.ignore_columns,
+            most_bytes=self.most_bytes,
         )
 
     def checked(self, document: Document) -> Iterator[Checked]:
@@ -57,7 +63,7 @@ def judge(db: Connection, case: Case, *, at: datetime, released: bool = False) -
         deliveries.finish(db, number, DeliveryState.DUPLICATE, at=at, duplicate_of=first)
         return
     document = case.open()
-    if document.terminated is False and not released:
+    if document.terminated is False and not (released or case.arrival.proven):
         _hold(db, number, case, document, at)
         return
     tally = _apply(db, number, case, document)

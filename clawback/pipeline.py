@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, Row
 
 from clawback import answers
 from clawback.judging import Case, judge, turn_away
+from clawback.unpacking import close_container, rehearse, unpack, unpacked
 from clawback.wiring import Desk
 from connectors.spool import Envelope
 from processing import catalog, deliveries
@@ -30,6 +32,7 @@ from processing.instants import micros
 from processing.intent import FileShape
 from processing.person import Wish, grant
 from processing.store import claim_account
+from schemas.containers import Container, open_container
 
 _log = logging.getLogger(__name__)
 
@@ -80,22 +83,41 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
 
 
 def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
-    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written."""
+    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written.
+
+    That of a container has the receipts of its files as ``files``, each decided after those before it.
+    """
     at = arrival.received_at
 
-    def told(end: Callable[[Connection, Case], None]) -> Receipt:
+    def told(end: Callable[[Connection, Case], object]) -> Receipt:
         with desk.store.rehearse() as db:
             claim_account(db, sid)
             terms = catalog.read_terms(db, sid)
             read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-            end(db, Case(read, content, terms))
+            end(db, Case(read, content, terms, desk.most_bytes))
             return _receipt(db, arrival.delivery)
 
     try:
-        return told(lambda db, case: judge(db, case, at=at))
+        container = open_container(content, arrival.name, desk.most_bytes)
+        if container is None:
+            return told(lambda db, case: judge(db, case, at=at))
+        receipts = list[Receipt]()
+        return {**told(lambda db, case: receipts.extend(_rehearsed(db, case, container, at))), "files": receipts}
     except Unreadable as error:
         because = error
     return told(lambda db, case: turn_away(db, case, because, at=at))
+
+
+def _rehearsed(db: Connection, case: Case, container: Container, at: datetime) -> Iterator[Receipt]:
+    close_container(db, case, unpacked(container, case.arrival.delivery), at=at)
+    with TemporaryDirectory() as folder:
+        for file in rehearse(container, case, Path(folder)):
+            try:
+                with db.begin_nested():
+                    judge(db, file, at=at)
+            except Unreadable as error:
+                turn_away(db, file, error, at=at)
+            yield _receipt(db, file.arrival.delivery)
 
 
 def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
@@ -120,6 +142,15 @@ def receipt(desk: Desk, delivery: str) -> Receipt:
     """A delivery's receipt with its lines."""
     with desk.store.read() as db:
         return _receipt(db, delivery)
+
+
+def receipt_with_files(desk: Desk, delivery: str) -> Receipt:
+    """A delivery's receipt with its lines, that of a container with the receipts of its files as ``files``."""
+    with desk.store.read() as db:
+        found = _receipt(db, delivery)
+        if "files" in found:
+            found["files"] = [_receipt(db, file["delivery"]) for file in found["files"]]
+        return found
 
 
 @contextmanager
@@ -170,7 +201,7 @@ def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
     terms = catalog.read_terms(db, envelope.account)
     arrival = replace(_arrival(envelope), encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-    return Case(arrival, desk.spool.content(envelope.delivery), terms)
+    return Case(arrival, desk.spool.content(envelope.delivery), terms, desk.most_bytes)
 
 
 def _judged_case(db: Connection, desk: Desk, envelope: Envelope, found: Row[Any]) -> Case:
@@ -191,6 +222,7 @@ def _arrival(envelope: Envelope) -> Arrival:
         received_at=envelope.received_at,
         event_type=envelope.event_type,
         again=envelope.again,
+        proven=envelope.proven,
     )
 
 
@@ -209,28 +241,41 @@ def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
 
 
 def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
-    with desk.store.read() as db:
-        state = deliveries.state_of(db, envelope.delivery)
-    if state is None or state is DeliveryState.BROKEN:
+    if _state(desk, envelope) in {None, DeliveryState.BROKEN}:
         with recording_breakage(desk, envelope, at):
             _judge(desk, envelope, at)
+    if _state(desk, envelope) is DeliveryState.UNPACKED:
+        # Before anything that arrived later: its files arrived when it did.
+        for part in desk.spool.pending(envelope.account):
+            if part.part_of == envelope.delivery:
+                _finish_unless_broken(desk, part, at)
     return _answer(desk, envelope, at)
+
+
+def _state(desk: Desk, envelope: Envelope) -> DeliveryState | None:
+    with desk.store.read() as db:
+        return deliveries.state_of(db, envelope.delivery)
 
 
 def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False) -> None:
     desk.spool.verify(envelope.delivery)
-    for left in reversed(range(TRIES)):
-        try:
-            _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), released=released)
-        except Unreadable as error:
-            because = error
-            break
-        except LedgerConflict:
-            if not left:
-                raise
-        else:
+    end = partial(_end, desk, envelope, released=released)
+    try:
+        came = unpack(desk, envelope)
+        if came is not None:
+            end(lambda db, case: close_container(db, case, came, at=at))
             return
-    _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), released=released)
+        for left in reversed(range(TRIES)):
+            try:
+                end(lambda db, case: judge(db, case, at=at, released=released))
+            except LedgerConflict:
+                if not left:
+                    raise
+            else:
+                return
+    except Unreadable as error:
+        because = error
+    end(lambda db, case: turn_away(db, case, because, at=at))
 
 
 def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, released: bool) -> None:

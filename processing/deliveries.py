@@ -39,11 +39,12 @@ class DeliveryState(StrEnum):
     DUPLICATE = "duplicate"
     HELD = "held"
     REJECTED = "rejected"
+    UNPACKED = "unpacked"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What is known of a delivery before it is read."""
+    """What is known of a delivery before it is read; ``proven`` means that no byte of it is missing."""
 
     delivery: str
     channel: str
@@ -53,6 +54,7 @@ class Arrival:
     received_at: datetime
     event_type: int | None = None
     again: bool = False
+    proven: bool = False
     sent_by: str | None = None
     encoding: str | None = None
     ignore_columns: tuple[str, ...] = ()
@@ -107,11 +109,12 @@ def finish(  # noqa: PLR0913 - the columns of an ending
     message: str | None = None,
     duplicate_of: int | None = None,
 ) -> None:
-    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives.
+    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives, or the files of a container.
 
-    One of which nothing was applied gives its identity up: the same bytes may succeed later.
+    One of which nothing was applied gives its identity up: the same bytes may succeed later. So does a container, whose
+    files have identities of their own.
     """
-    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN}
+    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN, DeliveryState.UNPACKED}
     db.execute(
         update(delivery)
         .values(
@@ -157,7 +160,7 @@ def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
 
 
 def head(found: Row[Any]) -> dict[str, Any]:
-    """A receipt without its lines."""
+    """A receipt without its lines; that of a container lists its files with their deliveries, and what it left out."""
     summary = json.loads(found.summary)
     return {
         "delivery": found.delivery,
@@ -179,6 +182,7 @@ def head(found: Row[Any]) -> dict[str, Any]:
         "nearest_lock": summary.get("nearest_lock"),
         "time_left": _time_left(found.received_at, summary.get("nearest_lock")),
         "rule": RULE,
+        **{part: summary[part] for part in ("files", "ignored") if part in summary},
     }
 
 

@@ -9,8 +9,9 @@ from typing import Final, Literal
 from processing.codes import Code
 from processing.errors import Unreadable
 from schemas import csv_lines, xml_lines
-from schemas.chunk import BadLine, Chunk
+from schemas.chunk import BadLine, Chunk, quoted
 from schemas.columns import Columns
+from schemas.containers import MOST_BYTES, kind_of, too_large
 from schemas.csv_lines import CsvHead
 from schemas.decode import Encoding, find_encoding, read_text
 from schemas.xml_lines import XmlHead
@@ -40,13 +41,24 @@ class Document:
 
     @classmethod
     def open(
-        cls, path: Path, name: str, *, declared_encoding: str | None = None, ignore: Collection[str] = ()
+        cls,
+        path: Path,
+        name: str,
+        *,
+        declared_encoding: str | None = None,
+        ignore: Collection[str] = (),
+        most_bytes: int = MOST_BYTES,
     ) -> "Document":
         """Find out what the file is.
 
         Raises ``Unreadable`` with the code of what is wrong with the file as a whole, and ``Unusable`` for an unknown
-        ``declared_encoding``.
+        ``declared_encoding``. Whoever opens a container hands on its files, so one that comes here was in another.
         """
+        if path.stat().st_size > most_bytes:
+            raise too_large(most_bytes)
+        if kind_of(path) is not None:
+            reason = f"{quoted(name)} is an archive inside an archive."
+            raise Unreadable(Code.NOT_READABLE, Code.NOT_READABLE.message(reason=reason))
         encoding = find_encoding(path, declared_encoding)
         if _is_xml(path, encoding):
             head: CsvHead | XmlHead = xml_lines.read_head(read_text(path, encoding), ignore)
