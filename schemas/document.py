@@ -8,12 +8,13 @@ from typing import Final, Literal
 
 from processing.codes import Code
 from processing.errors import Unreadable
-from schemas import csv_lines, xml_lines
+from schemas import csv_lines, xlsx_lines, xml_lines
 from schemas.chunk import BadLine, Chunk, quoted
 from schemas.columns import Columns
 from schemas.containers import MOST_BYTES, kind_of, too_large
 from schemas.csv_lines import CsvHead
 from schemas.decode import Encoding, find_encoding, read_text
+from schemas.xlsx_lines import XlsxHead
 from schemas.xml_lines import XmlHead
 
 __all__ = ["CHUNK_LINES", "BadLine", "Chunk", "Document", "Kind"]
@@ -35,7 +36,7 @@ class Document:
     path: Path
     name: str
     encoding: Encoding
-    head: CsvHead | XmlHead
+    head: CsvHead | XmlHead | XlsxHead
     ignore: tuple[str, ...]
     terminated: bool | None
 
@@ -56,7 +57,12 @@ class Document:
         """
         if path.stat().st_size > most_bytes:
             raise too_large(most_bytes)
-        if kind_of(path) is not None:
+        container = kind_of(path)
+        if container == "xlsx":
+            return cls(
+                path, name, Encoding("utf-8"), xlsx_lines.read_head(path, most_bytes, ignore), tuple(ignore), None
+            )
+        if container is not None:
             reason = f"{quoted(name)} is an archive inside an archive."
             raise Unreadable(Code.NOT_READABLE, Code.NOT_READABLE.message(reason=reason))
         encoding = find_encoding(path, declared_encoding)
@@ -67,26 +73,28 @@ class Document:
         return cls(path, name, encoding, head, tuple(ignore), _terminated(path, encoding))
 
     @property
-    def format(self) -> Literal["csv", "xml"]:
+    def format(self) -> Literal["csv", "xlsx", "xml"]:
         """How the lines are written."""
-        return "csv" if isinstance(self.head, CsvHead) else "xml"
+        if isinstance(self.head, XmlHead):
+            return "xml"
+        return "csv" if isinstance(self.head, CsvHead) else "xlsx"
 
     @property
     def kind(self) -> Kind:
         """What the file as a whole is: lines that each say what they want, or one kind of requests."""
-        if isinstance(self.head, CsvHead):
+        if not isinstance(self.head, XmlHead):
             return "lines"
         return "reversals" if self.head.kind == "reversals" else "modifications"
 
     @property
     def delimiter(self) -> str | None:
-        """What stands between two cells, ``None`` for XML."""
+        """What stands between two cells, ``None`` where it is no character."""
         return self.head.delimiter if isinstance(self.head, CsvHead) else None
 
     @property
     def columns(self) -> Columns:
         """Header and positions of the known columns in the cells of each chunk."""
-        return self.head.columns if isinstance(self.head, CsvHead) else xml_lines.COLUMNS
+        return xml_lines.COLUMNS if isinstance(self.head, XmlHead) else self.head.columns
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -113,6 +121,8 @@ class Document:
 
         Raises ``Unreadable``, possibly after chunks were handed out: then nothing of them may be applied.
         """
+        if isinstance(self.head, XlsxHead):
+            return xlsx_lines.read_lines(self.path, self.head, size)
         blocks = read_text(self.path, self.encoding)
         if isinstance(self.head, CsvHead):
             return csv_lines.read_lines(blocks, self.head, size)
