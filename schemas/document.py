@@ -1,7 +1,7 @@
 """A delivery's file on disk, opened: what it is, and its lines in chunks, as often as wanted."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
@@ -14,6 +14,7 @@ from schemas.columns import Columns
 from schemas.containers import MOST_BYTES, kind_of, too_large
 from schemas.csv_lines import CsvHead
 from schemas.decode import Encoding, find_encoding, read_text
+from schemas.trailer import trailer_of
 from schemas.xlsx_lines import XlsxHead
 from schemas.xml_lines import XmlHead
 
@@ -30,7 +31,7 @@ class Document:
 
     It holds no open file: ``chunks`` reads from the start each time. ``name`` is what the brand called it; the format
     goes by the content. ``terminated`` is whether the last line ends with a line break, ``None`` where the format
-    proves its own end.
+    proves its own end or a trailer does.
     """
 
     path: Path
@@ -70,6 +71,8 @@ class Document:
             head: CsvHead | XmlHead = xml_lines.read_head(read_text(path, encoding), ignore)
             return cls(path, name, encoding, head, tuple(ignore), None)
         head = csv_lines.read_head(read_text(path, encoding), ignore)
+        if trailer := trailer_of(path, encoding, head.delimiter):
+            return cls(path, name, encoding, replace(head, trailer=trailer), tuple(ignore), None)
         return cls(path, name, encoding, head, tuple(ignore), _terminated(path, encoding))
 
     @property

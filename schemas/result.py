@@ -119,6 +119,8 @@ def _csv_result(document: Document, head: CsvHead, verdicts: Verdicts) -> Iterat
         frame = _asked(verdicts, lines)
         extra = [_cells(_harmless(column), head.delimiter) for column in _columns(frame[list(EXTRA)])]
         yield _text(_joined([texts, *extra], head.delimiter), head.line_break), len(lines)
+    if head.trailer:
+        yield head.trailer.text + head.line_break, 0
 
 
 def _csv_fix(document: Document, head: CsvHead, verdicts: Verdicts, chosen: Choice) -> Iterator[Piece]:
