@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Row
 
 from clawback import answers
 from clawback.judging import Case, judge, turn_away
+from clawback.sidecars import proven_by
 from clawback.unpacking import close_container, rehearse, unpack, unpacked
 from clawback.wiring import Desk
 from connectors.spool import Envelope
@@ -33,6 +34,7 @@ from processing.intent import FileShape
 from processing.person import Wish, grant
 from processing.store import claim_account
 from schemas.containers import Container, open_container
+from schemas.sidecar import described
 
 _log = logging.getLogger(__name__)
 
@@ -194,6 +196,8 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
         grant(application, wish)
         summary = application.tally.told(terms.partners)
         deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
+        # Whoever asked for it is told at once.
+        deliveries.answered(db, arrival.delivery, at)
         return _receipt(db, arrival.delivery)
 
 
@@ -244,12 +248,48 @@ def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
     if _state(desk, envelope) in {None, DeliveryState.BROKEN}:
         with recording_breakage(desk, envelope, at):
             _judge(desk, envelope, at)
-    if _state(desk, envelope) is DeliveryState.UNPACKED:
+    state = _state(desk, envelope)
+    if state is DeliveryState.DONE and described(envelope.name):
+        _release_proven(desk, envelope, at)
+    if state is DeliveryState.UNPACKED:
         # Before anything that arrived later: its files arrived when it did.
         for part in desk.spool.pending(envelope.account):
             if part.part_of == envelope.delivery:
                 _finish_unless_broken(desk, part, at)
+    _tell_anew(desk, envelope, at)
     return _answer(desk, envelope, at)
+
+
+def _tell_anew(desk: Desk, envelope: Envelope, at: datetime) -> None:
+    """Answer the deliveries that another one brought to a new end, such as those that it replaced.
+
+    What cannot be answered now is tried again with the account's next delivery, and stops none.
+    """
+    with desk.store.read() as db:
+        numbers = deliveries.unanswered(db, envelope.account)
+    if numbers != [envelope.delivery]:
+        # Those that wait in the spool have their turn.
+        waiting = {one.delivery for one in desk.spool.pending(envelope.account)}
+        for number in numbers:
+            if number not in waiting | {envelope.delivery}:
+                with _logging_failure(number):
+                    _answer(desk, desk.spool.find(number), at)
+
+
+@contextmanager
+def _logging_failure(delivery: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - its own answer, not that of the delivery in hand
+        _log.exception("unanswered delivery=%s", delivery)
+
+
+def _release_proven(desk: Desk, sidecar: Envelope, at: datetime) -> None:
+    """Apply the delivery that a sidecar has proven to be whole, if it is held."""
+    with desk.store.read() as db:
+        held = proven_by(db, sidecar.delivery)
+    if held is not None:
+        _judge(desk, desk.spool.find(held), at, released=True)
 
 
 def _state(desk: Desk, envelope: Envelope) -> DeliveryState | None:

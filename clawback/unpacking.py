@@ -10,9 +10,10 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from clawback.judging import Case
+from clawback.sidecars import compare, consume
 from clawback.wiring import Desk
 from connectors.spool import Envelope, part_number
-from processing import deliveries
+from processing import catalog, deliveries
 from processing.deliveries import DeliveryState
 from schemas.chunk import quoted
 from schemas.containers import Container, open_container
@@ -51,12 +52,16 @@ def unpack(desk: Desk, envelope: Envelope) -> Unpacked | None:
     """Land each file of a container in the spool, ``None`` if the delivery is none.
 
     Doing it twice lands nothing twice: numbers and arrivals of the files follow from the container's. Raises Unreadable
-    before the first has landed.
+    before the first has landed, also when a sidecar says another digest.
     """
     content = desk.spool.content(envelope.delivery)
     container = None if envelope.part_of else open_container(content, envelope.name, desk.most_bytes)
     if container is None:
         return None
+    with desk.store.read() as db:
+        # Before anything of it lands: behind that, its files go their own way.
+        account_id = catalog.read_terms(db, envelope.account).account_id
+        compare(db, account_id, envelope)
     for file in container.files:
         upload = desk.spool.receive_part(envelope, file.position, file.name)
         if upload is not None:
@@ -96,4 +101,5 @@ def rehearse(container: Container, case: Case, folder: Path) -> Iterator[Case]:
 def close_container(db: Connection, case: Case, came: Unpacked, *, at: datetime) -> None:
     """Register a container whose files have landed; it has no lines of its own."""
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
+    consume(db, case.terms.account_id, case.arrival, at=at)
     deliveries.finish(db, number, DeliveryState.UNPACKED, at=at, summary=came.told(), message=came.message)

@@ -74,6 +74,7 @@ class Code(StrEnum):
     NO_LINES = "NO_LINES"
     TOO_LARGE = "TOO_LARGE"
     TRAILER_MISMATCH = "TRAILER_MISMATCH"
+    DIGEST_MISMATCH = "DIGEST_MISMATCH"
     REPLACED = "REPLACED"
     MAYBE_INCOMPLETE = "MAYBE_INCOMPLETE"
 
@@ -202,6 +203,11 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     ),
     Code.TRAILER_MISMATCH: _whole(
         Verdict.REJECTED, "{reason}", "Nothing was applied; send the whole file with the trailer that belongs to it."
+    ),
+    Code.DIGEST_MISMATCH: _whole(
+        Verdict.REJECTED,
+        "The delivery has the digest {value}; its sidecar, delivery {count}, says {expected}.",
+        "Nothing was applied; send the file again, or the sidecar that belongs to it.",
     ),
     Code.REPLACED: _whole(
         Verdict.REJECTED,

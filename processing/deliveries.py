@@ -40,6 +40,7 @@ class DeliveryState(StrEnum):
     HELD = "held"
     REJECTED = "rejected"
     UNPACKED = "unpacked"
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,35 @@ def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list
     if sid is not None:
         query = query.where(account.c.sid == sid)
     return [head(found) for found in db.execute(query)]
+
+
+def unanswered(db: Connection, sid: str) -> list[str]:
+    """The deliveries of an account that came to an end of which their brand has not been told, oldest first."""
+    states = [state.value for state in DeliveryState if state is not DeliveryState.BROKEN]
+    query = select(delivery.c.delivery).join(account, account.c.id == delivery.c.account_id)
+    query = query.where(account.c.sid == sid, delivery.c.answered_at.is_(None), delivery.c.state.in_(states))
+    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)).scalars())
+
+
+def maybe_incomplete(db: Connection, account_id: int, received_by: datetime) -> list[Row[Any]]:
+    """The deliveries received by an instant that are held because they may have been cut off, oldest first."""
+    held = in_state(db, account_id, DeliveryState.HELD)
+    return [one for one in held if one.code == Code.MAYBE_INCOMPLETE and one.received_at <= micros(received_by)]
+
+
+def in_state(db: Connection, account_id: int, state: DeliveryState) -> list[Row[Any]]:
+    """The deliveries of an account in one state, oldest first."""
+    query = select(delivery).where(delivery.c.account_id == account_id, delivery.c.state == state.value)
+    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
+
+
+def with_digest(db: Connection, account_id: int, sha256: str) -> str | None:
+    """The first delivery of these bytes that is held or came to a good end, ``None`` if there is none."""
+    unpacked = (delivery.c.state == DeliveryState.UNPACKED.value) & (delivery.c.sha256 == sha256)
+    query = select(delivery.c.delivery).where(
+        delivery.c.account_id == account_id, (delivery.c.identity == sha256) | unpacked
+    )
+    return db.execute(query.order_by(delivery.c.id).limit(1)).scalar()
 
 
 def unfinished(db: Connection, sid: str) -> list[Row[Any]]:

@@ -43,6 +43,8 @@ account = Table(
     Column("currency", String(3), nullable=False),
     Column("encoding", Text),
     Column("ignore_columns", Text, nullable=False, server_default="[]"),
+    # Whether a CSV file that does not end with a trailer may be incomplete.
+    Column("trailer", Text, nullable=False, server_default="optional"),
 )
 
 # A program belongs to one account: its id alone tells whose an action is.
@@ -172,6 +174,8 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+Index("delivery_state", delivery.c.account_id, delivery.c.state)
+Index("delivery_answered", delivery.c.account_id, delivery.c.answered_at)
 
 entry = Table(
     "entry",

@@ -21,6 +21,7 @@ from processing.model import (
     Payout,
     Program,
     SameOrder,
+    Trailer,
 )
 from processing.money import is_currency, percent_ppm, to_minor
 from processing.terms import Period
@@ -74,6 +75,7 @@ def _account(table: Table, seen: dict[object, str]) -> Account:
         programs=tuple(_program(each, scope) for each in table.tables("program", _by("id"))),
         ignore_columns=table.texts("ignore_columns"),
         encoding=_encoding(table),
+        trailer=table.choice("trailer", tuple(Trailer), optional=True),
     )
     table.close()
     return account
