@@ -8,6 +8,9 @@ import pytest
 
 from clawback import pipeline
 from clawback.wiring import Desk
+from processing import deliveries
+from processing.model import Change
+from processing.person import Wish
 from tests.conftest import Clock
 from tests.worlds import CATALOGUE, SID, Sale, dump, ingest, land, lines, load, values
 
@@ -150,3 +153,11 @@ def test_an_account_whose_files_end_with_a_trailer(
         assert state(desk, receipt["delivery"]) == ("rejected", "REPLACED")
         again = ingest(desk, lines("ActionId,Amount,Reason", "A-1,50.00,ORDER_UPDATE"))["delivery"]
         assert pipeline.release(desk, again, at=clock.now)["rows"]["applied"] == 1
+
+
+def test_what_a_person_changed_is_told_already(loaded: Desk, clock: Clock) -> None:
+    """It has no file to answer with, and no delivery waits for it."""
+    pipeline.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="dana", at=clock.now)
+    ingest(loaded, WHOLE)
+    with loaded.store.read() as db:
+        assert deliveries.unanswered(db, SID) == []

@@ -3,7 +3,6 @@
 Each cut is decided by the code that ingests deliveries, in a transaction that is rolled back; some go the whole way.
 """
 
-import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from clawback.wiring import Desk, open_desk
 from processing.errors import Unreadable
 from schemas.document import Document
 from tests.conftest import Clock
-from tests.schemas.test_containers import zipped
+from tests.schemas.test_containers import gzipped, zipped
 from tests.workbooks import table
 from tests.worlds import CATALOGUE, SID, Sale, ingest, lines, load, values, written
 
@@ -37,8 +36,8 @@ WITH_TRAILERS: Final = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme 
 PROVEN: Final = {
     "csv-with-trailer": WITH_TRAILER,
     "xml": XML,
-    "gz": gzip.compress(CSV),
-    "gz-of-xml": gzip.compress(XML),
+    "gz": gzipped(CSV),
+    "gz-of-xml": gzipped(XML),
     "zip": zipped({"a.csv": CSV}),
     "zip-of-several": zipped({"a.csv": CSV, "b.xml": XML}),
     "utf-16-with-trailer": WITH_TRAILER.decode().encode("utf-16"),

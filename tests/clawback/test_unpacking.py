@@ -1,7 +1,7 @@
 """Containers from the spool to the answers of their files, on both stores."""
 
-import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from clawback.unpacking import unpack
 from clawback.wiring import Desk
 from processing import deliveries
 from tests.conftest import Clock
-from tests.schemas.test_containers import zipped
+from tests.schemas.test_containers import gzipped, zipped
+from tests.workbooks import row, sheet, workbook
 from tests.worlds import LOCK, SID, Sale, dump, ingest, land, lines, load, values, written
 
 FIRST = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,-1,OTHER").encode()
@@ -83,7 +84,7 @@ def test_each_file_of_a_zip_is_a_delivery(loaded: Desk) -> None:
 
 def test_a_gz_is_a_delivery_in_an_envelope(loaded: Desk) -> None:
     """Its checksum proves its end, so the last line needs none."""
-    receipt = ingest(loaded, gzip.compress(FIRST.rstrip(b"\n")), name="returns.csv.gz")
+    receipt = ingest(loaded, gzipped(FIRST.rstrip(b"\n")), name="returns.csv.gz")
     [part] = files(loaded, receipt["delivery"])
     assert (part["name"], part["state"], part["rows"]["applied"]) == ("returns.csv", "done", 1)
     assert "result_returns.csv" in results(loaded)
@@ -91,7 +92,7 @@ def test_a_gz_is_a_delivery_in_an_envelope(loaded: Desk) -> None:
 
 def test_a_gz_that_could_be_cut_between_members_proves_nothing(loaded: Desk) -> None:
     """Then the last line has to end, as in a file without an envelope."""
-    content = gzip.compress(FIRST) + gzip.compress(b"A-3,0,OTHER")
+    content = gzipped(FIRST) + gzipped(b"A-3,0,OTHER")
     [part] = files(loaded, ingest(loaded, content, name="returns.csv.gz")["delivery"])
     assert (part["state"], part["code"]) == ("held", "MAYBE_INCOMPLETE")
 
@@ -99,7 +100,7 @@ def test_a_gz_that_could_be_cut_between_members_proves_nothing(loaded: Desk) -> 
 def test_the_same_file_zipped_is_a_duplicate(loaded: Desk) -> None:
     """A delivery is its bytes, whatever they are packed in; what was rejected gets another chance."""
     first = ingest(loaded, FIRST)["delivery"]
-    [part] = files(loaded, ingest(loaded, gzip.compress(FIRST), name="again.csv.gz")["delivery"])
+    [part] = files(loaded, ingest(loaded, gzipped(FIRST), name="again.csv.gz")["delivery"])
     assert (part["state"], part["duplicate_of"]) == ("duplicate", first)
     for _ in range(2):
         parts = files(loaded, ingest(loaded, ZIP, name="returns.zip")["delivery"])
@@ -119,10 +120,10 @@ def test_again_and_the_event_type_hold_for_the_files(loaded: Desk) -> None:
 @pytest.mark.parametrize(
     ("case", "content", "code"),
     [
-        ("cut gz", gzip.compress(FIRST)[:-1], "NOT_READABLE"),
+        ("cut gz", gzipped(FIRST)[:-1], "NOT_READABLE"),
         ("cut zip", ZIP[:-1], "NOT_READABLE"),
         ("empty zip", zipped({}), "NO_LINES"),
-        ("too large", gzip.compress(bytes(10**6)), "TOO_LARGE"),
+        ("too large", gzipped(bytes(10**6)), "TOO_LARGE"),
     ],
 )
 def test_a_container_that_cannot_be_read_is_rejected_as_a_whole(
@@ -137,9 +138,7 @@ def test_a_container_that_cannot_be_read_is_rejected_as_a_whole(
     assert loaded.spool.pending() == []
 
 
-@pytest.mark.parametrize(
-    ("case", "inner"), [("zip in zip", zipped({"a.csv": FIRST})), ("gz in zip", gzip.compress(FIRST))]
-)
+@pytest.mark.parametrize(("case", "inner"), [("zip in zip", zipped({"a.csv": FIRST})), ("gz in zip", gzipped(FIRST))])
 def test_an_archive_inside_an_archive_is_refused(loaded: Desk, case: str, inner: bytes) -> None:
     """That file alone: its neighbours are sound."""
     parts = files(loaded, ingest(loaded, zipped({"inner": inner, "second.csv": SECOND}))["delivery"])
@@ -232,3 +231,26 @@ def test_a_preview_of_a_damaged_container(loaded: Desk, tmp_path: Path, clock: C
     file = written(tmp_path, "returns.zip", ZIP[:-30])
     arrival = arrival_of(file, event_type=None, again=False, received_at=clock.now)
     assert pipeline.preview(loaded, arrival, SID, file)["code"] == "NOT_READABLE"
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("returns.xlsx", bytes),
+        ("returns.xlsx.gz", gzipped),
+        ("a.zip", lambda book: zipped({"returns.xlsx": book})),
+    ],
+)
+def test_a_workbook_alone_and_in_a_container(loaded: Desk, name: str, pack: Callable[[bytes], bytes]) -> None:
+    """It is answered as a workbook, its rows under their own numbers."""
+    book = workbook(
+        row(1, "ActionId", "Amount", "Reason") + row(4, "A-1", "40.00", "OTHER") + row(6, "A-2", "1E5", "OTHER")
+    )
+    receipt = ingest(loaded, pack(book), name=name)
+    [told] = files(loaded, receipt["delivery"]) if receipt["state"] == "unpacked" else [receipt]
+    assert [(line["line"], line["code"]) for line in told["lines"]] == [(6, "AMOUNT_MALFORMED")]
+    assert ledger(loaded)[0] == ("PENDING", "40.00", "2.00")
+    folder = loaded.brands / SID / "results"
+    answer = sheet((folder / "result_returns.xlsx").read_bytes())
+    assert [answer[number]["D"][1] for number in (4, 6)] == ["applied", "rejected"]
+    assert sheet((folder / "fix_returns.xlsx").read_bytes())[2]["B"] == ("inlineStr", "1E5")
