@@ -101,7 +101,8 @@ def until_trailer(stretches: Iterator[list[str]], delimiter: str) -> Iterator[li
     for lines in stretches:
         below = lines
         if not ended:
-            at = next((at for at, line in enumerate(lines) if trailer_in(line, delimiter)), None)
+            likely = (at for at, line in enumerate(lines) if line.startswith(_BEGINNINGS))
+            at = next((at for at in likely if trailer_in(lines[at], delimiter)), None)
             yield lines[:at]
             ended = at is not None
             below = lines[at + 1 :] if at is not None else []

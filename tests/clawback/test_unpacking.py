@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,7 @@ def test_a_container_that_cannot_be_read_is_rejected_as_a_whole(
     loaded: Desk, case: str, content: bytes, code: str
 ) -> None:
     """None of its files becomes a delivery, and its receipt says what to do."""
-    object.__setattr__(loaded, "most_bytes", 10**5)
-    receipt = ingest(loaded, content, name="returns.zip")
+    receipt = ingest(replace(loaded, most_bytes=10**5), content, name="returns.zip")
     assert (receipt["state"], receipt["code"]) == ("rejected", code), case
     with loaded.store.read() as db:
         assert len(deliveries.listing(db)) == 1

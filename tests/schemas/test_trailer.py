@@ -4,6 +4,7 @@ import pytest
 
 from processing.codes import Code
 from processing.errors import Unreadable
+from schemas import actions_file
 from schemas.document import Document
 from schemas.trailer import trailer_in
 from tests.schemas.test_result import fix, result
@@ -127,3 +128,16 @@ def test_the_trailer_comes_back_below_the_result_and_not_in_the_fix(tmp_path: Pa
     ]
     count, content = fix(document, {3: ("rejected", "REASON_UNKNOWN")})
     assert (count, content.decode()) == (1, HEADER + "A-2,,RESET\n")
+
+
+def test_an_actions_file_may_have_a_trailer(tmp_path: Path) -> None:
+    """It is counted there, too."""
+    header = "ActionId,CampaignId,ActionTrackerId,MediaPartnerId,Oid,EventDate,Amount,Currency"
+    line = "A-1,1000,16027,501,O-1,2027-01-15T10:00:00-05:00,100.00,USD"
+    path = tmp_path / "actions.csv"
+    path.write_text(f"{header}\n{line}\n#TRAILER,1,100.00\n")
+    [chunk] = actions_file.read(path)
+    assert (len(chunk.texts), chunk.problems) == (1, [])
+    path.write_text(f"{header}\n{line}\n#TRAILER,2,200.00\n")
+    with pytest.raises(Unreadable, match="the file has 1 lines"):
+        list(actions_file.read(path))
