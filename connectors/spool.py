@@ -201,11 +201,12 @@ class Spool:
         event_type: int | None = None,
         again: bool = False,
         received_at: datetime | None = None,
+        proven: bool = False,
     ) -> Envelope:
         """Receive, write and land ``content`` in one call."""
         with self.receive(account=account, channel=channel, name=name, event_type=event_type, again=again) as upload:
             upload.write(content)
-            return upload.land(received_at)
+            return upload.land(received_at, proven=proven)
 
     def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None) -> Envelope:
         """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already."""

@@ -36,6 +36,8 @@ from schemas.xlsx_parts import (
 BETWEEN: Final = "\t"
 """What stands between the cells of a row that could not be read."""
 
+_LONGEST_ROW: Final = 256 * 1024
+_CHUNK_CHARACTERS: Final = 8 * 1024 * 1024
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([1-9]\d{0,6})")
 _MOST_COLUMNS: Final = 16_384
 _MOST_ROWS: Final = 1_048_576
@@ -55,6 +57,7 @@ class XlsxHead:
 class _Row:
     number: int
     cells: dict[int, str] = field(default_factory=dict)
+    characters: int = 0
 
     def texts(self, width: int) -> list[str]:
         return [self.cells.get(at, "") for at in range(width)]
@@ -74,19 +77,20 @@ def read_head(
 
 
 def read_lines(path: Path, head: XlsxHead, size: int) -> Iterator[Chunk]:
-    """The rows below the header, ``size`` at a time.
+    """The rows below the header, ``size`` at a time, fewer if they are long.
 
     Raises ``Unreadable``: NOT_READABLE for a workbook that is damaged further down, TOO_LARGE, and NO_LINES after the
     last row if there was none.
     """
-    waiting, empty = list[_Row](), True
+    waiting, characters, empty = list[_Row](), 0, True
     for row in _rows(path, head.most_bytes):
         if row.number > head.line:
             waiting.append(row)
+            characters += row.characters
             empty = False
-        if len(waiting) == size:
+        if len(waiting) == size or characters > _CHUNK_CHARACTERS:
             yield _chunk(waiting, head.columns)
-            waiting.clear()
+            waiting, characters = [], 0
     if waiting:
         yield _chunk(waiting, head.columns)
     if empty:
@@ -114,7 +118,7 @@ def _rows(path: Path, most_bytes: int) -> Iterator[_Row]:
     with unzipping(path) as archive:
         parts = Parts(archive, most_bytes)
         sheet = first_sheet(parts)
-        reader = _Reader(sheet, read_texts(parts, sheet))
+        reader = _Reader(parts, sheet, read_texts(parts, sheet))
         for _ in parts.parse(sheet.part, reader.start, reader.end, reader.text):
             yield from reader.done
             reader.done.clear()
@@ -123,8 +127,9 @@ def _rows(path: Path, most_bytes: int) -> Iterator[_Row]:
 class _Reader:
     """What the parser of a sheet calls; ``done`` are the rows since it was last emptied."""
 
-    def __init__(self, sheet: Sheet, texts: Texts) -> None:
+    def __init__(self, parts: Parts, sheet: Sheet, texts: Texts) -> None:
         self.done: list[_Row] = []
+        self._parts = parts
         self._sheet = sheet
         self._texts = texts
         self._row = _Row(0)
@@ -162,6 +167,9 @@ class _Reader:
                 raise unreadable(reason)
             if text := self._text():
                 self._row.cells[self._at] = text
+                self._row.characters += len(text)
+                if self._row.characters > _LONGEST_ROW:
+                    raise damaged(f"Row {self._row.number} is longer than {_LONGEST_ROW} characters")
         elif name == "row" and self._row.cells:
             self.done.append(self._row)
 
@@ -196,7 +204,9 @@ class _Reader:
         if not raw:
             return ""
         if self._kind == "s":
-            return self._texts[int(raw)]
+            text = self._texts[int(raw)]
+            self._parts.count(len(text))
+            return text
         if self._kind == "n":
             formats = self._sheet.formats
             code = formats[self._style] if self._style < len(formats) else GENERAL

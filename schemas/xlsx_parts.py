@@ -82,7 +82,10 @@ class Texts:
 
 @dataclass(slots=True)
 class Parts:
-    """The parts of an open xlsx; ``most_bytes`` is what may come out of all together."""
+    """The parts of an open xlsx; ``most_bytes`` is what may come out of all together.
+
+    A shared text comes out as often as a cell refers to it.
+    """
 
     archive: ZipFile
     most_bytes: int
@@ -114,7 +117,7 @@ class Parts:
         try:
             fed = 0
             for block in blocks(self.archive, info):
-                self._count(len(block))
+                self.count(len(block))
                 for at in range(0, len(block), _PIECE):
                     piece = block[at : at + _PIECE]
                     parser.Parse(piece, False)
@@ -133,7 +136,8 @@ class Parts:
         for _ in self.parse(part, start, end, text):
             pass
 
-    def _count(self, size_bytes: int) -> None:
+    def count(self, size_bytes: int) -> None:
+        """Count what came out; raises Unreadable (TOO_LARGE)."""
         self.counted += size_bytes
         if self.counted > self.most_bytes:
             raise too_large(self.most_bytes)

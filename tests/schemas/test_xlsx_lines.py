@@ -218,6 +218,18 @@ def test_a_bomb_is_stopped_by_the_bytes_that_come_out(tmp_path: Path, part: str)
         tracemalloc.stop()
 
 
+def test_a_text_that_many_cells_share_counts_each_time(tmp_path: Path) -> None:
+    """Sixteen megabytes of text out of one of 32 kilobytes: stopped at the limit, and before a row fills the memory."""
+    texts = f"<si><t>{'x' * 32_000}</t></si>"
+    many = "".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(2, 502))
+    cell = '<c t="s"><v>0</v></c>'
+    wide = f'<row r="2">{cell * 9}</row>'
+    assert refused(tmp_path, workbook(row(1, *HEADER) + many, texts=texts), most_bytes=4_000_000).code is Code.TOO_LARGE
+    assert "Row 2 is longer" in str(refused(tmp_path, workbook(row(1, *HEADER) + wide, texts=texts)))
+    chunks = opened(tmp_path, workbook(row(1, *HEADER) + many, texts=texts)).chunks()
+    assert [len(chunk.lines) for chunk in chunks] == [263, 237]
+
+
 def test_a_workbook_that_is_larger_than_a_delivery_may_be(tmp_path: Path) -> None:
     """The limit holds for the bytes that were sent, too."""
     content = table(HEADER)
