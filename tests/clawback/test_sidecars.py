@@ -1,7 +1,8 @@
-"""Files and their sidecars, whichever comes first, on both stores."""
+"""Files and their sidecars, whichever comes first."""
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from clawback import pipeline
 from clawback.intake import arrival_of
-from clawback.wiring import Desk
+from clawback.settings import Settings
+from clawback.wiring import Desk, open_desk
 from tests.conftest import Clock
 from tests.schemas.test_containers import zipped
 from tests.worlds import SID, Sale, dump, ingest, land, lines, load, values, written
@@ -21,10 +23,11 @@ CUT = WHOLE[:-12]
 
 
 @pytest.fixture
-def loaded(desk: Desk, tmp_path: Path) -> Desk:
-    """Two actions of Acme Outdoor."""
-    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
-    return desk
+def loaded(tmp_path: Path, clock: Clock) -> Iterator[Desk]:
+    """Two actions of Acme Outdoor in the embedded store; what differs between stores is tried on both below."""
+    with open_desk(Settings(state=tmp_path), clock) as desk:
+        load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+        yield desk
 
 
 def sidecar(content: str | bytes) -> str:
@@ -81,14 +84,15 @@ def test_a_file_with_another_digest_is_rejected(loaded: Desk) -> None:
     assert state(loaded, waiting) == ("done", None)
 
 
-def test_a_held_file_with_another_digest_is_rejected(loaded: Desk) -> None:
+def test_a_held_file_with_another_digest_is_rejected(desk: Desk, tmp_path: Path) -> None:
     """The sidecar came later; the whole file, sent again, is what it waits for."""
-    held = ingest(loaded, CUT)["delivery"]
-    waiting = send_sidecar(loaded, WHOLE)
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    held = ingest(desk, CUT)["delivery"]
+    waiting = send_sidecar(desk, WHOLE)
     assert waiting["state"] == "waiting"
-    assert state(loaded, held) == ("rejected", "DIGEST_MISMATCH")
-    assert told(loaded, "returns.csv") == "rejected"
-    assert ingest(loaded, WHOLE)["rows"]["applied"] == 2
+    assert state(desk, held) == ("rejected", "DIGEST_MISMATCH")
+    assert told(desk, "returns.csv") == "rejected"
+    assert ingest(desk, WHOLE)["rows"]["applied"] == 2
 
 
 def test_the_sidecar_of_a_file_that_was_applied(loaded: Desk) -> None:

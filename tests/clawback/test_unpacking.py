@@ -1,7 +1,7 @@
-"""Containers from the spool to the answers of their files, on both stores."""
+"""Containers from the spool to the answers of their files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ import pytest
 
 from clawback import pipeline
 from clawback.intake import arrival_of
+from clawback.settings import Settings
 from clawback.unpacking import unpack
-from clawback.wiring import Desk
+from clawback.wiring import Desk, open_desk
 from processing import deliveries
 from tests.conftest import Clock
 from tests.schemas.test_containers import gzipped, zipped
@@ -25,10 +26,11 @@ ZIP = zipped({"in/first.csv": FIRST, "bad.csv": BAD, "__MACOSX/._first.csv": b"x
 
 
 @pytest.fixture
-def loaded(desk: Desk, tmp_path: Path) -> Desk:
-    """Three actions of Acme Outdoor."""
-    load(desk, tmp_path, [Sale("A-1", "O-1"), Sale("A-2", "O-2"), Sale("A-3", "O-3")])
-    return desk
+def loaded(tmp_path: Path, clock: Clock) -> Iterator[Desk]:
+    """Three actions of Acme Outdoor in the embedded store; what differs between stores is tried on both below."""
+    with open_desk(Settings(state=tmp_path), clock) as desk:
+        load(desk, tmp_path, [Sale("A-1", "O-1"), Sale("A-2", "O-2"), Sale("A-3", "O-3")])
+        yield desk
 
 
 def ledger(desk: Desk) -> list[tuple[str, str, str]]:
@@ -50,9 +52,10 @@ def results(desk: Desk) -> list[str]:
     return sorted(path.name for path in (desk.brands / SID / "results").iterdir() if path.is_file())
 
 
-def test_each_file_of_a_zip_is_a_delivery(loaded: Desk) -> None:
+def test_each_file_of_a_zip_is_a_delivery(desk: Desk, tmp_path: Path) -> None:
     """In the order of the zip, with its arrival; the zip's receipt lists them and says what was left out."""
-    receipt = ingest(loaded, ZIP, name="returns.zip")
+    load(desk, tmp_path, [Sale("A-1", "O-1"), Sale("A-2", "O-2"), Sale("A-3", "O-3")])
+    receipt = ingest(desk, ZIP, name="returns.zip")
     number = receipt["delivery"]
     assert (receipt["state"], receipt["code"], receipt["rows"]["read"]) == ("unpacked", None, 0)
     assert receipt["message"] == (
@@ -61,16 +64,16 @@ def test_each_file_of_a_zip_is_a_delivery(loaded: Desk) -> None:
     )
     names = ["first.csv", "bad.csv", "second.csv"]
     assert receipt["files"] == [{"name": name, "delivery": f"{number}-{at:04}"} for at, name in enumerate(names, 1)]
-    parts = files(loaded, number)
+    parts = files(desk, number)
     assert [(one["state"], one["code"]) for one in parts] == [
         ("done", None),
         ("rejected", "COLUMN_UNKNOWN"),
         ("done", None),
     ]
     assert {one["received_at"] for one in parts} == {receipt["received_at"]}
-    assert ledger(loaded) == AFTER
-    assert loaded.spool.pending() == []
-    assert results(loaded) == [
+    assert ledger(desk) == AFTER
+    assert desk.spool.pending() == []
+    assert results(desk) == [
         "fix_first.csv",
         "receipt_bad.csv.json",
         "receipt_first.csv.json",
@@ -79,7 +82,7 @@ def test_each_file_of_a_zip_is_a_delivery(loaded: Desk) -> None:
         "result_first.csv",
         "result_second.csv",
     ]
-    told = json.loads((loaded.brands / SID / "results" / "receipt_returns.zip.json").read_text())
+    told = json.loads((desk.brands / SID / "results" / "receipt_returns.zip.json").read_text())
     assert told == receipt
 
 
