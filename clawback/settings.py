@@ -56,10 +56,14 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything an operator can set; ``state`` is the folder that holds all files of this installation."""
+    """Everything an operator can set; ``state`` is the folder that holds all files of this installation.
+
+    ``max_delivery_bytes`` counts what comes out of a container, whatever the container says of itself.
+    """
 
     state: Path = Path("var")
     store: str = ""
+    max_delivery_bytes: int = 2 * 1024**3
     ftp: FtpServer = field(default_factory=FtpServer)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     schedule: Schedule = field(default_factory=Schedule)

@@ -9,6 +9,7 @@ from pathlib import Path
 from clawback.settings import Settings
 from connectors.spool import Spool
 from processing.store import Store
+from schemas.containers import MOST_BYTES
 
 Progress = Callable[[str, int], None]
 
@@ -25,6 +26,7 @@ class Desk:
     spool: Spool
     brands: Path
     progress: Progress = silent
+    most_bytes: int = MOST_BYTES
 
 
 @contextmanager
@@ -36,7 +38,8 @@ def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progr
     store = Store(settings.store_url)
     try:
         store.migrate()
-        yield Desk(store, open_spool(settings, clock), brands_folder(settings), progress)
+        spool = open_spool(settings, clock)
+        yield Desk(store, spool, brands_folder(settings), progress, settings.max_delivery_bytes)
     finally:
         store.close()
 

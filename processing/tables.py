@@ -45,6 +45,8 @@ account = Table(
     Column("ignore_columns", Text, nullable=False, server_default="[]"),
     # When a delivery is held for a second pair of eyes, as JSON; empty for the usual values.
     Column("brakes", Text, nullable=False, server_default="{}"),
+    # Whether a CSV file that does not end with a trailer may be incomplete.
+    Column("trailer", Text, nullable=False, server_default="optional"),
 )
 
 # A program belongs to one account: its id alone tells whose an action is.
@@ -174,6 +176,8 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+Index("delivery_state", delivery.c.account_id, delivery.c.state)
+Index("delivery_answered", delivery.c.account_id, delivery.c.answered_at)
 
 entry = Table(
     "entry",

@@ -24,10 +24,14 @@ MAY_IMPORT = {
     "connectors": {"processing.errors", "processing.codes"},
     "clawback.settings": {"processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
-    "clawback.judging": INNER,
+    "clawback.sidecars": INNER,
+    "clawback.judging": INNER | {"clawback.sidecars"},
     "clawback.intake": INNER,
     "clawback.answers": INNER | {"clawback.judging", "clawback.wiring"},
-    "clawback.pipeline": INNER | {"clawback.answers", "clawback.judging", "clawback.wiring"},
+    "clawback.unpacking": INNER | {"clawback.judging", "clawback.sidecars", "clawback.wiring"},
+    "clawback.preview": INNER | {"clawback.judging", "clawback.unpacking", "clawback.wiring"},
+    "clawback.pipeline": INNER
+    | {"clawback.answers", "clawback.judging", "clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"},
@@ -37,7 +41,7 @@ MAY_IMPORT = {
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
-    | {"clawback.intake", "clawback.serve", "clawback.demo"},
+    | {"clawback.intake", "clawback.preview", "clawback.serve", "clawback.demo"},
     "clawback": {"clawback.cli"},
 }
 
