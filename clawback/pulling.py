@@ -20,7 +20,7 @@ from connectors.results import FIX, RECEIPT, RESULT, safe_name
 from connectors.source import RemoteFile, Source, apart
 from connectors.source_settings import SourceSettings
 from connectors.spool import Upload
-from processing import catalog, fetched
+from processing import catalog, deliveries, fetched
 from processing.errors import ClawbackError, SourceRefused, StoreUnavailable, Unusable, UploadRefused
 from processing.fetched import Seen
 
@@ -87,9 +87,7 @@ def _run(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, s
         _bring_answers(desk, settings, source, pulled)
         _fetch(desk, settings, source, pulled, settle_s)
     # Not connected meanwhile: a large delivery takes longer than servers have patience.
-    for one in pulled.fetched:
-        _finish(desk, one)
-    if pulled.fetched and settings.result_folder:
+    if _finish(desk, settings, pulled) and settings.result_folder:
         with source:
             _bring_answers(desk, settings, source, pulled)
 
@@ -154,14 +152,26 @@ def _unrecorded(desk: Desk, settings: SourceSettings, file: RemoteFile, upload: 
         return fetched.unrecorded(db, settings.account, settings.channel, file.name, upload.sha256)
 
 
-def _finish(desk: Desk, one: dict[str, Any]) -> None:
-    try:
-        head = pipeline.ingest(desk, one["delivery"], at=desk.spool.clock())
-    except Exception:  # noqa: BLE001 - logged; the other deliveries go on
-        # It has landed: whoever looks after the spool tries again, and the next round brings its answers.
-        _log.exception("put_off delivery=%s", one["delivery"])
-        return
-    one |= {"state": head["state"], "rows": head["rows"], "message": head["message"]}
+def _finish(desk: Desk, settings: SourceSettings, pulled: Pulled) -> int:
+    """Bring what landed to its end, also what a round landed that died; gives how many deliveries came to theirs."""
+    heads: dict[str, dict[str, Any]] = {}
+    for envelope in desk.spool.pending(settings.account):
+        if envelope.channel == settings.channel:
+            try:
+                heads[envelope.delivery] = pipeline.ingest(desk, envelope.delivery, at=desk.spool.clock())
+            except Exception:  # noqa: BLE001 - it has landed: whoever looks after the spool tries again
+                _log.exception("put_off delivery=%s", envelope.delivery)
+    for one in pulled.fetched:
+        head = heads.get(one["delivery"]) or _head(desk, one["delivery"])
+        if head is not None:
+            one |= {key: head[key] for key in ("state", "rows", "message")}
+    return len(heads) + sum(one["state"] is not None for one in pulled.fetched)
+
+
+def _head(desk: Desk, delivery: str) -> dict[str, Any] | None:
+    """What a dispatcher that was faster made of a delivery; None while nobody has made anything."""
+    with desk.store.read() as db:
+        return None if deliveries.state_of(db, delivery) is None else deliveries.head(deliveries.find(db, delivery))
 
 
 def _bring_answers(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled) -> None:

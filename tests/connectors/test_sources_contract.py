@@ -12,16 +12,8 @@ from connectors.host_key import HostKey
 from connectors.source import RemoteFile
 from connectors.source_settings import Secret
 from processing.errors import ClawbackError, SourceRefused, SourceUnreachable, Unusable
-from tests.connectors.source_site import (
-    KINDS,
-    Brand,
-    authority,
-    key_pair,
-    line_to,
-    public,
-    serving,
-    touch,
-)
+from tests.connectors.brands import KINDS, authority, serving
+from tests.connectors.source_site import Brand, key_pair, line_to, public, touch
 
 LARGE = os.urandom(1_500_000)
 DELIVERY = "20270115T093000000000-1a2b3c4d"
