@@ -38,9 +38,8 @@ class HostKey:
             blob = base64.b64decode(fields[at + 1], validate=True)
         except binascii.Error:
             blob = b""
-        # The first field on the wire repeats the kind; a key that lost a letter when it was copied shows here.
-        length, named = blob[:_LENGTH_BYTES], blob[_LENGTH_BYTES : _LENGTH_BYTES + len(kind)]
-        if named != kind.encode() or int.from_bytes(length) != len(kind):
+        # The first field repeats the kind; a key that lost letters when it was copied shows here.
+        if _fields(blob)[:1] != [kind.encode()]:
             raise Unusable(f"The {kind} host key is not whole; copy the line again.")
         return cls(kind, blob)
 
@@ -51,3 +50,15 @@ class HostKey:
 
     def __str__(self) -> str:
         return f"{self.kind} {base64.b64encode(self.blob).decode()}"
+
+
+def _fields(blob: bytes) -> list[bytes]:
+    """The fields of a key on the wire, each with its length before it; none when they do not end where it ends."""
+    found = []
+    while blob:
+        length = int.from_bytes(blob[:_LENGTH_BYTES])
+        field, blob = blob[_LENGTH_BYTES : _LENGTH_BYTES + length], blob[_LENGTH_BYTES + length :]
+        if len(field) < length:
+            return []
+        found.append(field)
+    return found
