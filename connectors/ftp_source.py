@@ -31,7 +31,7 @@ _FACTS: Final = ["type", "size", "modify"]
 # Another program has the file open: it is being written.
 _BUSY: Final = "450"
 _GONE: Final = "550"
-_UNKNOWN_COMMAND: Final = ("500", "502", "504")
+_UNKNOWN_COMMAND: Final = ("500", "501", "502", "503", "504")
 
 
 class FtpSource:

@@ -96,22 +96,33 @@ class Schedules:
     async def _with_prefect(self, ready: Callable[[], None]) -> None:
         async with get_client() as client:
             if not self._known:
-                await self._register(client)
-                await self._run_all(client)
-                self._known = True
+                await _bury_the_dead(client)
+                await self._begin_all(client, [one for one in self._schedules if one.prompt])
                 ready()
+                await self._begin_all(client, [one for one in self._schedules if not one.prompt])
+                await self._forget_others(client)
+                self._known = True
             await self._take_due(client)
 
-    async def _register(self, client: PrefectClient) -> None:
-        for one in self._schedules:
+    async def _begin_all(self, client: PrefectClient, schedules: list[Scheduled]) -> None:
+        for one in schedules:
             interval = timedelta(seconds=one.every_s) if one.every_s else None
             deployment: RunnerDeployment = await one.flow.ato_deployment(
                 one.name, interval=interval, parameters=one.parameters
             )
             one.deployment = await deployment.aapply()
-        await self._forget_others(client)
-        await _bury_the_dead(client)
-        _log.info("scheduled %s", " ".join(f"{one.told}_every_s={one.every_s}" for one in self._schedules))
+            _log.info("scheduled flow=%s every_s=%s", one.told, one.every_s)
+        await self._run_all(client, schedules)
+
+    async def _run_all(self, client: PrefectClient, schedules: list[Scheduled]) -> None:
+        """Do now what may have been missed; the first flow run of a process also takes much longer than the next."""
+        for one in schedules:
+            if one.every_s and one.deployment:
+                run = await client.create_flow_run_from_deployment(one.deployment, name="at the start")
+                await self._begin(client, one, run)
+        running = [one.running for one in schedules if one.running and one.prompt]
+        if running:
+            await asyncio.wait(running, timeout=START_S)
 
     async def _forget_others(self, client: PrefectClient) -> None:
         """Delete the schedules of what is no longer in the settings; Prefect would plan runs that nobody takes."""
@@ -121,16 +132,6 @@ class Schedules:
         for deployment in await client.read_deployments(flow_filter=filtered):
             if deployment.id not in kept:
                 await client.delete_deployment(deployment.id)
-
-    async def _run_all(self, client: PrefectClient) -> None:
-        """Do now what may have been missed; the first flow run of a process also takes much longer than the next."""
-        for one in self._schedules:
-            if one.every_s and one.deployment:
-                run = await client.create_flow_run_from_deployment(one.deployment, name="at the start")
-                await self._begin(client, one, run)
-        running = [one.running for one in self._schedules if one.running and one.prompt]
-        if running:
-            await asyncio.wait(running, timeout=START_S)
 
     async def _take_due(self, client: PrefectClient) -> None:
         known: dict[UUID | None, Scheduled] = {one.deployment: one for one in self._schedules if one.deployment}

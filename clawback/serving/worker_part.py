@@ -67,6 +67,8 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
         Scheduled(collect, every.collect_every_s, work.finish_all, lambda: dispatcher.busy),
         Scheduled(lock_due, every.lock_every_s, work.lock),
         Scheduled(ingest),
+        # Without a schedule, for any source; those that are no longer in the settings are forgotten by its name.
+        Scheduled(pull, prompt=False),
     ]
     schedules += [
         Scheduled(

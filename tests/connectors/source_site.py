@@ -92,7 +92,7 @@ def openssh(folder: Path, kind: str) -> Iterator[Brand]:
     """OpenSSH with a host key of this kind, that lets this user in by a key of this kind."""
     assert Path(SSHD).exists(), "sshd is not installed: apt-get install openssh-server"
     home = folder.parent
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     allowed, config, port = home / "authorized", home / "sshd_config", free_port()
     shutil.copy(key_pair(kind).with_suffix(".pub"), allowed)
     config.write_text(
