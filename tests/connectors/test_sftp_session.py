@@ -1,6 +1,7 @@
 """What only SSH can do wrong, in the words an operator reads."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -144,3 +145,41 @@ def test_a_server_that_renames_onto_nothing(tmp_path: Path) -> None:
         for content in (b"old", b"new"):
             source.put("result_returns.csv", BytesIO(content))
         assert (brand.folder / "result_returns.csv").read_bytes() == b"new"
+
+
+FETCH = """
+import resource, sys
+from connectors.host_key import HostKey
+from connectors.sftp_source import SftpSource
+from connectors.source_settings import SftpSettings
+
+port, user, key_file, host_key, folder = sys.argv[1:]
+settings = SftpSettings(
+    "acme", "IRacme1", "127.0.0.1", user, int(port), key_file=key_file, host_key=HostKey.parse(host_key), folder=folder
+)
+received = 0
+
+def count(block):
+    global received
+    received += len(block)
+
+with SftpSource(settings, {}) as source:
+    (file,) = source.waiting()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert source.fetch(file, count)
+print(received, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_memory_stays_flat(brand: Brand) -> None:
+    """A file of 200 MB costs the few blocks that are on their way, not its size."""
+    path, values = brand.folder / "large.csv", brand.values
+    with path.open("wb") as file:
+        file.truncate(200_000_000)
+    reached = (values["port"], values["user"], values["key_file"], values["host_key"][0], values["folder"])
+    command = [sys.executable, "-c", FETCH, *map(str, reached)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    path.unlink()
+    received, grown_mib = map(int, told.split())
+    assert received == 200_000_000
+    assert grown_mib < 40
