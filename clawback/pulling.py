@@ -70,6 +70,8 @@ def pull(
         if not mine:
             return None
         pulled = Pulled(settings.name)
+        # What a round that was killed had received; there may be gigabytes of it.
+        desk.spool.sweep_leftovers()
         try:
             _check_catalogue(desk, settings)
             _run(desk, settings, source, pulled, settle_s)
@@ -121,6 +123,11 @@ def _fetch(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled,
 def _take(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, file: RemoteFile) -> None:
     """Fetch one file, land it unless it has landed before, record it, and settle it on the far side."""
     sid, channel, seen = settings.account, settings.channel, _seen(file)
+    if file.size_bytes > settings.max_file_bytes:
+        raise SourceRefused(
+            f"{file.name} has {file.size_bytes:,} bytes; source {settings.name} takes {settings.max_file_bytes:,} at "
+            "most (max_file_bytes)."
+        )
     with desk.spool.receive(account=sid, channel=channel, name=file.name, event_type=settings.event_type) as upload:
         if not source.fetch(file, upload.write):
             pulled.growing.append(file.name)

@@ -97,7 +97,7 @@ def load(environ: Mapping[str, str], folder: Path = Path()) -> Settings:
         given = _read(path)
     tables, source = source_tables.taken_out(given, str(path)), str(path)
     if SOURCES in environ:
-        tables, source = json.loads(environ[SOURCES]), SOURCES
+        tables, source = _passed_on(environ[SOURCES]), SOURCES
     settings = _filled(Settings(), given, str(path))
     settings = _filled(settings, _of_environment(environ), "the environment")
     sources = source_tables.parse(tables, path.parent, source)
@@ -118,6 +118,15 @@ def as_environment(settings: Settings) -> dict[str, str]:
         )
         given |= {PREFIX + name.upper(): str(one) for name, one in parts.items()}
     return given
+
+
+def _passed_on(text: str) -> source_tables.Tables:
+    """The sources as ``as_environment`` wrote them."""
+    try:
+        tables: source_tables.Tables = json.loads(text)
+    except ValueError as error:
+        raise Unusable(f"{SOURCES} is not JSON: {error}.") from None
+    return tables
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ ENV: Final = "env:"
 FILE: Final = "file:"
 # The platform that we stand in for looks this often.
 EVERY_S: Final = 4 * 3600
+MAX_FILE_BYTES: Final = 2 * 1024**3
 After = Literal["keep", "move", "delete"]
 
 
@@ -69,6 +70,7 @@ class SftpSettings:
     result_folder: str = ""
     every_s: int | None = EVERY_S
     timeout_s: int = 60
+    max_file_bytes: int = MAX_FILE_BYTES
 
     @property
     def channel(self) -> str:
@@ -103,6 +105,7 @@ class FtpPullSettings:
     result_folder: str = ""
     every_s: int | None = EVERY_S
     timeout_s: int = 60
+    max_file_bytes: int = MAX_FILE_BYTES
 
     @property
     def channel(self) -> str:

@@ -226,6 +226,13 @@ def test_one_file_does_not_stop_the_others(site: Site) -> None:
     assert "does not permit reading b.csv" in pulled.failed["b.csv"]
 
 
+def test_a_file_that_is_too_large(site: Site) -> None:
+    """It is told, and not even opened."""
+    site.brand.write("returns.csv", RETURNS, THEN)
+    assert "has 46 bytes; source acme takes 10 at most" in site.pull(max_file_bytes=10).failed["returns.csv"]
+    assert site.files.opened == []
+
+
 def test_oldest_first(site: Site) -> None:
     """A correction is applied after what it corrects, whatever they are called."""
     site.brand.write("b.csv", RETURNS, THEN)

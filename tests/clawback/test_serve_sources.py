@@ -1,6 +1,8 @@
 """``clawback serve`` with brands' own servers: pulled on schedule, answered there, none in the way of another."""
 
+import json
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from clawback.settings import SOURCES, Settings, as_environment
 from tests.clawback.serve_site import SID, Site, load_world, returns, serving, until
 from tests.connectors.source_site import ENVIRON, Brand, by_password
 
+OWN = {"collect/clawback", "ingest/clawback", "lock_due/clawback", "pull/clawback"}
 pytestmark = pytest.mark.xdist_group("serve")
 
 
@@ -40,7 +43,7 @@ def site(tmp_path: Path, brand: Brand, hanging: int) -> Iterator[Site]:
 
 
 def test_pulled_applied_answered(site: Site, brand: Brand) -> None:
-    """At the start and then on schedule, however many other servers hang; uploads go on meanwhile."""
+    """At the start and then on schedule, however many other servers hang; what leaves the settings is forgotten."""
     for name, numbers in (("first.csv", range(10)), ("second.csv", range(10, 20))):
         content = returns(numbers)
         brand.write(f"{name}.part", content).rename(brand.folder / name)
@@ -51,3 +54,16 @@ def test_pulled_applied_answered(site: Site, brand: Brand) -> None:
     site.until_done("returns.csv")
     assert "scheduled flow=pull/acme every_s=10" in site.log
     assert ENVIRON["ACME_PASSWORD"] not in site.log
+    site.stop()
+    del site.environ[SOURCES]
+    site.start()
+    until(lambda: deployments(site) == OWN, "sources that are gone are forgotten")
+
+
+def deployments(site: Site) -> set[str]:
+    """What Prefect plans or can run."""
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        f"{site.places['prefect']['api']}/deployments/filter", b"{}", {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
+        return {f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}" for one in json.load(answer)}

@@ -123,6 +123,12 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, message: str) -
     assert "hunter2" not in str(error.value)
 
 
+def test_what_is_passed_on_must_be_whole(tmp_path: Path) -> None:
+    """The variable is named."""
+    with pytest.raises(Unusable, match="CLAWBACK_SOURCES is not JSON"):
+        load({"CLAWBACK_SOURCES": "["}, tmp_path)
+
+
 def test_unknown_source(tmp_path: Path) -> None:
     """The message names those there are."""
     with pytest.raises(NotFound, match="none yet"):
