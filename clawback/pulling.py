@@ -1,4 +1,4 @@
-"""One round of a source: bring answers back, fetch what is new, finish it, bring its answers back too.
+"""One round of a source: fetch what is new, finish it, and bring the answers back.
 
 What was fetched is recorded after it landed and before the far side's file is moved or deleted, so that a round may die
 anywhere: the next one finds the delivery that has no record yet, and lands nothing twice.
@@ -7,11 +7,14 @@ anywhere: the next one finds the delivery that has no record yet, and lands noth
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy import Row
 
 from clawback import pipeline
 from clawback.wiring import Desk
@@ -21,7 +24,7 @@ from connectors.source import RemoteFile, Source, apart
 from connectors.source_settings import SourceSettings
 from connectors.spool import Upload
 from processing import catalog, deliveries, fetched
-from processing.errors import ClawbackError, SourceRefused, StoreUnavailable, Unusable, UploadRefused
+from processing.errors import ClawbackError, SourceRefused, SourceUnreachable, StoreUnavailable, Unusable, UploadRefused
 from processing.fetched import Seen
 
 _log = logging.getLogger(__name__)
@@ -29,8 +32,9 @@ _log = logging.getLogger(__name__)
 # Between the listing and the first download. Servers tell times in whole seconds: a file that is written after this
 # wait has another time than the listing says, so an overwrite never goes unseen.
 SETTLE_S: Final = 2.0
+# Connections that may break off in one round before it is given up.
+BREAKS: Final = 3
 _ANSWERS: Final = {"receipt": RECEIPT, "result": RESULT, "fix": FIX}
-GROWING: Final = "still growing"
 
 
 @dataclass(slots=True)
@@ -85,13 +89,13 @@ def pull(
 
 
 def _run(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, settle_s: float) -> None:
-    with source:
-        _bring_answers(desk, settings, source, pulled)
+    try:
         _fetch(desk, settings, source, pulled, settle_s)
-    # Not connected meanwhile: a large delivery takes longer than servers have patience.
-    if _finish(desk, settings, pulled) and settings.result_folder:
-        with source:
-            _bring_answers(desk, settings, source, pulled)
+    finally:
+        # Not connected meanwhile: a large delivery takes longer than servers have patience.
+        _finish(desk, settings, pulled)
+    # Last of all: a server that takes no answers still gets its files fetched.
+    _bring_answers(desk, settings, source, pulled)
 
 
 def _check_catalogue(desk: Desk, settings: SourceSettings) -> None:
@@ -102,22 +106,49 @@ def _check_catalogue(desk: Desk, settings: SourceSettings) -> None:
 
 
 def _fetch(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, settle_s: float) -> None:
-    files = source.waiting()
-    new = files
-    if settings.after == "keep":
-        with desk.store.read() as db:
-            seen = fetched.known(db, settings.name, (file.name for file in files))
-        new = [file for file in files if _seen(file) not in seen]
-        pulled.known = len(files) - len(new)
-    # What is to be moved or deleted is always read again: only its bytes prove that it is the one that was fetched.
-    if new:
-        time.sleep(settle_s)
-    for file in new:
+    """Fetch what is new; a file at which the connection breaks off does not keep the later ones back."""
+    breaks: list[SourceUnreachable] = []
+    with source:
+        left = deque(_new(desk, settings, source.waiting(), pulled))
+        if left:
+            time.sleep(settle_s)
+        _take_while_connected(desk, settings, source, pulled, left, breaks)
+    while left and len(breaks) < BREAKS:
+        with source:
+            _take_while_connected(desk, settings, source, pulled, left, breaks)
+    if breaks:
+        raise breaks[0]
+
+
+def _new(desk: Desk, settings: SourceSettings, files: list[RemoteFile], pulled: Pulled) -> list[RemoteFile]:
+    if settings.after != "keep":
+        # What is to be moved or deleted is read again: only its bytes prove that it is the one that was fetched.
+        return files
+    with desk.store.read() as db:
+        seen = fetched.known(db, settings.name, (file.name for file in files))
+    new = [file for file in files if _seen(file) not in seen]
+    pulled.known = len(files) - len(new)
+    return new
+
+
+def _take_while_connected(
+    desk: Desk,
+    settings: SourceSettings,
+    source: Source,
+    pulled: Pulled,
+    left: deque[RemoteFile],
+    breaks: list[SourceUnreachable],
+) -> None:
+    while left:
+        file = left.popleft()
         try:
             _take(desk, settings, source, pulled, file)
-        except (SourceRefused, UploadRefused) as error:
+        except (SourceRefused, SourceUnreachable, UploadRefused) as error:
             pulled.failed[file.name] = str(error)
             _log.error("not_fetched source=%s name=%r because=%r", settings.name, file.name, str(error))
+            if isinstance(error, SourceUnreachable):
+                breaks.append(error)
+                return
 
 
 def _take(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, file: RemoteFile) -> None:
@@ -159,8 +190,8 @@ def _unrecorded(desk: Desk, settings: SourceSettings, file: RemoteFile, upload: 
         return fetched.unrecorded(db, settings.account, settings.channel, file.name, upload.sha256)
 
 
-def _finish(desk: Desk, settings: SourceSettings, pulled: Pulled) -> int:
-    """Bring what landed to its end, also what a round landed that died; gives how many deliveries came to theirs."""
+def _finish(desk: Desk, settings: SourceSettings, pulled: Pulled) -> None:
+    """Bring what landed to its end, also what a round landed that died."""
     heads: dict[str, dict[str, Any]] = {}
     for envelope in desk.spool.pending(settings.account):
         if envelope.channel == settings.channel:
@@ -172,7 +203,6 @@ def _finish(desk: Desk, settings: SourceSettings, pulled: Pulled) -> int:
         head = heads.get(one["delivery"]) or _head(desk, one["delivery"])
         if head is not None:
             one |= {key: head[key] for key in ("state", "rows", "message")}
-    return len(heads) + sum(one["state"] is not None for one in pulled.fetched)
 
 
 def _head(desk: Desk, delivery: str) -> dict[str, Any] | None:
@@ -187,21 +217,28 @@ def _bring_answers(desk: Desk, settings: SourceSettings, source: Source, pulled:
         return
     with desk.store.read() as db:
         waiting = fetched.unreturned(db, settings.name)
-    for one in waiting:
-        base = safe_name(one.name)
-        name = base if one.is_first else apart(base, one.delivery)
+    if not waiting:
+        return
+    with source:
         try:
-            for which, pattern in _ANSWERS.items():
-                with pipeline.answer_file(desk, one.delivery, which) as answer:
-                    if answer is not None:
-                        source.put(pattern.format(name), answer)
+            for one in waiting:
+                _bring(desk, source, one)
+                pulled.returned += 1
         except SourceRefused as error:
             pulled.failed["results"] = str(error)
-            _log.error("not_returned source=%s delivery=%s because=%r", settings.name, one.delivery, str(error))
-            return
-        with desk.store.write() as db:
-            fetched.returned(db, one.delivery, one.answered_at)
-        pulled.returned += 1
+            _log.error("not_returned source=%s because=%r", settings.name, str(error))
+
+
+def _bring(desk: Desk, source: Source, one: Row[Any]) -> None:
+    """Put the answers of one delivery into the result folder; doing it twice changes nothing."""
+    base = safe_name(one.name)
+    name = base if one.is_first else apart(base, one.delivery)
+    for which, pattern in _ANSWERS.items():
+        with pipeline.answer_file(desk, one.delivery, which) as answer:
+            if answer is not None:
+                source.put(pattern.format(name), answer)
+    with desk.store.write() as db:
+        fetched.returned(db, one.delivery, one.answered_at)
 
 
 def _end(desk: Desk, pulled: Pulled) -> None:

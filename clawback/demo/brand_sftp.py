@@ -22,7 +22,7 @@ _RSA_BITS: Final = 2048
 class BrandSftp:
     """Serves ``folder`` inside ``with``; ``user`` gets in by ``password``.
 
-    ``files`` is the class that answers for the files, ``stop`` disconnects everybody without a word.
+    ``files`` is the class that answers for the files.
     """
 
     folder: Path
@@ -58,7 +58,12 @@ class BrandSftp:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        for session in self._sessions:
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Cut every connection; the next is welcome."""
+        sessions, self._sessions = self._sessions, []
+        for session in sessions:
             session.close()
 
     def _accept(self, listener: socket.socket) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pytest
 from paramiko import SFTP_FAILURE, SFTP_PERMISSION_DENIED, SFTPAttributes
@@ -39,7 +39,9 @@ class Counting(BrandFiles):
     refused: ClassVar[set[str]] = set()
 
     def open(self, path: str, flags: int, attr: object) -> Any:  # noqa: ANN401 - paramiko has no types
-        """Count, or refuse."""
+        """Count, refuse, or die of it."""
+        if Path(path).name == "poison.csv":
+            self.brand.hang_up()
         if Path(path).name in self.refused:
             return SFTP_PERMISSION_DENIED
         type(self).opened.append(Path(path).name)
@@ -287,9 +289,18 @@ def test_a_server_that_is_away(site: Site) -> None:
     assert error.value.retryable
     with site.desk.store.read() as db:
         assert dict(fetched.rounds(db))["acme"]["error"] == str(error.value)
-    before = len(site.desk.spool.pending())
+    before = len(site.deliveries())
     assert before
     assert names(site.pull()) == [f"{number}.csv" for number in range(before, 3)]
+
+
+def test_a_file_that_breaks_the_connection(site: Site) -> None:
+    """It keeps the later ones from nothing, and is worth another try."""
+    for number, name in enumerate(("a.csv", "poison.csv", "c.csv")):
+        site.brand.write(name, RETURNS + name.encode() + b"\n", THEN + number)
+    with pytest.raises(SourceUnreachable, match=r"poison\.csv"):
+        site.pull()
+    assert site.deliveries() == [("a.csv", "done"), ("c.csv", "done")]
 
 
 def test_a_refusal_is_not_tried_again(site: Site) -> None:
@@ -389,12 +400,11 @@ for moment in sys.stdin:
 MOMENTS = ("a block", "fetched", "landed", "recorded", "settled", "applied", "put", "the end")
 
 
-@pytest.mark.parametrize("after", ["keep", "delete"])
-def test_killed_at_every_moment(tmp_path: Path, after: Literal["keep", "delete"]) -> None:
+def test_killed_at_every_moment(tmp_path: Path) -> None:
     """What left the brand's server exists here byte for byte; each file is one delivery with all its answers."""
     with by_password(tmp_path / "brand" / "feed") as brand:
         (brand.folder / "out").mkdir()
-        sources = (brand.settings(account=SID, after=after, result_folder="/out"),)
+        sources = (brand.settings(account=SID, after="delete", result_folder="/out"),)
         settings = Settings(state=tmp_path / "var", sources=sources)
         environ = os.environ | ENVIRON | as_environment(settings)
         sent: dict[str, bytes] = {}
