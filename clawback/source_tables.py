@@ -144,7 +144,7 @@ def _secret(value: Any, folder: Path, where: str) -> Secret:  # noqa: ANN401 - a
 def _seconds(value: Any, where: str) -> int | None:  # noqa: ANN401 - any TOML value
     if value == BY_HAND:
         return None
-    found = re.fullmatch(r"(\d{1,6})([smhd])", value) if isinstance(value, str) else None
+    found = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
     seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
     if seconds < _SHORTEST_S:
         raise Unusable(f"{where} is {value!r}; write 4h, 30m, 10s (the shortest) or 1d, or off to pull by hand only.")

@@ -64,7 +64,7 @@ def test_another_process_has_the_same_sources(tmp_path: Path) -> None:
         SFTP
         + f'password = "file:secret"\nhost_key = """\n{KEY}\n"""\nschedule = "off"\n'
         + FTP
-        + 'ca_file = "ca.pem"\n'
+        + 'ca_file = "ca.pem"\nschedule = "30d"\n'
     )
     settings = read(tmp_path, text)
     assert load(as_environment(settings), Path("/")) == settings
