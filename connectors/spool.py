@@ -106,6 +106,11 @@ class Upload:
         self._digest.update(data)
         self.size_bytes += len(data)
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what was written so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
     def sync(self) -> None:
         """Put the bytes on disk ahead of ``land``, to decide only then whether they land."""
         with refusing_when_disk_fails(self._draft.name):
@@ -116,7 +121,7 @@ class Upload:
         try:
             self.sync()
             with refusing_when_disk_fails(self._draft.name):
-                draft = replace(self._draft, sha256=self._digest.hexdigest(), size_bytes=self.size_bytes, proven=proven)
+                draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
                 envelope = self._spool.reveal(self._folder, draft, received_at)
         except BaseException:
             self.abort()

@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "processing": set[str](),
     "schemas": {"processing"},
     "connectors": {"processing.errors", "processing.codes"},
-    "clawback.settings": {"processing.errors"},
+    "clawback.source_tables": {"connectors.host_key", "connectors.source_settings", "processing.errors"},
+    "clawback.settings": {"clawback.source_tables", "connectors.source_settings", "processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
     "clawback.sidecars": INNER,
     "clawback.judging": INNER | {"clawback.sidecars"},
@@ -33,15 +34,17 @@ MAY_IMPORT = {
     "clawback.pipeline": INNER
     | {"clawback.answers", "clawback.judging", "clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.judging", "clawback.pipeline", "clawback.wiring"},
+    "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
-    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"},
+    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
+    | {"processing.errors"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
-    | {"clawback.intake", "clawback.preview", "clawback.serve", "clawback.demo"},
+    | {"clawback.intake", "clawback.preview", "clawback.pulling", "clawback.serve", "clawback.demo"},
     "clawback": {"clawback.cli"},
 }
 
