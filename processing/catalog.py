@@ -12,7 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from processing import tables
 from processing.errors import NotFound, Unusable
-from processing.model import Account, Basis, Change, Contract, EventType, Level, Program, SameOrder
+from processing.instants import DAY
+from processing.model import WAITING_DAYS, Account, Basis, Change, Contract, EventType, Level, Program, SameOrder
 from processing.terms import Period
 
 
@@ -56,6 +57,11 @@ class Terms:
     dispositions: Mapping[int, Mapping[str, Change]]
     contracts: Mapping[int, StoredContract]
     partners: Mapping[int, str]
+    waiting_days: int = WAITING_DAYS
+
+    def waits_until(self, received_at: int) -> int:
+        """Until when lines of a delivery that arrived then wait for their action, both in microseconds."""
+        return received_at + self.waiting_days * DAY
 
 
 def read_terms(db: Connection, sid: str) -> Terms:
@@ -82,6 +88,7 @@ def read_terms(db: Connection, sid: str) -> Terms:
         dispositions=dispositions,
         contracts={one.id: _stored_contract(one) for one in rows(tables.contract)},
         partners={one.partner_id: one.name for one in rows(tables.partner)},
+        waiting_days=found.waiting_days,
     )
 
 
@@ -134,6 +141,7 @@ def _save_account(db: Connection, account: Account) -> None:
         "currency": account.currency,
         "encoding": account.encoding,
         "ignore_columns": json.dumps(account.ignore_columns),
+        "waiting_days": account.waiting_days,
     }
     _upsert(db, tables.account, [row], key=("sid",))
     account_id = db.execute(select(tables.account.c.id).where(tables.account.c.sid == account.sid)).scalar_one()

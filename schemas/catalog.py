@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 
 from processing.errors import Unusable
 from processing.model import (
+    WAITING_DAYS,
     Account,
     Basis,
     Change,
@@ -26,8 +27,8 @@ from processing.money import is_currency, percent_ppm, to_minor
 from processing.terms import Period
 from schemas.toml_table import Table, read_toml, shown
 
-# A person may restore an action; no file of a brand can ask for it.
-OUTCOMES: Final = tuple(change for change in Change if change is not Change.RESTORE)
+# A person may restore an action or undo a delivery; no file of a brand can ask for it.
+OUTCOMES: Final = tuple(change for change in Change if change not in {Change.RESTORE, Change.UNDO})
 
 _SID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # These two mean whatever the machine says, and nothing at all.
@@ -74,6 +75,7 @@ def _account(table: Table, seen: dict[object, str]) -> Account:
         programs=tuple(_program(each, scope) for each in table.tables("program", _by("id"))),
         ignore_columns=table.texts("ignore_columns"),
         encoding=_encoding(table),
+        waiting_days=table.days("waiting_days", WAITING_DAYS),
     )
     table.close()
     return account

@@ -27,8 +27,12 @@ MAY_IMPORT = {
     "clawback.judging": INNER,
     "clawback.intake": INNER,
     "clawback.answers": INNER | {"clawback.judging", "clawback.wiring"},
-    "clawback.pipeline": INNER | {"clawback.answers", "clawback.judging", "clawback.wiring"},
-    "clawback.sweep": INNER | {"clawback.judging", "clawback.pipeline", "clawback.wiring"},
+    "clawback.cases": INNER | {"clawback.judging", "clawback.wiring"},
+    "clawback.rejudging": INNER | {"clawback.cases", "clawback.judging", "clawback.wiring"},
+    "clawback.pipeline": INNER
+    | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.rejudging", "clawback.wiring"},
+    "clawback.revising": INNER | {"clawback.cases", "clawback.pipeline", "clawback.rejudging", "clawback.wiring"},
+    "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"},
     "clawback.serving": INNER
@@ -37,7 +41,7 @@ MAY_IMPORT = {
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
-    | {"clawback.intake", "clawback.serve", "clawback.demo"},
+    | {"clawback.revising", "clawback.intake", "clawback.serve", "clawback.demo"},
     "clawback": {"clawback.cli"},
 }
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from clawback.cli.running import DONE, NOT_ALL_APPLIED, Outcome, desk, table, told
+from clawback.cli.running import DONE, NOT_ALL_APPLIED, Outcome, desk, now, table, told
 
 FILE: Final = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 SHOWN_PROBLEMS: Final = 20
@@ -51,18 +51,32 @@ def actions(file: Path) -> Outcome:
 
     Columns: ActionId, CampaignId, ActionTrackerId, MediaPartnerId, Oid, EventDate, Amount, Currency; CustomerStatus,
     CreationDate and LockingDate may be added. Lines with problems are listed and left out; the others are loaded.
+    Lines of deliveries that waited for these actions are judged now, as arrived when they arrived.
 
     \b
     Example:
       clawback load actions actions.csv
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.loading import load_actions
+    from clawback.pipeline import settle_waiting
 
     with desk() as opened:
         done = load_actions(opened, file)
+        settled = settle_waiting(opened, at=now())
     problems: list[dict[str, Any]] = [{"line": one.line, "message": one.message} for one in done.problems]
-    document = {"read": done.read, "added": done.added, "known": done.known, "problems": problems}
+    document = {
+        "read": done.read,
+        "added": done.added,
+        "known": done.known,
+        "problems": problems,
+        "judged_again": settled.revised,
+        "not_judged": {delivery: str(error) for delivery, error in settled.failures.items()},
+    }
     text = f"{done.read:,} read = {done.added:,} added + {done.known:,} known already + {len(problems):,} not loaded"
+    if settled.revised:
+        text += f"\nLines that waited were judged: {', '.join(settled.revised)}"
+    if settled.failures:
+        text += f"\nLines that waited could not be judged, and are tried again: {', '.join(settled.failures)}"
     if problems:
         text += "\n\n" + table(problems[:SHOWN_PROBLEMS], {"line": "line", "problem": "message"}, "")
     if len(problems) > SHOWN_PROBLEMS:
