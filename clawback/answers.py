@@ -22,7 +22,7 @@ Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
 
 
-def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
+def publish(desk: Desk, db: Connection, found: Row[Any], case: Case | None) -> None:
     """Put the delivery's answers where its brand finds them; doing it twice changes nothing."""
     home = desk.brands / found.sid
     for pattern, write in files(db, found, case).items():

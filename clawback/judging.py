@@ -25,6 +25,7 @@ from processing.match import NOBODY, match
 from processing.model import Trailer
 from processing.tally import Tally
 from schemas.check import Checked, check
+from schemas.chunk import Chunk
 from schemas.containers import MOST_BYTES
 from schemas.document import Document
 from schemas.sidecar import described
@@ -54,9 +55,13 @@ class Case:
 
     def checked(self, document: Document) -> Iterator[Checked]:
         """The file's lines, their text judged, chunk by chunk; raises Unreadable."""
-        reversals = document.kind == "reversals"
         for chunk in document.chunks():
-            yield check(chunk, document.columns, reversals=reversals, event_type=self.arrival.event_type)
+            yield self.check(document, chunk)
+
+    def check(self, document: Document, chunk: Chunk) -> Checked:
+        """Lines of the file, their text judged."""
+        reversals = document.kind == "reversals"
+        return check(chunk, document.columns, reversals=reversals, event_type=self.arrival.event_type)
 
 
 def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, proven: bool = False) -> None:
@@ -96,12 +101,12 @@ def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
     """Register the delivery as held, after ``judge`` found that it would do unusual harm; faults of its text stand."""
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
     document = case.open()
-    application = _application(db, number, case, document)
-    application.tally.nearest_lock = because.nearest_lock
+    applied = application(db, number, case, document)
+    applied.tally.nearest_lock = because.nearest_lock
     for checked in case.checked(document):
-        application.reject(_rejected(checked))
-        application.tally.count(Verdict.HELD, len(checked.good))
-    summary = application.tally.told(case.terms.partners)
+        applied.reject(_rejected(checked))
+        applied.tally.count(Verdict.HELD, len(checked.good))
+    summary = applied.tally.told(case.terms.partners)
     deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=because.code, message=str(because))
 
 
@@ -114,21 +119,30 @@ def named_actions(db: Connection, case: Case) -> set[int]:
     return found
 
 
-def _apply(db: Connection, number: int, case: Case, document: Document) -> Tally:
-    application = _application(db, number, case, document)
-    for checked in case.checked(document):
-        application.reject(_rejected(checked))
-        application.apply(checked.good)
-    return application.tally
-
-
-def _application(db: Connection, number: int, case: Case, document: Document) -> Application:
+def application(
+    db: Connection, number: int, case: Case, document: Document, resumed: Tally | None = None
+) -> Application:
+    """What applies a delivery's lines; ``resumed`` counts those that were judged before."""
     shape = FileShape(
         has_amount=document.has_amount,
         has_other=document.has_status or document.has_currency,
         reversals_only=document.kind == "reversals",
     )
-    return Application(db, case.terms, number, micros(case.arrival.received_at), shape)
+    received_at, tally = micros(case.arrival.received_at), Tally() if resumed is None else resumed
+    return Application(db, case.terms, number, received_at, shape, tally, resumed=resumed is not None)
+
+
+def record(applied: Application, checked: Checked) -> None:
+    """Give checked lines their verdicts; raises LedgerConflict."""
+    applied.reject(_rejected(checked))
+    applied.apply(checked.good)
+
+
+def _apply(db: Connection, number: int, case: Case, document: Document) -> Tally:
+    applied = application(db, number, case, document)
+    for checked in case.checked(document):
+        record(applied, checked)
+    return applied.tally
 
 
 def _doubt(case: Case, document: Document) -> str | None:

@@ -27,27 +27,43 @@ def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
     Of one that would be held it tells what it would do once released. That of a container has the receipts of its files
     as ``files``, each decided after those before it.
     """
-    at = arrival.received_at
+
+    def arrived(db: Connection) -> Case:
+        terms = catalog.read_terms(db, sid)
+        read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
+        return Case(read, content, terms, desk.most_bytes)
+
+    return rehearsed(desk, sid, arrived, at=arrival.received_at)
+
+
+def rehearsed(desk: Desk, sid: str, case_in: Callable[[Connection], Case], *, at: datetime) -> Receipt:
+    """What judging a case would say, as ``preview`` tells it."""
 
     def told(end: Callable[[Connection, Case], object]) -> Receipt:
         with desk.store.rehearse() as db:
             claim_account(db, sid)
-            terms = catalog.read_terms(db, sid)
-            read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-            end(db, Case(read, content, terms, desk.most_bytes))
-            return deliveries.receipt(db, arrival.delivery)
+            case = case_in(db)
+            end(db, case)
+            return deliveries.receipt(db, case.arrival.delivery)
 
+    files = list[Receipt]()
     try:
-        container = open_container(content, arrival.name, desk.most_bytes)
-        if container is None:
-            return told(lambda db, case: judge(db, case, at=at))
-        receipts = list[Receipt]()
-        return {**told(lambda db, case: receipts.extend(_rehearsed(db, case, container, at))), "files": receipts}
+        receipt = told(lambda db, case: files.extend(_judged(db, case, at, desk.most_bytes)))
     except Unreadable as error:
         because = error
         return told(lambda db, case: turn_away(db, case, because, at=at))
     except Braked as error:
         return told(lambda db, case: judge(db, case, at=at, released=True)) | _held_by(error)
+    return {**receipt, "files": files} if files else receipt
+
+
+def _judged(db: Connection, case: Case, at: datetime, most_bytes: int) -> Iterator[Receipt]:
+    """Judge a case; gives the receipts of its files if it is a container."""
+    container = open_container(case.content, case.arrival.name, most_bytes)
+    if container is None:
+        judge(db, case, at=at)
+    else:
+        yield from _rehearsed(db, case, container, at)
 
 
 def _rehearsed(db: Connection, case: Case, container: Container, at: datetime) -> Iterator[Receipt]:

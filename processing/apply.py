@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection, FromClause, case, exists, update
+from sqlalchemy import Connection, FromClause, case, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from processing import adjustments, bulk
+from processing import adjustments, bulk, waiting
 from processing.catalog import Terms
-from processing.codes import Verdict
+from processing.codes import Code, Verdict
 from processing.decide import Decided, Entries, decide
 from processing.errors import LedgerConflict
 from processing.exchange import exchange
@@ -34,7 +34,10 @@ _REMEMBERING: Final = (Change.RESET, Change.APPROVE, Change.RESTORE)
 
 @dataclass(slots=True)
 class Application:
-    """One delivery being applied: feed it chunks in file order, then read its ``tally``."""
+    """One delivery being applied: feed it chunks in file order, then read its ``tally``.
+
+    ``resumed`` when lines of it were applied before, which ``tally`` then counts already.
+    """
 
     db: Connection
     terms: Terms
@@ -42,6 +45,7 @@ class Application:
     received_at: int
     shape: FileShape
     tally: Tally = field(default_factory=Tally)
+    resumed: bool = False
     rates: Rates = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +61,8 @@ class Application:
         if len(lines) == 0:
             return
         matched = match(self.db, self.terms.account_id, lines)
+        if self.resumed:
+            self._recognise(matched.actions)
         self.apply_asked(lines, ask(lines, matched, self.terms, self.shape), matched)
 
     def apply_asked(self, lines: pd.DataFrame, asked: Asked, matched: Matched) -> None:
@@ -79,6 +85,15 @@ class Application:
         self._move(entries, asked, len(first))
         adjustments.record(self.db, self.delivery_id, decided.late, asked, actions)
         self._answer(answers(lines, asked, matched, decided, self.terms, self.received_at))
+        waits = decided.code == Code.UNKNOWN_ACTION
+        waiting.wait(self.db, self.terms, self.delivery_id, self.received_at, lines[waits])
+
+    def _recognise(self, actions: Actions) -> None:
+        """Mark the actions that this delivery changed already, whoever changed them since, for the tally."""
+        wanted = bulk.listed(self.db, actions.id.tolist())
+        mine = (entry.c.action_id == wanted.c.value) & (entry.c.delivery_id == self.delivery_id)
+        found = bulk.fetch(self.db, select(wanted.c.position).join(entry, mine).distinct(), {"position": int})
+        actions.changed_by[found["position"]] = self.delivery_id
 
     def _record(self, rows: pa.Table) -> None:
         """Add a chunk's entries; each carries the version it makes, and a version exists once."""

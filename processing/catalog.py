@@ -12,7 +12,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from processing import tables
 from processing.errors import NotFound, Unusable
-from processing.model import Account, Basis, Brakes, Change, Contract, EventType, Level, Program, SameOrder, Trailer
+from processing.instants import DAY
+from processing.model import (
+    WAITING_DAYS,
+    Account,
+    Basis,
+    Brakes,
+    Change,
+    Contract,
+    EventType,
+    Level,
+    Program,
+    SameOrder,
+    Trailer,
+)
 from processing.terms import Period
 
 
@@ -58,6 +71,11 @@ class Terms:
     contracts: Mapping[int, StoredContract]
     partners: Mapping[int, str]
     trailer: Trailer = Trailer.OPTIONAL
+    waiting_days: int = WAITING_DAYS
+
+    def waits_until(self, received_at: int) -> int:
+        """Until when lines of a delivery that arrived then wait for their action, both in microseconds."""
+        return received_at + self.waiting_days * DAY
 
 
 def read_terms(db: Connection, sid: str) -> Terms:
@@ -86,6 +104,7 @@ def read_terms(db: Connection, sid: str) -> Terms:
         contracts={one.id: _stored_contract(one) for one in rows(tables.contract)},
         partners={one.partner_id: one.name for one in rows(tables.partner)},
         trailer=Trailer(found.trailer),
+        waiting_days=found.waiting_days,
     )
 
 
@@ -140,6 +159,7 @@ def _save_account(db: Connection, account: Account) -> None:
         "ignore_columns": json.dumps(account.ignore_columns),
         "brakes": json.dumps(asdict(account.brakes)),
         "trailer": account.trailer.value,
+        "waiting_days": account.waiting_days,
     }
     _upsert(db, tables.account, [row], key=("sid",))
     account_id = db.execute(select(tables.account.c.id).where(tables.account.c.sid == account.sid)).scalar_one()

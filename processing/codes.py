@@ -66,6 +66,8 @@ class Code(StrEnum):
     CLICKS_NOT_REVERSIBLE = "CLICKS_NOT_REVERSIBLE"
     ACTION_LOCKED = "ACTION_LOCKED"
     SUPERSEDED = "SUPERSEDED"
+    CHANGED_SINCE = "CHANGED_SINCE"
+    UNDONE = "UNDONE"
     ACTION_REVERSED = "ACTION_REVERSED"
     TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
     NO_EXCHANGE_RATE = "NO_EXCHANGE_RATE"
@@ -173,8 +175,9 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.UNKNOWN_ACTION: Meaning(
         Scope.LINE,
         Verdict.WAITING,
-        "No action of the account has {field} {value}.",
-        "The line waits and is not applied; send it again once the action is tracked.",
+        "No action of the account has {field} {value}. The line waits for it until {until}; once the action is loaded, "
+        "the line is judged as arrived at {received_at}.",
+        "Nothing is to be done, unless the value is wrong.",
     ),
     Code.AMBIGUOUS_ORDER: Meaning(
         Scope.LINE,
@@ -187,6 +190,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "The action locked at {locks_at}; the delivery arrived at {received_at}.",
         "Its commission is owed; settle the difference with the partner.",
     ),
+    Code.CHANGED_SINCE: _refused(
+        "Delivery {value} changed the action since.", "Undo that delivery first, or change the action by itself."
+    ),
+    Code.UNDONE: _refused("The delivery was undone while the line waited for its action.", "Send the line again."),
     Code.SUPERSEDED: _refused(
         "A delivery that arrived later, at {changed_at}, changed the action already.",
         "If this line is still right, send it again.",

@@ -27,6 +27,9 @@ VERDICTS: Final[dict[str, bulk.Kind]] = {
 }
 """The verdicts of a delivery as result files need them; locks_at in microseconds, ``NONE`` for none."""
 
+# The channels of what has no bytes: a person's change of one action, and the undoing of a delivery.
+PERSON: Final = "person"
+UNDO: Final = "undo"
 NO_ROWS: Final = {"read": 0, **{verdict.value: 0 for verdict in Verdict}}
 RULE: Final = "A line counts if its delivery arrived (received_at) before its action locks (locks_at)."
 
@@ -129,14 +132,31 @@ def finish(  # noqa: PLR0913 - the columns of an ending
             summary=json.dumps(summary or {}),
             finished_at=micros(at),
             answered_at=None,
+            revision=delivery.c.revision + 1,
         )
         .where(delivery.c.id == delivery_id)
     )
 
 
-def answered(db: Connection, number: str, at: datetime) -> None:
-    """Record that the brand has its receipt."""
-    db.execute(update(delivery).values(answered_at=micros(at)).where(delivery.c.delivery == number))
+def answered(db: Connection, number: str, revision: int, at: datetime) -> bool:
+    """Record that the brand has a revision of its receipt; false when there is a newer one by now."""
+    told = (delivery.c.delivery == number) & (delivery.c.revision == revision)
+    return db.execute(update(delivery).values(answered_at=micros(at)).where(told)).rowcount == 1
+
+
+def unanswered(db: Connection, sid: str | None = None) -> list[str]:
+    """Finished deliveries whose brand has not got the newest receipt, oldest first; a person's change has no answer."""
+    query = (
+        select(delivery.c.delivery)
+        .join(account)
+        .where(
+            delivery.c.answered_at.is_(None),
+            delivery.c.state != DeliveryState.BROKEN.value,
+            delivery.c.channel != PERSON,
+        )
+        .order_by(delivery.c.received_at, delivery.c.id)
+    )
+    return list(db.execute(query if sid is None else query.where(account.c.sid == sid)).scalars())
 
 
 def find(db: Connection, number: str) -> Row[Any]:
@@ -147,20 +167,18 @@ def find(db: Connection, number: str) -> Row[Any]:
     return found
 
 
+def by_id(db: Connection, delivery_id: int) -> Row[Any]:
+    """The same of a row id, which exists."""
+    found: Row[Any] = db.execute(_query().where(delivery.c.id == delivery_id)).one()
+    return found
+
+
 def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list[dict[str, Any]]:
     """The newest deliveries first, each as its receipt's head."""
     query = _query().order_by(delivery.c.received_at.desc(), delivery.c.id.desc()).limit(limit)
     if sid is not None:
         query = query.where(account.c.sid == sid)
     return [head(found) for found in db.execute(query)]
-
-
-def unanswered(db: Connection, sid: str) -> list[str]:
-    """The deliveries of an account that came to an end of which their brand has not been told, oldest first."""
-    states = [state.value for state in DeliveryState if state is not DeliveryState.BROKEN]
-    query = select(delivery.c.delivery).join(account, account.c.id == delivery.c.account_id)
-    query = query.where(account.c.sid == sid, delivery.c.answered_at.is_(None), delivery.c.state.in_(states))
-    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)).scalars())
 
 
 def maybe_incomplete(db: Connection, account_id: int, received_by: datetime) -> list[Row[Any]]:
@@ -208,6 +226,10 @@ def head(found: Row[Any]) -> dict[str, Any]:
         "message": found.message,
         "duplicate_of": found.first,
         "sent_by": found.sent_by,
+        "undoes": found.undoes_delivery,
+        "undone_by": found.undone_by_delivery,
+        "waits_until": None if found.waits_until is None else instant(found.waits_until).isoformat(),
+        "revisions": summary.get("revisions", []),
         "rows": summary.get("rows", NO_ROWS),
         "money": summary.get("money", {}),
         "partners": summary.get("partners", []),
@@ -263,11 +285,19 @@ def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> dict[str,
 
 
 def _query() -> Any:  # noqa: ANN401 - SQLAlchemy's type of a select with computed columns says nothing
-    first = delivery.alias("first")
+    first, undone, undo = delivery.alias("first"), delivery.alias("undone"), delivery.alias("undo")
     return (
-        select(delivery, account.c.sid, first.c.delivery.label("first"))
+        select(
+            delivery,
+            account.c.sid,
+            first.c.delivery.label("first"),
+            undone.c.delivery.label("undoes_delivery"),
+            undo.c.delivery.label("undone_by_delivery"),
+        )
         .join(account, account.c.id == delivery.c.account_id)
         .outerjoin(first, first.c.id == delivery.c.duplicate_of)
+        .outerjoin(undone, undone.c.id == delivery.c.undoes)
+        .outerjoin(undo, undo.c.id == delivery.c.undone_by)
     )
 
 

@@ -85,11 +85,14 @@ class _Speaker:
     matched: Matched
     terms: Terms
     received_at: int
+    wait: Mapping[str, str]
 
     @classmethod
     def of(cls, lines: pd.DataFrame, matched: Matched, terms: Terms, received_at: int) -> "_Speaker":
         names = ("action_id", "order_id", "event_type", "amount_text", "currency", "reason")
-        return cls({name: texts(lines[name]) for name in names}, matched, terms, received_at)
+        until = told(terms.waits_until(received_at), terms.zone)
+        wait = {"until": until, "received_at": told(received_at, terms.zone)}
+        return cls({name: texts(lines[name]) for name in names}, matched, terms, received_at, wait)
 
     def says(self, code: Code, at: int) -> str:
         return code.message(**self._values(code, at))
@@ -108,7 +111,7 @@ class _Speaker:
         }
         if code is Code.UNKNOWN_ACTION:
             field = "Oid" if cell["action_id"] is None else "ActionId"
-            return {"field": field, "value": shown(cell["action_id"] or cell["order_id"])}
+            return {"field": field, "value": shown(cell["action_id"] or cell["order_id"]), **self.wait}
         if code in {Code.AMOUNT_MALFORMED, Code.AMOUNT_TOO_LARGE}:
             return {"value": shown(cell["amount_text"]), "currency": self._currency(at)}
         if code in {Code.ACTION_LOCKED, Code.NO_EXCHANGE_RATE, Code.SUPERSEDED}:

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Final
 
 from processing.terms import Period
+
+# How long a line waits for its action, unless the account says otherwise.
+WAITING_DAYS: Final = 30
 
 
 class State(StrEnum):
@@ -24,6 +28,7 @@ class Change(StrEnum):
     APPROVE = "approve"
     RESET = "reset"
     RESTORE = "restore"
+    UNDO = "undo"
 
 
 class Level(StrEnum):
@@ -136,3 +141,4 @@ class Account:
     encoding: str | None = None
     brakes: Brakes = Brakes()
     trailer: Trailer = Trailer.OPTIONAL
+    waiting_days: int = WAITING_DAYS

@@ -5,6 +5,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -47,6 +49,7 @@ account = Table(
     Column("brakes", Text, nullable=False, server_default="{}"),
     # Whether a CSV file that does not end with a trailer may be incomplete.
     Column("trailer", Text, nullable=False, server_default="optional"),
+    Column("waiting_days", Integer, nullable=False, server_default="30"),
 )
 
 # A program belongs to one account: its id alone tells whose an action is.
@@ -173,11 +176,36 @@ delivery = Table(
     Column("summary", Text, nullable=False, server_default="{}"),
     Column("finished_at", BigInteger),
     Column("answered_at", BigInteger),
+    # How often its receipt changed: an answer counts only if it tells of the newest revision.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    # Until when lines of it wait for their action; null when none does.
+    Column("waits_until", BigInteger),
+    # The delivery that this one undid, and the one that undid this one and was not undone itself.
+    Column("undoes", BigInteger),
+    Column("undone_by", BigInteger),
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
 Index("delivery_state", delivery.c.account_id, delivery.c.state)
-Index("delivery_answered", delivery.c.account_id, delivery.c.answered_at)
+Index(
+    "delivery_unanswered",
+    delivery.c.account_id,
+    delivery.c.received_at,
+    sqlite_where=text("answered_at is null"),
+    postgresql_where=text("answered_at is null"),
+)
+Index(
+    "delivery_waits",
+    delivery.c.waits_until,
+    sqlite_where=text("waits_until is not null"),
+    postgresql_where=text("waits_until is not null"),
+)
+Index(
+    "delivery_undoes",
+    delivery.c.undoes,
+    sqlite_where=text("undoes is not null"),
+    postgresql_where=text("undoes is not null"),
+)
 
 entry = Table(
     "entry",
@@ -270,6 +298,30 @@ source_round = Table(
     Column("told", Text, nullable=False),
 )
 
+# Lines with the verdict waiting, by what names their action; ``ready`` once an action was loaded that one may mean.
+waiting_line = Table(
+    "waiting_line",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("account_id", Integer, nullable=False),
+    Column("action_id", String(64)),
+    Column("order_id", String(64)),
+    Column("event_type_id", BigInteger),
+    Column("ready", Boolean, nullable=False, server_default=false()),
+    PrimaryKeyConstraint("delivery_id", "line"),
+    sqlite_with_rowid=False,
+)
+Index("waiting_action", waiting_line.c.account_id, waiting_line.c.action_id)
+Index("waiting_order", waiting_line.c.account_id, waiting_line.c.event_type_id, waiting_line.c.order_id)
+Index(
+    "waiting_ready",
+    waiting_line.c.account_id,
+    waiting_line.c.delivery_id,
+    sqlite_where=text("ready = 1"),
+    postgresql_where=text("ready"),
+)
+
 # Temporary tables of one connection: they carry a chunk of lines to the database in bulk.
 staging = MetaData()
 
@@ -297,4 +349,21 @@ staged_action = Table(
 
 staged_id = Table(
     "staged_id", staging, Column("id", BigInteger), prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS"
+)
+
+# An action that an undone delivery changed: its entries from ``first`` to ``last`` are ``entries`` of the delivery.
+# ``stands`` is the version whose values the action has, ``prior`` the one whose values it returns to.
+staged_undo = Table(
+    "staged_undo",
+    staging,
+    Column("action_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", BigInteger),
+    Column("first_line", BigInteger),
+    Column("first", BigInteger),
+    Column("entries", BigInteger),
+    Column("stands", BigInteger),
+    Column("prior", BigInteger),
+    Column("code", Text),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
 )

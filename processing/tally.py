@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import pandas as pd
 from processing.codes import Verdict
 from processing.columns import NONE, Ints
 from processing.decide import Decided, Entries
-from processing.instants import instant
+from processing.instants import instant, micros
 from processing.match import Actions, Matched
 from processing.model import State
-from processing.money import to_text
+from processing.money import to_minor, to_text
 
 SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
 
@@ -33,6 +34,24 @@ class Tally:
     changed: Counter[tuple[int, str]] = field(default_factory=Counter)
     reversed: Counter[str] = field(default_factory=Counter)
     nearest_lock: int | None = None
+
+    @classmethod
+    def resumed(cls, summary: Mapping[str, Any]) -> "Tally":
+        """The tally that ``told`` this, to count on with."""
+        rows, partners, nearest = (summary.get(name) for name in ("rows", "partners", "nearest_lock"))
+        tally = cls(nearest_lock=None if nearest is None else micros(datetime.fromisoformat(nearest)))
+        for verdict in Verdict:
+            tally.count(verdict, (rows or {}).get(verdict.value, 0))
+        for one in partners or []:
+            key = one["partner"], one["currency"]
+            tally.money[key] = np.array([to_minor(one[side], one["currency"]) for side in SIDES], dtype=np.int64)
+            tally.changed[key] = one["lines"]
+        return tally
+
+    def take_back(self, verdicts: Mapping[Verdict, int]) -> None:
+        """Count lines no more that are to be judged again; they changed nothing."""
+        self.verdicts.subtract(verdicts)
+        self.read -= sum(verdicts.values())
 
     def count(self, verdict: Verdict, lines: int) -> None:
         """Count lines that reached their verdict before the ledger was asked."""

@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 
 from processing.errors import Unusable
 from processing.model import (
+    WAITING_DAYS,
     Account,
     Basis,
     Brakes,
@@ -28,8 +29,8 @@ from processing.money import is_currency, percent_ppm, to_minor
 from processing.terms import Period
 from schemas.toml_table import Table, read_toml, shown
 
-# A person may restore an action; no file of a brand can ask for it.
-OUTCOMES: Final = tuple(change for change in Change if change is not Change.RESTORE)
+# A person may restore an action or undo a delivery; no file of a brand can ask for it.
+OUTCOMES: Final = tuple(change for change in Change if change not in {Change.RESTORE, Change.UNDO})
 
 _SID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # These two mean whatever the machine says, and nothing at all.
@@ -79,6 +80,7 @@ def _account(table: Table, seen: dict[object, str]) -> Account:
         encoding=_encoding(table),
         brakes=_brakes(table),
         trailer=table.choice("trailer", tuple(Trailer), optional=True),
+        waiting_days=table.days("waiting_days", WAITING_DAYS),
     )
     table.close()
     return account

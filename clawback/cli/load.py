@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from clawback.cli.running import DONE, NOT_ALL_APPLIED, Outcome, desk, table, told
+from clawback.cli.running import DONE, NOT_ALL_APPLIED, Outcome, desk, now, table, told
 
 if TYPE_CHECKING:
     from processing.actions import Load
@@ -54,18 +54,32 @@ def actions(file: Path) -> Outcome:
 
     Columns: ActionId, CampaignId, ActionTrackerId, MediaPartnerId, Oid, EventDate, Amount, Currency; CustomerStatus,
     CreationDate and LockingDate may be added. Lines with problems are listed and left out; the others are loaded.
+    Lines of deliveries that waited for these actions are judged now, as arrived when they arrived.
 
     \b
     Example:
       clawback load actions actions.csv
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.loading import load_actions
+    from clawback.pipeline import settle_waiting
 
     with desk() as opened:
         done = load_actions(opened, file)
+        settled = settle_waiting(opened, at=now())
     problems = _problems(done)
-    document = {"read": done.read, "added": done.added, "known": done.known, "problems": problems}
+    document = {
+        "read": done.read,
+        "added": done.added,
+        "known": done.known,
+        "problems": problems,
+        "judged_again": settled.revised,
+        "not_judged": {delivery: str(error) for delivery, error in settled.failures.items()},
+    }
     text = f"{done.read:,} read = {done.added:,} added + {done.known:,} known already + {len(problems):,} not loaded"
+    if settled.revised:
+        text += f"\nLines that waited were judged: {', '.join(settled.revised)}"
+    if settled.failures:
+        text += f"\nLines that waited could not be judged, and are tried again: {', '.join(settled.failures)}"
     return _loaded(document, text, problems)
 
 

@@ -56,7 +56,20 @@ def _head(receipt: dict[str, Any]) -> str:
         text += f", the same bytes as {receipt['duplicate_of']}"
     if receipt["message"]:
         text += f"\n{receipt['code'] or ''} {receipt['message']}".rstrip()
+    if receipt["undoes"]:
+        text += f"\nIt undid {receipt['undoes']}."
+    if receipt["undone_by"]:
+        text += f"\nIt was undone by {receipt['undone_by']}."
+    if receipt["waits_until"]:
+        text += f"\nLines wait for their actions until {receipt['waits_until']}."
+    for one in receipt["revisions"]:
+        text += f"\n{_revision(one)}"
     return text
+
+
+def _revision(one: dict[str, Any]) -> str:
+    became = ", ".join(f"{count:,} {verdict}" for verdict, count in one["rows"].items())
+    return f"{one['at']}: {one['because']}" + (f"; {one['lines']:,} judged again: {became}." if became else ".")
 
 
 def _equation(rows: dict[str, int]) -> str:

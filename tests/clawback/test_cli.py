@@ -202,6 +202,26 @@ def test_rates_are_loaded(loaded: Run, tmp_path: Path) -> None:
     assert "Rate 'x' is not a rate" in done.stdout
 
 
+def test_a_delivery_waits_is_undone_and_undone_is_said(loaded: Run, tmp_path: Path) -> None:
+    """Load judges what waited and says so; a preview of an undo is marked; undo and replay have their exit codes."""
+    (tmp_path / "early.csv").write_text("ActionId,Amount,Reason\n1000.3,0,OTHER\n")
+    (tmp_path / "more.csv").write_text(ACTIONS.replace("1000.1,", "1000.3,").replace("1000.2,", "1000.4,"))
+    early = ("ingest", "early.csv", "--account", "IRacme1", "--received-at", "2027-01-20", "--json")
+    receipt = json.loads(loaded(*early).stdout)
+    number = receipt["delivery"]
+    assert (receipt["rows"]["waiting"], receipt["waits_until"]) == (1, "2027-02-19T05:00:00+00:00")
+    assert "Lines wait for their actions until 2027-02-19" in loaded("deliveries", "show", number).stdout
+    assert json.loads(loaded("load", "actions", "more.csv", "--json").stdout)["judged_again"] == [number]
+    assert "actions were loaded; 1 judged again: 1 applied." in loaded("deliveries", "show", number).stdout
+    previewed = loaded("deliveries", "undo", number, "--by", "dana", "--preview", "--json")
+    assert (previewed.returncode, json.loads(previewed.stdout)["preview"]) == (0, True)
+    undone = loaded("deliveries", "undo", number, "--by", "dana", "--reason", "too early")
+    assert (undone.returncode, "1 read = 1 applied" in undone.stdout) == (0, True)
+    assert "It was undone by" in loaded("deliveries", "show", number).stdout
+    refused = loaded("deliveries", "replay", number)
+    assert (refused.returncode, "undo that first" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -215,6 +235,8 @@ def test_rates_are_loaded(loaded: Run, tmp_path: Path) -> None:
         (["actions", "reverse", "1000.1", "--account", "IRacme1", "--reason", "nope"], 2, "neither a standard code"),
         (["deliveries", "show", "nope"], 2, "There is no delivery nope"),
         (["deliveries", "release", "nope"], 2, "There is no delivery nope"),
+        (["deliveries", "undo", "nope"], 2, "There is no delivery nope"),
+        (["deliveries", "replay", "nope", "--preview"], 2, "There is no delivery nope"),
         (["lock", "--as-of", "tomorrow"], 2, "'tomorrow' is not an instant"),
         (["terms", "2027-01-15", "--locking", "soon", "--payment", "15 days after day"], 2, "soon"),
         (

@@ -107,7 +107,7 @@ def test_killed_before_the_replaced_one_is_answered(loaded: Desk, clock: Clock) 
     """The next round tells its brand; the ledger is as it was."""
     ingest(loaded, CUT, name="cut.csv")
     later = land(loaded, WHOLE)
-    pipeline._judge(loaded, loaded.spool.find(later), clock.now)  # noqa: SLF001 - what a process did before it died
+    pipeline.judge_anew(loaded, loaded.spool.find(later), clock.now)
     assert told(loaded, "cut.csv")["state"] == "held"
     before = dump(loaded.store)["entry"]
     pipeline.collect(loaded, at=clock.now)

@@ -157,7 +157,7 @@ def test_killed_between_the_sidecar_and_the_release(loaded: Desk, clock: Clock) 
     """The next round releases the file, once."""
     held = ingest(loaded, UNENDED)["delivery"]
     late = land(loaded, sidecar(UNENDED), name="returns.csv.sha256")
-    pipeline._judge(loaded, loaded.spool.find(late), clock.now)  # noqa: SLF001 - what a process did before it died
+    pipeline.judge_anew(loaded, loaded.spool.find(late), clock.now)
     assert state(loaded, held)[0] == "held"
     pipeline.collect(loaded, at=clock.now)
     assert state(loaded, held) == ("done", None)

@@ -113,6 +113,10 @@ def test_the_head_of_a_receipt(loaded: Desk) -> None:
         "message": None,
         "duplicate_of": None,
         "sent_by": "ana",
+        "undoes": None,
+        "undone_by": None,
+        "waits_until": None,
+        "revisions": [],
         "rows": {**NO_ROWS, "read": 1, "applied": 1},
         "money": {},
         "partners": [],
@@ -129,7 +133,8 @@ def test_answers_are_recorded_until_a_delivery_ends_anew(loaded: Desk) -> None:
     with loaded.store.write() as db:
         number, _ = register(db, FIRST)
         deliveries.finish(db, number, DeliveryState.HELD, at=AT, code=Code.MAYBE_INCOMPLETE, message="Cut off?")
-        deliveries.answered(db, "d-first", AT)
+        assert not deliveries.answered(db, "d-first", 0, AT)
+        assert deliveries.answered(db, "d-first", 1, AT)
         assert deliveries.find(db, "d-first").answered_at is not None
         deliveries.finish(db, number, DeliveryState.DONE, at=AT)
         found = deliveries.find(db, "d-first")

@@ -10,4 +10,3 @@ down_revision = '0002'
 def upgrade() -> None:
     op.add_column('account', sa.Column('trailer', sa.Text(), server_default='optional', nullable=False))
     op.create_index('delivery_state', 'delivery', ['account_id', 'state'])
-    op.create_index('delivery_answered', 'delivery', ['account_id', 'answered_at'])
