@@ -15,6 +15,7 @@ from tests.docs import GUIDES, PARTS, ROOT, made, parts_of
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`clawback\s([^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PATH = re.compile(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -133,3 +134,10 @@ def test_links_lead_somewhere(guide: Path) -> None:
         elif "://" not in link:
             assert (guide.parent / link.partition("#")[0]).resolve().is_relative_to(ROOT)
             assert (guide.parent / link.partition("#")[0]).exists()
+
+
+def test_the_files_that_contributors_are_sent_to_are_there() -> None:
+    """Each path in CONTRIBUTING.md is one of the project."""
+    paths = _PATH.findall(read(ROOT / "CONTRIBUTING.md"))
+    assert len(paths) >= 40
+    assert [path for path in paths if not (ROOT / path).exists()] == []
