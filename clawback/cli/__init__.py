@@ -9,6 +9,7 @@ import click
 COMMANDS: Final = {
     "load": "clawback.cli.load:load",
     "accounts": "clawback.cli.accounts:accounts",
+    "template": "clawback.cli.template:template",
     "check": "clawback.cli.check:check",
     "ingest": "clawback.cli.ingest:ingest",
     "deliveries": "clawback.cli.deliveries:deliveries",

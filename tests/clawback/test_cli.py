@@ -83,14 +83,14 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...], command: 
     assert f"clawback {' '.join(path)}" in command.help
 
 
-JSONLESS = {("serve",), ("deliveries", "receipt")}
+JSONLESS = {("serve",), ("deliveries", "receipt"), ("template",)}
 
 
 @pytest.mark.parametrize(
     ("path", "command"), leaves(cli), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
 )
 def test_every_command_speaks_json(path: tuple[str, ...], command: click.Command) -> None:
-    """Each has --json, but for the server and the one that prints files as they are."""
+    """Each has --json, but for the server and those that print files as they are."""
     assert any(option.name == "as_json" for option in command.params) is (path not in JSONLESS)
 
 
