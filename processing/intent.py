@@ -12,6 +12,8 @@ import pandas as pd
 from processing.catalog import Terms
 from processing.codes import Code
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing, pick, texts
+from processing.item_intent import ITEMS, ask_items, settle
+from processing.items import AskedItems
 from processing.match import Matched
 from processing.model import Change
 from processing.money import exponents, to_minor_columns
@@ -22,7 +24,10 @@ LARGEST_MINOR: Final = 99_999_999
 
 @dataclass(frozen=True, slots=True)
 class FileShape:
-    """Which columns that could change something a delivery has; ``reversals_only`` for a file of that kind alone."""
+    """Which columns that could change something a delivery has; ``reversals_only`` for a file of that kind alone.
+
+    In a file of items ``has_amount`` is whether it can give a quantity or an amount of an item.
+    """
 
     has_amount: bool
     has_other: bool
@@ -34,7 +39,8 @@ class Asked:
     """What the lines of a chunk ask for, a column an array; lines with a ``code`` are rejected and ask nothing.
 
     ``change`` holds ``Change`` or None; ``amount`` is in minor units of the line's currency, ``NONE`` where the line
-    gives none; ``foreign`` marks lines that name another currency than the action's.
+    gives none; ``foreign`` marks lines that name another currency than the action's. ``items`` are what the lines of a
+    file of items ask of them; such a line is a modification, unless its reason says something of the whole action.
     """
 
     line: Ints
@@ -45,6 +51,7 @@ class Asked:
     reason: Objects
     foreign: Bools
     code: Objects
+    items: AskedItems | None = None
 
     def __len__(self) -> int:
         return len(self.line)
@@ -53,7 +60,8 @@ class Asked:
 def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -> Asked:
     """Judge what each checked line asks of the action it matched.
 
-    ``lines``: index line number; columns event_type, amount_scaled (Int64), currency, customer_status, reason (text).
+    ``lines``: index line number; columns event_type, amount_scaled (Int64), currency, customer_status, reason (text),
+    and in a file of items ``items`` (``item_intent.ITEMS``).
     """
     row = matched.row
     code = blank(len(lines))
@@ -68,11 +76,20 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     others = ~missing(status) | lines["currency"].notna().to_numpy()
     change = _changes(outcome, amount, tracked_zero=tracked_zero, others=others, shape=shape)
     given = (amount != NONE) | others
-    nothing = ((change == Change.MODIFY) & ~given) | missing(change)
-    _first(code, nothing, Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE)
+    empty = Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE
+    items = None
+    if ITEMS in lines:
+        currency, _ = _currencies(lines, matched, terms.currency)
+        items = ask_items(lines[ITEMS], exponents(pd.Series(currency, dtype=str)), LARGEST_MINOR, code)
+        returning = shape.reversals_only or not (shape.has_amount or shape.has_other)
+        settle(items, change, outcome, code, returning=returning, empty=empty)
+        # In a file of items an empty Sku does not mean the whole action.
+        _first(code, ~items.named & missing(outcome) & ~others, Code.SKU_MISSING)
+        given |= items.named
+    _first(code, ((change == Change.MODIFY) & ~given) | missing(change), empty)
     change[~missing(code)] = None
     line = lines.index.to_numpy(np.int64)
-    return Asked(line, row, change, amount, status, texts(lines["reason"]), foreign, code)
+    return Asked(line, row, change, amount, status, texts(lines["reason"]), foreign, code, items)
 
 
 def is_reason(reason: str, event_type: int, terms: Terms) -> bool:
@@ -124,14 +141,19 @@ def _outcome(reason: str, event_type: int, terms: Terms) -> Change | Code | None
 def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects) -> tuple[Ints, Bools]:
     """Amounts in minor units of the line's currency, or of the action's where the line names none."""
     scaled = lines["amount_scaled"].to_numpy(np.int64, na_value=NONE)
-    own = pick(matched.actions.currency, matched.row, default)
-    sent = texts(lines["currency"])
-    currency = np.where(missing(sent), own, sent)
+    currency, own = _currencies(lines, matched, default)
     minor, exact = to_minor_columns(np.maximum(scaled, 0), exponents(pd.Series(currency, dtype=str)))
     given = scaled != NONE
     _first(code, given & ~exact, Code.AMOUNT_MALFORMED)
     _first(code, given & (minor > LARGEST_MINOR), Code.AMOUNT_TOO_LARGE)
     return np.where(given, minor, NONE), currency != own
+
+
+def _currencies(lines: pd.DataFrame, matched: Matched, default: str) -> tuple[Objects, Objects]:
+    """The currency of each line, and that of its action."""
+    own = pick(matched.actions.currency, matched.row, default)
+    sent = texts(lines["currency"])
+    return np.where(missing(sent), own, sent), own
 
 
 def _first(code: Objects, fault: Bools, meaning: Code) -> None:

@@ -98,6 +98,7 @@ contract = Table(
     Column("payment", Text, nullable=False),
     Column("percent_ppm", BigInteger),
     Column("fixed_minor", BigInteger),
+    Column("categories_ppm", Text, nullable=False, server_default="{}"),
     UniqueConstraint("account_id", "program_id", "partner_id", "effective"),
 )
 
@@ -143,6 +144,22 @@ Index(
     action.c.locks_at,
     sqlite_where=text("locked_at is null"),
     postgresql_where=text("locked_at is null"),
+)
+
+# While an action is reversed its items are kept as they were, so that an approval can give them back.
+item = Table(
+    "item",
+    metadata,
+    Column("action_id", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("category", Text),
+    Column("quantity", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("tracked_quantity", Integer, nullable=False),
+    Column("tracked_amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("action_id", "sku"),
+    sqlite_with_rowid=False,
 )
 
 delivery = Table(
@@ -195,6 +212,23 @@ entry = Table(
     sqlite_with_rowid=False,
 )
 
+# What an entry did to each item that it changed; a reversal changes the action alone.
+item_entry = Table(
+    "item_entry",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("action_id", BigInteger, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("quantity_before", Integer, nullable=False),
+    Column("quantity_after", Integer, nullable=False),
+    Column("amount_before", BigInteger, nullable=False),
+    Column("amount_after", BigInteger, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "line", "sku"),
+    sqlite_with_rowid=False,
+)
+Index("item_entry_action_id", item_entry.c.action_id)
+
 # Every line that has no entry, and those with an entry that carry a notice.
 line = Table(
     "line",
@@ -236,4 +270,15 @@ staged_action = Table(
 
 staged_id = Table(
     "staged_id", staging, Column("id", BigInteger), prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS"
+)
+
+staged_item = Table(
+    "staged_item",
+    staging,
+    Column("action_id", BigInteger),
+    Column("sku", Text),
+    Column("quantity", Integer),
+    Column("amount", BigInteger),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
 )
