@@ -37,13 +37,15 @@ class Chunk:
     ``lines``: int64, ascending, the numbers of the lines that could be read. ``cells``: the brand's columns under its
     own header names and in its order, Arrow strings, as many rows as ``lines`` (XML: the seven known columns, ``""``
     where a record has none). ``bad``: the lines that could not be read, ascending. ``raw``: the text of each of these,
-    without its line break (nothing for XML).
+    without its line break (nothing for XML). ``items``: the items of XML records, as ``item_columns.item_texts`` gives
+    them; those of a CSV stand in its cells.
     """
 
     lines: npt.NDArray[np.int64]
     cells: pd.DataFrame
     bad: list[BadLine]
     raw: dict[int, str]
+    items: pd.DataFrame | None = None
 
 
 def shown(text: str) -> str:

@@ -31,7 +31,12 @@ EXTRA: Final = {
 }
 """The columns of a verdict frame, and what they are called in a result file."""
 
-REPAIRABLE: Final = frozenset({Code.AMBIGUOUS_ORDER, Code.NO_EXCHANGE_RATE})
+REPAIRABLE: Final = frozenset(
+    {
+        *(Code.AMBIGUOUS_ORDER, Code.NO_EXCHANGE_RATE, Code.NOT_ITEM_LEVEL, Code.ITEM_UNKNOWN),
+        *(Code.ITEM_LINES_NEEDED, Code.QUANTITY_NEEDED),
+    }
+)
 """Codes of lines that are not rejected and that the brand can put right in the file itself."""
 
 Verdicts = Callable[[npt.NDArray[np.int64]], pd.DataFrame]
