@@ -80,7 +80,7 @@ def _message(code: Code, name: str, value: str, sku: str, *, reversals: bool) ->
     ):
         message = f"{name} {quoted(value)} stands in a reversal. Leave it out, or send an ItemModificationRequest."
     elif code is Code.AMOUNT_NEGATIVE:
-        message = f"{name} {quoted(value)} is negative. Amount is the item's new total; send 0 to return it."
+        message = f"Amount {quoted(value)} is negative. It is the item's new total; send 0 to return it."
     else:
         message = code.message(field=name, value=quoted(value), currency="money")
     return f"Item {quoted(sku)}: {message}" if sku and code is not Code.SKU_TWICE else message
