@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from processing import deliveries
+from processing import brakes, deliveries
 from processing.apply import Application
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
 from processing.deliveries import Arrival, DeliveryState
-from processing.errors import Unreadable
+from processing.errors import Braked, Unreadable
 from processing.explain import ANSWER
 from processing.instants import micros
 from processing.intent import FileShape
@@ -48,9 +48,9 @@ class Case:
 def judge(db: Connection, case: Case, *, at: datetime, released: bool = False) -> None:
     """Register the delivery and bring it to its end; ``released`` skips the holds.
 
-    Raises Unreadable when the file as a whole is wrong, possibly after lines were written, and LedgerConflict when the
-    ledger moved meanwhile: then nothing of the transaction is to be kept. (A savepoint inside would let SQLite copy
-    every page that a large delivery touches.)
+    Raises Unreadable when the file as a whole is wrong and Braked when it has to be held, possibly after lines were
+    written, and LedgerConflict when the ledger moved meanwhile: then nothing of the transaction is to be kept. (A
+    savepoint inside would let SQLite copy every page that a large delivery touches.)
     """
     number, first = deliveries.register(db, case.terms.account_id, case.arrival)
     if first is not None:
@@ -58,9 +58,11 @@ def judge(db: Connection, case: Case, *, at: datetime, released: bool = False) -
         return
     document = case.open()
     if document.terminated is False and not released:
-        _hold(db, number, case, document, at)
+        _hold_incomplete(db, number, case, document, at)
         return
     tally = _apply(db, number, case, document)
+    if not released:
+        brakes.check(db, case.terms, tally)
     deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(case.terms.partners))
 
 
@@ -68,6 +70,19 @@ def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) 
     """Register the delivery as rejected as a whole, after ``judge`` found it unreadable."""
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
     deliveries.finish(db, number, DeliveryState.REJECTED, at=at, code=because.code, message=str(because))
+
+
+def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
+    """Register the delivery as held, after ``judge`` found that it would do unusual harm; faults of its text stand."""
+    number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
+    document = case.open()
+    application = _application(db, number, case, document)
+    application.tally.nearest_lock = because.nearest_lock
+    for checked in case.checked(document):
+        application.reject(_rejected(checked))
+        application.tally.count(Verdict.HELD, len(checked.good))
+    summary = application.tally.told(case.terms.partners)
+    deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=because.code, message=str(because))
 
 
 def named_actions(db: Connection, case: Case) -> set[int]:
@@ -80,19 +95,23 @@ def named_actions(db: Connection, case: Case) -> set[int]:
 
 
 def _apply(db: Connection, number: int, case: Case, document: Document) -> Tally:
-    shape = FileShape(
-        has_amount=document.has_amount,
-        has_other=document.has_status or document.has_currency,
-        reversals_only=document.kind == "reversals",
-    )
-    application = Application(db, case.terms, number, micros(case.arrival.received_at), shape)
+    application = _application(db, number, case, document)
     for checked in case.checked(document):
         application.reject(_rejected(checked))
         application.apply(checked.good)
     return application.tally
 
 
-def _hold(db: Connection, number: int, case: Case, document: Document, at: datetime) -> None:
+def _application(db: Connection, number: int, case: Case, document: Document) -> Application:
+    shape = FileShape(
+        has_amount=document.has_amount,
+        has_other=document.has_status or document.has_currency,
+        reversals_only=document.kind == "reversals",
+    )
+    return Application(db, case.terms, number, micros(case.arrival.received_at), shape)
+
+
+def _hold_incomplete(db: Connection, number: int, case: Case, document: Document, at: datetime) -> None:
     tally = Tally()
     for chunk in document.chunks():
         tally.count(Verdict.HELD, len(chunk.lines) + len(chunk.bad))

@@ -19,13 +19,13 @@ from typing import Any, BinaryIO, Final
 from sqlalchemy import Connection, Row
 
 from clawback import answers
-from clawback.judging import Case, judge, turn_away
+from clawback.judging import Case, hold, judge, turn_away
 from clawback.wiring import Desk
 from connectors.spool import Envelope
 from processing import catalog, deliveries
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
-from processing.errors import ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
+from processing.errors import Braked, ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
 from processing.instants import micros
 from processing.intent import FileShape
 from processing.person import Wish, grant
@@ -80,7 +80,10 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
 
 
 def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
-    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written."""
+    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written.
+
+    Of one that would be held it tells what it would do once released.
+    """
     at = arrival.received_at
 
     def told(end: Callable[[Connection, Case], None]) -> Receipt:
@@ -95,7 +98,10 @@ def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
         return told(lambda db, case: judge(db, case, at=at))
     except Unreadable as error:
         because = error
-    return told(lambda db, case: turn_away(db, case, because, at=at))
+        return told(lambda db, case: turn_away(db, case, because, at=at))
+    except Braked as error:
+        held = {"state": DeliveryState.HELD.value, "code": error.code.value, "message": str(error)}
+        return told(lambda db, case: judge(db, case, at=at, released=True)) | held
 
 
 def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
@@ -222,7 +228,7 @@ def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = Fal
     for left in reversed(range(TRIES)):
         try:
             _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), released=released)
-        except Unreadable as error:
+        except (Unreadable, Braked) as error:
             because = error
             break
         except LedgerConflict:
@@ -230,7 +236,10 @@ def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = Fal
                 raise
         else:
             return
-    _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), released=released)
+    if isinstance(because, Braked):
+        _end(desk, envelope, lambda db, case: hold(db, case, because, at=at), released=released)
+    else:
+        _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), released=released)
 
 
 def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, released: bool) -> None:

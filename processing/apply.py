@@ -13,11 +13,12 @@ import pyarrow as pa
 from sqlalchemy import Connection, FromClause, case, exists, update
 from sqlalchemy.exc import IntegrityError
 
-from processing import bulk, item_store
+from processing import adjustments, bulk, item_store
 from processing.catalog import Terms
 from processing.codes import Verdict
 from processing.decide import Decided, Entries, decide
 from processing.errors import LedgerConflict
+from processing.exchange import exchange
 from processing.explain import ANSWER, answers
 from processing.instants import instant
 from processing.intent import Asked, FileShape, ask
@@ -62,6 +63,7 @@ class Application:
         """Decide and write changes whose intent is known, as a person's is. Raises LedgerConflict."""
         remembers = np.isin(asked.change, _REMEMBERING) | asked.foreign
         recall(self.db, matched.actions, np.unique(asked.row[remembers & (asked.row != NOBODY)]))
+        exchange(self.db, asked, matched.actions, self.terms)
         basket = item_store.gather(self.db, asked, matched, self.terms)
         decided = decide(asked, matched, self.terms, self.rates, self.received_at, basket)
         self._write(lines, asked, matched, decided)
@@ -79,6 +81,7 @@ class Application:
         self.tally.add(decided, matched, self.received_at, self.delivery_id, first)
         self._record(self._entry_rows(entries, asked, actions))
         self._move(entries, asked, len(first))
+        adjustments.record(self.db, self.delivery_id, decided.late, asked, actions)
         self._answer(answers(lines, asked, matched, decided, self.terms, self.received_at))
 
     def _record(self, rows: pa.Table) -> None:

@@ -54,6 +54,7 @@ class Code(StrEnum):
     SKU_TWICE = "SKU_TWICE"
     REASON_MISSING = "REASON_MISSING"
     REASON_UNKNOWN = "REASON_UNKNOWN"
+    REASON_MISPLACED = "REASON_MISPLACED"
     QUANTITY_MALFORMED = "QUANTITY_MALFORMED"
     AMOUNT_MALFORMED = "AMOUNT_MALFORMED"
     AMOUNT_NEGATIVE = "AMOUNT_NEGATIVE"
@@ -70,6 +71,7 @@ class Code(StrEnum):
     ITEM_UNKNOWN = "ITEM_UNKNOWN"
     ITEM_LINES_NEEDED = "ITEM_LINES_NEEDED"
     ACTION_LOCKED = "ACTION_LOCKED"
+    SUPERSEDED = "SUPERSEDED"
     ACTION_REVERSED = "ACTION_REVERSED"
     TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
     NO_EXCHANGE_RATE = "NO_EXCHANGE_RATE"
@@ -80,10 +82,13 @@ class Code(StrEnum):
     COLUMN_TWICE = "COLUMN_TWICE"
     NO_LINES = "NO_LINES"
     MAYBE_INCOMPLETE = "MAYBE_INCOMPLETE"
+    MOSTLY_BAD = "MOSTLY_BAD"
+    OUTLIER = "OUTLIER"
 
     NEWEST_OF_MANY = "NEWEST_OF_MANY"
     AMOUNT_RAISED = "AMOUNT_RAISED"
     CATEGORY_DIFFERS = "CATEGORY_DIFFERS"
+    CURRENCY_CONVERTED = "CURRENCY_CONVERTED"
 
     @property
     def meaning(self) -> Meaning:
@@ -145,6 +150,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "Reason {value} is neither a standard code nor a disposition code of the event type.",
         "Codes are case-sensitive; use one of the listed codes or have it added to the event type.",
     ),
+    Code.REASON_MISPLACED: _rejected(
+        "Reason {value} cannot be given for a {change}.",
+        "Give a reason that fits, or say with Amount what is meant: the new total, or 0 to reverse the action.",
+    ),
     Code.QUANTITY_MALFORMED: _rejected(
         "Quantity {value} is not a whole number from 0 to 999999.", "Give the new quantity, or 0 to return the item."
     ),
@@ -197,6 +206,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "The action locked at {locks_at}; the delivery arrived at {received_at}.",
         "Its commission is owed; settle the difference with the partner.",
     ),
+    Code.SUPERSEDED: _refused(
+        "A delivery that arrived later, at {changed_at}, changed the action already.",
+        "If this line is still right, send it again.",
+    ),
     Code.ACTION_REVERSED: _refused(
         "The action is reversed and cannot be modified.", "Send RESET, or have it approved, before you modify it."
     ),
@@ -226,6 +239,12 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "The last line does not end with a line break, so the file may have been cut off.",
         "Send it again with a line break at the end.",
     ),
+    Code.MOSTLY_BAD: _whole(
+        Verdict.HELD, "{reason}", "Have it released to apply the others, or rejected, and send a corrected file."
+    ),
+    Code.OUTLIER: _whole(
+        Verdict.HELD, "{reason}", "Nothing was changed; have it released if it is right, or rejected if it is not."
+    ),
     Code.NEWEST_OF_MANY: _notice(
         "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."
     ),
@@ -233,5 +252,6 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "Item {value} has another category.", "A file cannot change it; the item keeps the one it was tracked with."
     ),
     Code.AMOUNT_RAISED: _notice("The new amount is higher than the old one."),
+    Code.CURRENCY_CONVERTED: _notice("The amount in {currency} was converted with the rate of the action's day."),
 }
 assert MEANINGS.keys() == set(Code)  # noqa: S101 - a code without a meaning is a bug that must show at import

@@ -89,6 +89,8 @@ def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, in
     }
     known = db.execute(select(delivery.c.id).where(delivery.c.delivery == arrival.delivery)).scalar()
     if known is not None:
+        # What was said of its lines while it was held is judged anew.
+        db.execute(line.delete().where(line.c.delivery_id == known))
         db.execute(update(delivery).values(values).where(delivery.c.id == known))
         return int(known), None if arrival.again else first
     made = db.execute(delivery.insert().values(delivery=arrival.delivery, **values)).inserted_primary_key

@@ -5,6 +5,7 @@
     ClawbackError
     ├─ Unusable          the person who gave it   a setting, catalogue, argument or command that cannot be used
     ├─ Unreadable        the brand                the bytes are not the file we agreed on; carries a code
+    ├─ Braked            a second person      a delivery that does unusual harm, to be released or rejected
     ├─ UploadRefused     the brand                a channel will not take these bytes (too large, bad name)
     ├─ SpoolBroken       the operator             a landed delivery is not what its END record says
     ├─ NotFound          the person who asked     no such account, action or delivery
@@ -35,6 +36,15 @@ class Unreadable(ClawbackError):
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Braked(ClawbackError):
+    """A delivery would do unusual harm and has to be held; ``nearest_lock`` in microseconds, of what it names."""
+
+    def __init__(self, code: Code, message: str, nearest_lock: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.nearest_lock = nearest_lock
 
 
 class UploadRefused(ClawbackError):

@@ -18,6 +18,7 @@ from processing.intent import Asked
 from processing.item_intent import ITEMS, spread
 from processing.items import AskedItems
 from processing.match import NOBODY, Matched
+from processing.reasons import FOR_REVERSALS_ONLY
 
 # A line's answer as the store keeps it; action_id is the action's row id.
 _ANSWER: Final[dict[str, pa.DataType]] = {
@@ -117,16 +118,21 @@ class _Speaker:
         known = {
             Code.EVENT_TYPE_UNKNOWN: {"value": cell["event_type"]},
             Code.REASON_UNKNOWN: {"value": shown(cell["reason"])},
+            Code.REASON_MISPLACED: {
+                "value": shown(cell["reason"]),
+                "change": "modification" if cell["reason"] in FOR_REVERSALS_ONLY else "reversal",
+            },
             Code.AMBIGUOUS_ORDER: {"value": shown(cell["order_id"]), "count": self.matched.candidates[at]},
             Code.TOO_MANY_CHANGES: {"value": MOST_CHANGES},
             Code.NEWEST_OF_MANY: {"count": self.matched.candidates[at]},
+            Code.CURRENCY_CONVERTED: {"currency": self._currency(at)},
         }
         if code is Code.UNKNOWN_ACTION:
             field = "Oid" if cell["action_id"] is None else "ActionId"
             return {"field": field, "value": shown(cell["action_id"] or cell["order_id"])}
         if code in {Code.AMOUNT_MALFORMED, Code.AMOUNT_TOO_LARGE}:
             return {"value": shown(cell["amount_text"]), "currency": self._currency(at)}
-        if code in {Code.ACTION_LOCKED, Code.NO_EXCHANGE_RATE}:
+        if code in {Code.ACTION_LOCKED, Code.NO_EXCHANGE_RATE, Code.SUPERSEDED}:
             return self._of_action(at)
         return known.get(code, {})
 
@@ -140,6 +146,7 @@ class _Speaker:
         return {
             "locks_at": told(int(actions.locks_at[row]), zone),
             "received_at": told(self.received_at, zone),
+            "changed_at": told(int(actions.changed_at[row]), zone),
             "currency": actions.currency[row],
             "value": self.cells["currency"][at] or self.terms.currency,
             "day": told(int(actions.event_at[row]), zone)[:10],

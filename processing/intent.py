@@ -17,7 +17,7 @@ from processing.items import AskedItems
 from processing.match import Matched
 from processing.model import Change
 from processing.money import exponents, to_minor_columns
-from processing.reasons import RESET, STANDARD_REASONS
+from processing.reasons import FOR_MODIFICATIONS_ONLY, FOR_REVERSALS_ONLY, RESET, STANDARD_REASONS
 
 LARGEST_MINOR: Final = 99_999_999
 
@@ -39,8 +39,9 @@ class Asked:
     """What the lines of a chunk ask for, a column an array; lines with a ``code`` are rejected and ask nothing.
 
     ``change`` holds ``Change`` or None; ``amount`` is in minor units of the line's currency, ``NONE`` where the line
-    gives none; ``foreign`` marks lines that name another currency than the action's. ``items`` are what the lines of a
-    file of items ask of them; such a line is a modification, unless its reason says something of the whole action.
+    gives none; ``foreign`` marks lines that name another currency than the action's, ``converted`` those whose amount
+    was turned into it. ``items`` are what the lines of a file of items ask of them; such a line is a modification,
+    unless its reason says something of the whole action.
     """
 
     line: Ints
@@ -49,7 +50,9 @@ class Asked:
     amount: Ints
     customer_status: Objects
     reason: Objects
+    currency: Objects
     foreign: Bools
+    converted: Bools
     code: Objects
     items: AskedItems | None = None
 
@@ -70,7 +73,7 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     event_type = np.where(row >= 0, pick(matched.actions.event_type_id, row, NONE), given_type)
     outcome = _outcomes(lines["reason"], event_type, terms)
     _first(code, outcome == Code.REASON_UNKNOWN, Code.REASON_UNKNOWN)
-    amount, foreign = _amounts(lines, matched, terms.currency, code)
+    amount, currency, foreign = _amounts(lines, matched, terms.currency, code)
     tracked_zero = pick(matched.actions.tracked_amount, row, NONE) == 0
     status = texts(lines["customer_status"])
     others = ~missing(status) | lines["currency"].notna().to_numpy()
@@ -78,18 +81,20 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     given = (amount != NONE) | others
     empty = Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE
     items = None
+    meant, said = change, amount
     if ITEMS in lines:
-        currency, _ = _currencies(lines, matched, terms.currency)
         items = ask_items(lines[ITEMS], exponents(pd.Series(currency, dtype=str)), LARGEST_MINOR, code)
         returning = shape.reversals_only or not (shape.has_amount or shape.has_other)
-        settle(items, change, outcome, code, returning=returning, empty=empty)
+        meant, said = settle(items, change, outcome, code, returning=returning, empty=empty)
         # In a file of items an empty Sku does not mean the whole action.
         _first(code, ~items.named & missing(outcome) & ~others, Code.SKU_MISSING)
         given |= items.named
     _first(code, ((change == Change.MODIFY) & ~given) | missing(change), empty)
+    _first(code, _misplaced(lines["reason"], event_type, outcome, meant, said), Code.REASON_MISPLACED)
     change[~missing(code)] = None
     line = lines.index.to_numpy(np.int64)
-    return Asked(line, row, change, amount, status, texts(lines["reason"]), foreign, code, items)
+    converted = np.zeros(len(line), dtype=np.bool_)
+    return Asked(line, row, change, amount, status, texts(lines["reason"]), currency, foreign, converted, code, items)
 
 
 def is_reason(reason: str, event_type: int, terms: Terms) -> bool:
@@ -138,15 +143,28 @@ def _outcome(reason: str, event_type: int, terms: Terms) -> Change | Code | None
     return None if reason in STANDARD_REASONS else Code.REASON_UNKNOWN
 
 
-def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects) -> tuple[Ints, Bools]:
-    """Amounts in minor units of the line's currency, or of the action's where the line names none."""
+def _misplaced(reason: pd.Series, event_type: Ints, outcome: Objects, change: Objects, amount: Ints) -> Bools:
+    """Standard reasons used for what they do not mean; an amount of 0 is clear enough to reverse for any reason.
+
+    Nothing is said of a line whose event type is unknown: the reason may be a disposition code of its own.
+    """
+    silent = (change == Change.REVERSE) & (amount == NONE) & reason.isin(FOR_MODIFICATIONS_ONLY).to_numpy(bool)
+    wrong = (change == Change.MODIFY) & reason.isin(FOR_REVERSALS_ONLY).to_numpy(bool)
+    return np.asarray((silent | wrong) & missing(outcome) & (event_type != NONE), dtype=np.bool_)
+
+
+def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects) -> tuple[Ints, Objects, Bools]:
+    """Amounts in minor units of the line's currency, that currency, and whether it differs from the action's.
+
+    A line that names none means the action's.
+    """
     scaled = lines["amount_scaled"].to_numpy(np.int64, na_value=NONE)
     currency, own = _currencies(lines, matched, default)
     minor, exact = to_minor_columns(np.maximum(scaled, 0), exponents(pd.Series(currency, dtype=str)))
     given = scaled != NONE
     _first(code, given & ~exact, Code.AMOUNT_MALFORMED)
     _first(code, given & (minor > LARGEST_MINOR), Code.AMOUNT_TOO_LARGE)
-    return np.where(given, minor, NONE), currency != own
+    return np.where(given, minor, NONE), currency, currency != own
 
 
 def _currencies(lines: pd.DataFrame, matched: Matched, default: str) -> tuple[Objects, Objects]:

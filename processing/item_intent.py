@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from processing.codes import Code
-from processing.columns import NONE, Bools, Objects, missing
+from processing.columns import NONE, Bools, Ints, Objects, missing
 from processing.items import AskedItems
 from processing.model import Change
 from processing.money import to_minor_columns
@@ -62,19 +62,29 @@ def ask_items(column: pd.Series, decimals: npt.NDArray[np.int8], most: int, code
 
 def settle(
     items: AskedItems, change: Objects, outcome: Objects, code: Objects, *, returning: bool, empty: Code
-) -> None:
+) -> tuple[Objects, Ints]:
     """Settle the change of each line that names items, and what it asks of them.
 
     A reason that approves or resets is about the whole action, and the items are only compared. One that reverses, or
     one that says nothing in a file that has nothing but ids, items and reasons (``returning``), returns the items. Any
     other line modifies, and has to give each item's new amount, or a quantity of 0, else its code is ``empty``.
+
+    Gives what each line means for the use of reasons: to return is to reverse. The other column is ``NONE`` where a
+    line says so by its columns alone.
     """
     of_action = (outcome == Change.APPROVE) | (outcome == Change.RESET)
     of_items = items.named & ~of_action
     change[of_items] = Change.MODIFY
     returns = of_items & ((outcome == Change.REVERSE) | (missing(outcome) & returning))
     items.quantity[returns[items.position]] = 0
-    _fault(items, code, of_items[items.position] & (items.quantity != 0) & (items.amount == NONE), empty)
+    items.amount[items.quantity == 0] = 0
+    kept = (items.quantity != 0) & (items.amount != 0)
+    _fault(items, code, of_items[items.position] & kept & (items.amount == NONE), empty)
+    keeps = np.zeros(len(change), dtype=np.bool_)
+    keeps[items.position[kept]] = True
+    meant = change.copy()
+    meant[of_items & ~keeps] = Change.REVERSE
+    return meant, np.where(of_items & ~returns, 0, NONE)
 
 
 def _fault(items: AskedItems, code: Objects, which: Bools, meaning: Code) -> None:

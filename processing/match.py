@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, select, true
 
 from processing import bulk
 from processing.columns import NONE, Ints, Objects, blank
-from processing.tables import action
+from processing.tables import action, delivery
 
 NOBODY: Final = -1
 
@@ -23,7 +23,8 @@ class Actions:
     """The actions that a chunk of lines names, a column an array; their values move as lines are decided.
 
     Money in minor units, instants in microseconds; ``NONE`` stands for no value in a column of integers,
-    ``None`` in a column of texts. The last five columns are empty until ``recall`` fills them.
+    ``None`` in a column of texts. ``changed_at`` is the arrival of the delivery that changed the action last. The last
+    five columns are empty until ``recall`` fills them.
     """
 
     id: Ints
@@ -41,6 +42,7 @@ class Actions:
     changes: Ints
     version: Ints
     changed_by: Ints
+    changed_at: Ints
     event_at: Ints
     tracked_payout: Ints
     tracked_status: Objects
@@ -52,7 +54,7 @@ class Actions:
 
 
 _KINDS: Final[dict[str, bulk.Kind]] = {one.name: str if one.name in _TEXTS else int for one in fields(Actions)}
-_READ: Final = tuple(name for name in _KINDS if name not in _RECALLED)
+_READ: Final = tuple(name for name in _KINDS if name not in {"changed_at", *_RECALLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def match(db: Connection, account_id: int, lines: pd.DataFrame) -> Matched:
     empty: dict[str, Any] = {
         name: blank(len(ids)) if name in _TEXTS else np.full(len(ids), NONE, dtype=np.int64) for name in _RECALLED
     }
-    actions = Actions(**{name: column[chosen[where]] for name, column in found.items()}, **empty)
+    found = {name: column[chosen[where]] for name, column in found.items()}
+    actions = Actions(**found, changed_at=_changed_at(db, found["changed_by"]), **empty)
     return Matched(actions, row, candidates)
 
 
@@ -125,6 +128,19 @@ def _newest_first(db: Connection, ids: Ints, position: Ints) -> Ints:
     if many.any():
         created_at[many] = _of(db, ids[many], ("created_at",))["created_at"]
     return np.lexsort((-ids, -created_at, position))
+
+
+def _changed_at(db: Connection, changed_by: Ints) -> Ints:
+    """When the deliveries arrived that these row ids mean."""
+    arrivals = np.full(len(changed_by), NONE, dtype=np.int64)
+    changed = changed_by != NONE
+    if changed.any():
+        numbers, at = np.unique(changed_by[changed], return_inverse=True)
+        wanted = bulk.listed(db, numbers.tolist())
+        query = select(wanted.c.position, delivery.c.received_at).join(delivery, delivery.c.id == wanted.c.value)
+        found = bulk.fetch(db, query, {"position": int, "received_at": int})
+        arrivals[changed] = found["received_at"][np.argsort(found["position"])][at]
+    return arrivals
 
 
 def _of(db: Connection, ids: Ints, names: Sequence[str]) -> dict[str, Any]:

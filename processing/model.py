@@ -103,6 +103,22 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
+class Brakes:
+    """When a delivery of an account is held for a second pair of eyes; the design's section 4.7.
+
+    Deliveries of fewer ``lines`` never are. One is when more than ``bad_percent`` of its lines are rejected or refused,
+    when it reverses more than ``reversed_percent`` of the open payout, and, from ``large_lines`` on, when it has more
+    than ``times_usual`` the median of lines.
+    """
+
+    lines: int = 20
+    bad_percent: int = 50
+    reversed_percent: int = 25
+    large_lines: int = 1_000
+    times_usual: int = 4
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A brand: who pays."""
 
@@ -113,3 +129,4 @@ class Account:
     programs: tuple[Program, ...]
     ignore_columns: tuple[str, ...] = ()
     encoding: str | None = None
+    brakes: Brakes = Brakes()

@@ -43,6 +43,8 @@ account = Table(
     Column("currency", String(3), nullable=False),
     Column("encoding", Text),
     Column("ignore_columns", Text, nullable=False, server_default="[]"),
+    # When a delivery is held for a second pair of eyes, as JSON; empty for the usual values.
+    Column("brakes", Text, nullable=False, server_default="{}"),
 )
 
 # A program belongs to one account: its id alone tells whose an action is.
@@ -239,6 +241,34 @@ line = Table(
     Column("code", Text),
     Column("message", Text),
     Column("action_id", BigInteger),
+    PrimaryKeyConstraint("delivery_id", "line"),
+    sqlite_with_rowid=False,
+)
+
+# What one unit of a currency was worth in another on a day, in 10^-10 (processing.exchange).
+exchange_rate = Table(
+    "exchange_rate",
+    metadata,
+    Column("day", Date, nullable=False),
+    Column("source", String(3), nullable=False),
+    Column("target", String(3), nullable=False),
+    Column("scaled", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "source", "target"),
+)
+
+# What a line asked for after its action had locked: proposed for the next cycle, never applied by itself.
+adjustment = Table(
+    "adjustment",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("action_id", BigInteger, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("amount_before", BigInteger, nullable=False),
+    Column("amount_after", BigInteger, nullable=False),
+    Column("payout_before", BigInteger, nullable=False),
+    Column("payout_after", BigInteger, nullable=False),
     PrimaryKeyConstraint("delivery_id", "line"),
     sqlite_with_rowid=False,
 )

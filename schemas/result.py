@@ -52,8 +52,9 @@ Piece = tuple[str, int]
 Text: TypeAlias = "pa.Array[pa.StringScalar]"
 
 _UTF8: Final = Encoding("utf-8", b"\xef\xbb\xbf")
-# Spreadsheets run formulas that begin in full width, too.
-_FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""How a text begins that a spreadsheet would run; formulas may begin in full width, too."""
+
 _NUMBER: Final = r"^[+-]?[0-9]+([.,][0-9]+)*$"
 
 
@@ -161,7 +162,7 @@ def _columns(frame: pd.DataFrame) -> list[Text]:
 
 def _harmless(texts: Text) -> Text:
     """Texts of which a spreadsheet runs none as a formula; plain numbers stay."""
-    formula = pc.match_substring_regex(texts, _FORMULA)
+    formula = pc.match_substring_regex(texts, FORMULA)
     if not pc.any(formula).as_py():
         return texts
     formula = pc.and_not(formula, pc.match_substring_regex(texts, _NUMBER))

@@ -170,6 +170,14 @@ def test_a_person_changes_an_action(loaded: Run) -> None:
     ]
 
 
+def test_rates_are_loaded(loaded: Run, tmp_path: Path) -> None:
+    """Lines with problems are listed, the others loaded, and the exit code says that not all were."""
+    (tmp_path / "rates.csv").write_text("Day,From,To,Rate\n2027-01-15,EUR,USD,1.1\n2027-01-15,EUR,USD,x\n")
+    done = loaded("load", "rates", "rates.csv")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (3, "2 read = 1 loaded + 1 not loaded")
+    assert "Rate 'x' is not a rate" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
