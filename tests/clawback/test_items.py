@@ -1,17 +1,25 @@
 """Deliveries of items from their bytes to the ledger: each row of a table is a line for an action of its own."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import event
 
 from clawback import pipeline
 from clawback.cli.actions import text
 from clawback.wiring import Desk
+from processing import adjustments, exchange
+from processing.exchange import Rate
 from processing.model import Change
 from processing.person import Wish
+from processing.store import Store
 from tests.conftest import Clock
 from tests.item_worlds import A1, A2, HEADER, basket, load_items
-from tests.worlds import LOCK, SID, action, ingest, lines
+from tests.worlds import LOCK, SID, Sale, action, ingest, lines, load
 
 WIDE = "ActionId,Sku1,Category1,Quantity1,Amount1,Sku2,Category2,Quantity2,Amount2,CurrencyCode,CustomerStatus,Reason"
 TRACKED = ("PENDING", "100.00", "7.40")
@@ -282,3 +290,67 @@ def test_items_are_shown_with_their_action(desk: Desk, tmp_path: Path) -> None:
         "BOOT 2 for 80.00 → 1 for 40.00",
         "SOCK 3 for 20.00 → 0 for 0.00",
     ]
+
+
+def test_amounts_of_items_are_converted(desk: Desk, tmp_path: Path) -> None:
+    """With the rate of the action's day, each by itself; what becomes too large is rejected."""
+    load_items(desk, tmp_path, A1, A2)
+    with desk.store.write() as db:
+        exchange.save(db, [Rate(date(2027, 1, 15), "EUR", "USD", 12_500_000_000)])
+    content = lines(
+        "ActionId,Sku1,Quantity1,Amount1,Sku2,Quantity2,Amount2,CurrencyCode,Reason",
+        *("A-1,BOOT,1,10.01,SOCK,3,1.01,EUR,OTHER", "A-2,TENT,1,900000.00,,,,EUR,OTHER"),
+        *("A-2,TENT,0,40.00,,,,EUR,OTHER",),
+    )
+    receipt = ingest(desk, content)
+    assert [(line["line"], line["code"]) for line in receipt["lines"]] == [
+        (2, "CURRENCY_CONVERTED"),
+        (3, "AMOUNT_TOO_LARGE"),
+    ]
+    assert basket(desk.store) == {"action": ("PENDING", "13.77", "1.06"), "BOOT": (1, "12.51"), "SOCK": (3, "1.26")}
+    assert basket(desk.store, "A-2")["action"] == GONE
+
+
+def test_what_a_late_line_would_have_done_to_items_is_proposed(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """With the action's amount and payout after it."""
+    load_items(desk, tmp_path)
+    clock.now = LOCK
+    rows = ("A-1,BOOT,1,40.00,OTHER", "A-2,TENT,0,,OTHER")
+    ingest(desk, lines("ActionId,Sku,Quantity,Amount,Reason", *rows))
+    with desk.store.read() as db:
+        found = [(one["change"], one["amount_after"], one["payout_after"]) for one in adjustments.listing(db, SID)]
+    assert found == [("modify", "60.00", "4.20"), ("reverse", "0.00", "0.00")]
+
+
+def test_a_reason_fits_what_becomes_of_the_items(desk: Desk, tmp_path: Path) -> None:
+    """To return all that a line names is to reverse it."""
+    rows = [
+        Row("returned for a reversal's reason", "BOOT,0,,MP_RETURNED", "applied", SOCKS_ALONE, NONE),
+        Row("modified for it", "BOOT,1,40.00,MP_RETURNED", "REASON_MISPLACED"),
+        Row("returned for an update", "BOOT,0,,ORDER_UPDATE", "applied", SOCKS_ALONE, NONE),
+    ]
+    played(desk, tmp_path, "ActionId,Sku,Quantity,Amount,Reason", rows)
+
+
+def test_an_account_without_items_is_never_asked_for_any(desk: Desk, tmp_path: Path) -> None:
+    """The speed of files of orders is measured: not one statement more."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    asked = list[str]()
+    with listening(desk.store, asked):
+        ingest(desk, lines("ActionId,Amount,Reason", "A-1,50.00,OTHER", "A-2,,RESET"))
+    assert len(asked) > 5
+    assert [statement for statement in asked if "item" in statement] == []
+
+
+@contextmanager
+def listening(store: Store, statements: list[str]) -> Iterator[None]:
+    """Hear every statement."""
+
+    def hear(*arguments: Any) -> None:  # noqa: ANN401 - the event's arguments
+        statements.append(arguments[2])
+
+    event.listen(store.engine, "before_cursor_execute", hear)
+    try:
+        yield
+    finally:
+        event.remove(store.engine, "before_cursor_execute", hear)
