@@ -16,6 +16,7 @@ from processing.columns import NONE, Ints
 from processing.deliveries import DeliveryState
 from processing.instants import told
 from schemas.result import REPAIRABLE, write_fix, write_result
+from schemas.sidecar import described
 
 Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
@@ -31,7 +32,7 @@ def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
 def files(db: Connection, found: Row[Any], case: Case | None) -> dict[str, Writer]:
     """What each file that answers a delivery is written by; without its bytes (``case``) there is only a receipt."""
     answers: dict[str, Writer] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
-    if case is not None and found.state == DeliveryState.DONE:
+    if case is not None and found.state == DeliveryState.DONE and described(found.name) is None:
         document, verdicts = case.open(), _verdicts(db, found.id, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
         if deliveries.has_repairable(db, found.id, REPAIRABLE):

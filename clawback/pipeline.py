@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final
 
@@ -20,6 +20,8 @@ from sqlalchemy import Connection, Row
 
 from clawback import answers
 from clawback.judging import Case, hold, judge, turn_away
+from clawback.sidecars import proven_by
+from clawback.unpacking import close_container, unpack
 from clawback.wiring import Desk
 from connectors.spool import Envelope
 from processing import catalog, deliveries
@@ -30,6 +32,7 @@ from processing.instants import micros
 from processing.intent import FileShape
 from processing.person import Wish, grant
 from processing.store import claim_account
+from schemas.sidecar import described
 
 _log = logging.getLogger(__name__)
 
@@ -79,31 +82,6 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
     return collected
 
 
-def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
-    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written.
-
-    Of one that would be held it tells what it would do once released.
-    """
-    at = arrival.received_at
-
-    def told(end: Callable[[Connection, Case], None]) -> Receipt:
-        with desk.store.rehearse() as db:
-            claim_account(db, sid)
-            terms = catalog.read_terms(db, sid)
-            read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-            end(db, Case(read, content, terms))
-            return _receipt(db, arrival.delivery)
-
-    try:
-        return told(lambda db, case: judge(db, case, at=at))
-    except Unreadable as error:
-        because = error
-        return told(lambda db, case: turn_away(db, case, because, at=at))
-    except Braked as error:
-        held = {"state": DeliveryState.HELD.value, "code": error.code.value, "message": str(error)}
-        return told(lambda db, case: judge(db, case, at=at, released=True)) | held
-
-
 def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
     """Apply a held delivery after all; its own arrival still counts against the locks."""
     envelope = _held(desk, delivery)
@@ -125,7 +103,16 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
 def receipt(desk: Desk, delivery: str) -> Receipt:
     """A delivery's receipt with its lines."""
     with desk.store.read() as db:
-        return _receipt(db, delivery)
+        return deliveries.receipt(db, delivery)
+
+
+def receipt_with_files(desk: Desk, delivery: str) -> Receipt:
+    """A delivery's receipt with its lines, that of a container with the receipts of its files as ``files``."""
+    with desk.store.read() as db:
+        found = deliveries.receipt(db, delivery)
+        if "files" in found:
+            found["files"] = [deliveries.receipt(db, file["delivery"]) for file in found["files"]]
+        return found
 
 
 @contextmanager
@@ -169,14 +156,16 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
         grant(application, wish)
         summary = application.tally.told(terms.partners)
         deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
-        return _receipt(db, arrival.delivery)
+        # Whoever asked for it is told at once.
+        deliveries.answered(db, arrival.delivery, at)
+        return deliveries.receipt(db, arrival.delivery)
 
 
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
     terms = catalog.read_terms(db, envelope.account)
     arrival = replace(_arrival(envelope), encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-    return Case(arrival, desk.spool.content(envelope.delivery), terms)
+    return Case(arrival, desk.spool.content(envelope.delivery), terms, desk.most_bytes)
 
 
 def _judged_case(db: Connection, desk: Desk, envelope: Envelope, found: Row[Any]) -> Case:
@@ -197,12 +186,8 @@ def _arrival(envelope: Envelope) -> Arrival:
         received_at=envelope.received_at,
         event_type=envelope.event_type,
         again=envelope.again,
+        proven=envelope.proven,
     )
-
-
-def _receipt(db: Connection, delivery: str) -> Receipt:
-    found = deliveries.find(db, delivery)
-    return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
 
 
 def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
@@ -215,39 +200,88 @@ def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
 
 
 def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
-    with desk.store.read() as db:
-        state = deliveries.state_of(db, envelope.delivery)
-    if state is None or state is DeliveryState.BROKEN:
+    if _state(desk, envelope) in {None, DeliveryState.BROKEN}:
         with recording_breakage(desk, envelope, at):
             _judge(desk, envelope, at)
+    state = _state(desk, envelope)
+    if state is DeliveryState.DONE and described(envelope.name):
+        _release_proven(desk, envelope, at)
+    if state is DeliveryState.UNPACKED:
+        # Before anything that arrived later: its files arrived when it did.
+        for part in desk.spool.pending(envelope.account):
+            if part.part_of == envelope.delivery:
+                _finish_unless_broken(desk, part, at)
+    _tell_anew(desk, envelope, at)
     return _answer(desk, envelope, at)
 
 
-def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False) -> None:
+def _tell_anew(desk: Desk, envelope: Envelope, at: datetime) -> None:
+    """Answer the deliveries that another one brought to a new end, such as those that it replaced.
+
+    What cannot be answered now is tried again with the account's next delivery, and stops none.
+    """
+    with desk.store.read() as db:
+        numbers = deliveries.unanswered(db, envelope.account)
+    if numbers != [envelope.delivery]:
+        # Those that wait in the spool have their turn.
+        waiting = {one.delivery for one in desk.spool.pending(envelope.account)}
+        for number in numbers:
+            if number not in waiting | {envelope.delivery}:
+                with _logging_failure(number):
+                    _answer(desk, desk.spool.find(number), at)
+
+
+@contextmanager
+def _logging_failure(delivery: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - its own answer, not that of the delivery in hand
+        _log.exception("unanswered delivery=%s", delivery)
+
+
+def _release_proven(desk: Desk, sidecar: Envelope, at: datetime) -> None:
+    """Apply the delivery that a sidecar has proven to be whole, if it is held."""
+    with desk.store.read() as db:
+        held = proven_by(db, sidecar.delivery)
+    if held is not None:
+        _judge(desk, desk.spool.find(held), at, proven=True)
+
+
+def _state(desk: Desk, envelope: Envelope) -> DeliveryState | None:
+    with desk.store.read() as db:
+        return deliveries.state_of(db, envelope.delivery)
+
+
+def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False, proven: bool = False) -> None:
     desk.spool.verify(envelope.delivery)
-    for left in reversed(range(TRIES)):
-        try:
-            _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), released=released)
-        except (Unreadable, Braked) as error:
-            because = error
-            break
-        except LedgerConflict:
-            if not left:
-                raise
-        else:
+    end = partial(_end, desk, envelope, was_held=released or proven)
+    try:
+        came = unpack(desk, envelope)
+        if came is not None:
+            end(lambda db, case: close_container(db, case, came, at=at))
             return
-    if isinstance(because, Braked):
-        _end(desk, envelope, lambda db, case: hold(db, case, because, at=at), released=released)
-    else:
-        _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), released=released)
+        for left in reversed(range(TRIES)):
+            try:
+                end(lambda db, case: judge(db, case, at=at, released=released, proven=proven))
+            except LedgerConflict:
+                if not left:
+                    raise
+            else:
+                return
+    except Unreadable as error:
+        unreadable = error
+        end(lambda db, case: turn_away(db, case, unreadable, at=at))
+    except Braked as error:
+        braked = error
+        end(lambda db, case: hold(db, case, braked, at=at))
 
 
-def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, released: bool) -> None:
+def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, was_held: bool) -> None:
     """One transaction that ends a delivery, unless somebody else ended it while this one waited for the claim."""
     with desk.store.write() as db:
         claim_account(db, envelope.account)
         state = deliveries.state_of(db, envelope.delivery)
-        open_states = {DeliveryState.HELD} if released else {None, DeliveryState.BROKEN}
+        open_states = {DeliveryState.HELD} if was_held else {None, DeliveryState.BROKEN}
         if state in open_states:
             end(db, case_of(db, desk, envelope))
 

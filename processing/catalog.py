@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from processing import tables
 from processing.errors import NotFound, Unusable
-from processing.model import Account, Basis, Brakes, Change, Contract, EventType, Level, Program, SameOrder
+from processing.model import Account, Basis, Brakes, Change, Contract, EventType, Level, Program, SameOrder, Trailer
 from processing.terms import Period
 
 
@@ -61,6 +61,7 @@ class Terms:
     dispositions: Mapping[int, Mapping[str, Change]]
     contracts: Mapping[int, StoredContract]
     partners: Mapping[int, str]
+    trailer: Trailer = Trailer.OPTIONAL
 
 
 def read_terms(db: Connection, sid: str) -> Terms:
@@ -88,6 +89,7 @@ def read_terms(db: Connection, sid: str) -> Terms:
         dispositions=dispositions,
         contracts={one.id: _stored_contract(one) for one in rows(tables.contract)},
         partners={one.partner_id: one.name for one in rows(tables.partner)},
+        trailer=Trailer(found.trailer),
     )
 
 
@@ -141,6 +143,7 @@ def _save_account(db: Connection, account: Account) -> None:
         "encoding": account.encoding,
         "ignore_columns": json.dumps(account.ignore_columns),
         "brakes": json.dumps(asdict(account.brakes)),
+        "trailer": account.trailer.value,
     }
     _upsert(db, tables.account, [row], key=("sid",))
     account_id = db.execute(select(tables.account.c.id).where(tables.account.c.sid == account.sid)).scalar_one()

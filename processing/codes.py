@@ -81,6 +81,10 @@ class Code(StrEnum):
     COLUMN_UNKNOWN = "COLUMN_UNKNOWN"
     COLUMN_TWICE = "COLUMN_TWICE"
     NO_LINES = "NO_LINES"
+    TOO_LARGE = "TOO_LARGE"
+    TRAILER_MISMATCH = "TRAILER_MISMATCH"
+    DIGEST_MISMATCH = "DIGEST_MISMATCH"
+    REPLACED = "REPLACED"
     MAYBE_INCOMPLETE = "MAYBE_INCOMPLETE"
     MOSTLY_BAD = "MOSTLY_BAD"
     OUTLIER = "OUTLIER"
@@ -233,6 +237,22 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.COLUMN_TWICE: _whole(Verdict.REJECTED, "Columns {value} mean the same thing, {field}.", "Keep one of them."),
     Code.NO_LINES: _whole(
         Verdict.REJECTED, "The file has no lines below its header.", "Send the file again with its lines."
+    ),
+    Code.TOO_LARGE: _whole(
+        Verdict.REJECTED, "The delivery has {value}; nothing of it was read.", "Split it into several files."
+    ),
+    Code.TRAILER_MISMATCH: _whole(
+        Verdict.REJECTED, "{reason}", "Nothing was applied; send the whole file with the trailer that belongs to it."
+    ),
+    Code.DIGEST_MISMATCH: _whole(
+        Verdict.REJECTED,
+        "The delivery has the digest {value}; its sidecar, delivery {count}, says {expected}.",
+        "Nothing was applied; send the file again, or the sidecar that belongs to it.",
+    ),
+    Code.REPLACED: _whole(
+        Verdict.REJECTED,
+        "Delivery {value} begins with the same bytes and goes on, so this one was cut off.",
+        "Nothing of it was applied; see the answer to the other.",
     ),
     Code.MAYBE_INCOMPLETE: _whole(
         Verdict.HELD,

@@ -39,11 +39,13 @@ class DeliveryState(StrEnum):
     DUPLICATE = "duplicate"
     HELD = "held"
     REJECTED = "rejected"
+    UNPACKED = "unpacked"
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What is known of a delivery before it is read."""
+    """What is known of a delivery before it is read; ``proven`` means that no byte of it is missing."""
 
     delivery: str
     channel: str
@@ -53,6 +55,7 @@ class Arrival:
     received_at: datetime
     event_type: int | None = None
     again: bool = False
+    proven: bool = False
     sent_by: str | None = None
     encoding: str | None = None
     ignore_columns: tuple[str, ...] = ()
@@ -109,11 +112,12 @@ def finish(  # noqa: PLR0913 - the columns of an ending
     message: str | None = None,
     duplicate_of: int | None = None,
 ) -> None:
-    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives.
+    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives, or the files of a container.
 
-    One of which nothing was applied gives its identity up: the same bytes may succeed later.
+    One of which nothing was applied gives its identity up: the same bytes may succeed later. So does a container, whose
+    files have identities of their own.
     """
-    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN}
+    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN, DeliveryState.UNPACKED}
     db.execute(
         update(delivery)
         .values(
@@ -151,6 +155,35 @@ def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list
     return [head(found) for found in db.execute(query)]
 
 
+def unanswered(db: Connection, sid: str) -> list[str]:
+    """The deliveries of an account that came to an end of which their brand has not been told, oldest first."""
+    states = [state.value for state in DeliveryState if state is not DeliveryState.BROKEN]
+    query = select(delivery.c.delivery).join(account, account.c.id == delivery.c.account_id)
+    query = query.where(account.c.sid == sid, delivery.c.answered_at.is_(None), delivery.c.state.in_(states))
+    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)).scalars())
+
+
+def maybe_incomplete(db: Connection, account_id: int, received_by: datetime) -> list[Row[Any]]:
+    """The deliveries received by an instant that are held because they may have been cut off, oldest first."""
+    held = in_state(db, account_id, DeliveryState.HELD)
+    return [one for one in held if one.code == Code.MAYBE_INCOMPLETE and one.received_at <= micros(received_by)]
+
+
+def in_state(db: Connection, account_id: int, state: DeliveryState) -> list[Row[Any]]:
+    """The deliveries of an account in one state, oldest first."""
+    query = select(delivery).where(delivery.c.account_id == account_id, delivery.c.state == state.value)
+    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
+
+
+def with_digest(db: Connection, account_id: int, sha256: str) -> str | None:
+    """The first delivery of these bytes that is held or came to a good end, ``None`` if there is none."""
+    unpacked = (delivery.c.state == DeliveryState.UNPACKED.value) & (delivery.c.sha256 == sha256)
+    query = select(delivery.c.delivery).where(
+        delivery.c.account_id == account_id, (delivery.c.identity == sha256) | unpacked
+    )
+    return db.execute(query.order_by(delivery.c.id).limit(1)).scalar()
+
+
 def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
     """The held and broken deliveries of an account, oldest first."""
     states = [DeliveryState.HELD.value, DeliveryState.BROKEN.value]
@@ -159,7 +192,7 @@ def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
 
 
 def head(found: Row[Any]) -> dict[str, Any]:
-    """A receipt without its lines."""
+    """A receipt without its lines; that of a container lists its files with their deliveries, and what it left out."""
     summary = json.loads(found.summary)
     return {
         "delivery": found.delivery,
@@ -181,7 +214,14 @@ def head(found: Row[Any]) -> dict[str, Any]:
         "nearest_lock": summary.get("nearest_lock"),
         "time_left": _time_left(found.received_at, summary.get("nearest_lock")),
         "rule": RULE,
+        **{part: summary[part] for part in ("files", "ignored") if part in summary},
     }
+
+
+def receipt(db: Connection, number: str) -> dict[str, Any]:
+    """A delivery's receipt with its lines; raises NotFound."""
+    found = find(db, number)
+    return {**head(found), "lines": list(lines(db, found.id))}
 
 
 def lines(db: Connection, delivery_id: int) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,8 @@
     ├─ UploadRefused     the brand                a channel will not take these bytes (too large, bad name)
     ├─ SpoolBroken       the operator             a landed delivery is not what its END record says
     ├─ NotFound          the person who asked     no such account, action or delivery
+    ├─ SourceRefused     the operator             a brand's server turned us away, or is not the one we know
+    ├─ SourceUnreachable nobody: try again        a brand's server does not answer, or the connection broke
     ├─ StoreUnavailable  nobody: try again        the database does not answer or was busy too long
     └─ LedgerConflict    nobody: try again        somebody changed the action meanwhile; decide again
 
@@ -57,6 +59,16 @@ class SpoolBroken(ClawbackError):
 
 class NotFound(ClawbackError):
     """There is no such account, action or delivery."""
+
+
+class SourceRefused(ClawbackError):
+    """A brand's server is not the one whose key is pinned, or refused a login, a folder or a file."""
+
+
+class SourceUnreachable(ClawbackError):
+    """A brand's server does not answer, or the connection to it broke."""
+
+    retryable = True
 
 
 class StoreUnavailable(ClawbackError):

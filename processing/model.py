@@ -48,6 +48,13 @@ class SameOrder(StrEnum):
     HOLD = "hold"
 
 
+class Trailer(StrEnum):
+    """Whether an account's CSV files end with a trailer: one may be there, or a file without one is held."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True)
 class Partner:
     """Who is paid."""
@@ -130,3 +137,4 @@ class Account:
     ignore_columns: tuple[str, ...] = ()
     encoding: str | None = None
     brakes: Brakes = Brakes()
+    trailer: Trailer = Trailer.OPTIONAL

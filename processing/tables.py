@@ -45,6 +45,8 @@ account = Table(
     Column("ignore_columns", Text, nullable=False, server_default="[]"),
     # When a delivery is held for a second pair of eyes, as JSON; empty for the usual values.
     Column("brakes", Text, nullable=False, server_default="{}"),
+    # Whether a CSV file that does not end with a trailer may be incomplete.
+    Column("trailer", Text, nullable=False, server_default="optional"),
 )
 
 # A program belongs to one account: its id alone tells whose an action is.
@@ -191,6 +193,8 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+Index("delivery_state", delivery.c.account_id, delivery.c.state)
+Index("delivery_answered", delivery.c.account_id, delivery.c.answered_at)
 
 entry = Table(
     "entry",
@@ -271,6 +275,33 @@ adjustment = Table(
     Column("payout_after", BigInteger, nullable=False),
     PrimaryKeyConstraint("delivery_id", "line"),
     sqlite_with_rowid=False,
+)
+
+# What was fetched from brands' own servers, for ever: the same file is not fetched again, another always is.
+fetched = Table(
+    "fetched",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # Whole seconds by the clock of the far side: part of an identity, no instant of ours.
+    Column("modified_at", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("delivery", String(64), nullable=False, unique=True),
+    Column("fetched_at", BigInteger, nullable=False),
+    # The instant of the answers that the source has in its result folder.
+    Column("returned_at", BigInteger),
+    UniqueConstraint("source", "name", "size_bytes", "modified_at", "sha256"),
+)
+
+# The newest round of each source, as it is told to people.
+source_round = Table(
+    "source_round",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("told", Text, nullable=False),
 )
 
 # Temporary tables of one connection: they carry a chunk of lines to the database in bulk.

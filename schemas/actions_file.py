@@ -1,7 +1,7 @@
 """The file by which actions are loaded: its columns, its contract, and its conversion to numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from schemas.columns import Vocabulary
 from schemas.contract import ACTION_ID, assert_judging, currencies, matches
 from schemas.decode import find_encoding, read_text
 from schemas.item_columns import item_numbers
+from schemas.trailer import trailer_of
 
 CHUNK_LINES: Final = 50_000
 REQUIRED: Final = (
@@ -118,6 +119,7 @@ def read(path: Path) -> Iterator[ActionLines]:
     assert_judging()
     encoding = find_encoding(path)
     head = csv_lines.read_head(read_text(path, encoding), vocabulary=VOCABULARY)
+    head = replace(head, trailer=trailer_of(path, encoding, head.delimiter))
     by_item = bool(item_numbers(head.columns))
     required = [name for name in REQUIRED if not (by_item and name == "amount")]
     missing = [VOCABULARY.display[name] for name in required if name not in head.columns]

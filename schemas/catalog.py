@@ -22,6 +22,7 @@ from processing.model import (
     Payout,
     Program,
     SameOrder,
+    Trailer,
 )
 from processing.money import is_currency, percent_ppm, to_minor
 from processing.terms import Period
@@ -77,6 +78,7 @@ def _account(table: Table, seen: dict[object, str]) -> Account:
         ignore_columns=table.texts("ignore_columns"),
         encoding=_encoding(table),
         brakes=_brakes(table),
+        trailer=table.choice("trailer", tuple(Trailer), optional=True),
     )
     table.close()
     return account

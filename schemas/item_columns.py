@@ -69,6 +69,11 @@ def has_values(columns: Columns) -> bool:
     return any(f"{field}{number}" in columns for field in ("quantity", "amount") for number in numbers)
 
 
+def amount_positions(columns: Columns) -> list[int]:
+    """Where the amounts stand: that of an order, or those of its items."""
+    return [at for column, at in columns.positions.items() if column.startswith("amount")]
+
+
 def name_of(columns: Columns, field: str, number: int) -> str:
     """What our messages call a field of an item."""
     return columns.vocabulary.display.get(f"{field}{number}", FIELDS[field])

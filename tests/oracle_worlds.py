@@ -131,6 +131,8 @@ def catalogued(account: Account, sid: str, program: int) -> model.Account:
                 tuple(_contract(one, account.currency) for one in account.contracts),
             ),
         ),
+        # The oracle knows no brakes.
+        brakes=model.Brakes(lines=1_000_000),
     )
 
 

@@ -243,8 +243,7 @@ def judged(
 def receipt(store: Store, delivery: str) -> dict[str, Any]:
     """A delivery's receipt with its lines."""
     with store.read() as db:
-        found = deliveries.find(db, delivery)
-        return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
+        return deliveries.receipt(db, delivery)
 
 
 def codes(receipt: dict[str, Any]) -> list[tuple[int, str, str | None]]:

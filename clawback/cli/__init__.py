@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "deliveries": "clawback.cli.deliveries:deliveries",
     "actions": "clawback.cli.actions:actions",
     "adjustments": "clawback.cli.adjustments:adjustments",
+    "sources": "clawback.cli.sources:sources",
     "lock": "clawback.cli.lock:lock",
     "terms": "clawback.cli.terms:terms",
     "serve": "clawback.cli.serve:serve",

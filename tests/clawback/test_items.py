@@ -354,3 +354,11 @@ def listening(store: Store, statements: list[str]) -> Iterator[None]:
         yield
     finally:
         event.remove(store.engine, "before_cursor_execute", hear)
+
+
+def test_a_trailer_tells_the_sum_of_all_amounts(desk: Desk, tmp_path: Path) -> None:
+    """Those of all items of all lines."""
+    load_items(desk, tmp_path)
+    rows = ("ActionId,Sku,Amount,Sku2,Amount2,Reason", "A-1,BOOT,40.00,SOCK,10.00,OTHER", "A-2,TENT,5.50,,,OTHER")
+    assert ingest(desk, lines(*rows, "#TRAILER,2,45.50"))["code"] == "TRAILER_MISMATCH"
+    assert ingest(desk, lines(*rows, "#TRAILER,2,55.50"))["rows"]["applied"] == 2

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from clawback import pipeline
+from clawback.preview import preview
 from clawback.wiring import Desk
 from processing import brakes
 from processing.errors import Unusable
@@ -129,7 +130,7 @@ def test_a_preview_tells_what_would_be_held_and_what_it_would_do(hundred: Desk, 
     """The counts and the money of a release, and nothing written."""
     before = dump(hundred.store)
     file = written(tmp_path, "returns.csv", returned(30))
-    receipt = pipeline.preview(hundred, arrival(file.read_bytes(), clock.now), SID, file)
+    receipt = preview(hundred, arrival(file.read_bytes(), clock.now), SID, file)
     assert (receipt["state"], receipt["code"], receipt["rows"]["applied"]) == ("held", "OUTLIER", 30)
     assert receipt["money"]["USD"]["payout_after"] == "0.00"
     assert dump(hundred.store) == before
