@@ -53,7 +53,9 @@ def actions(file: Path) -> Outcome:
     """Add the actions of FILE to their accounts.
 
     Columns: ActionId, CampaignId, ActionTrackerId, MediaPartnerId, Oid, EventDate, Amount, Currency; CustomerStatus,
-    CreationDate and LockingDate may be added. Lines with problems are listed and left out; the others are loaded.
+    CreationDate and LockingDate may be added. Actions of an event type that is tracked by item have Sku1, Category1,
+    Quantity1, Amount1, Sku2 and so on in place of an Amount, or one line an item. Lines with problems are listed and left
+    out; the others are loaded.
 
     \b
     Example:

@@ -13,6 +13,7 @@ from schemas.document import Document
 from schemas.xml_lines import COLUMNS
 from schemas.xml_lines import read_head as read_xml_head
 from schemas.xml_lines import read_lines as read_xml
+from tests.workbooks import table
 
 
 def checked(text: str, ignore: tuple[str, ...] = ()) -> Checked:
@@ -212,3 +213,12 @@ def test_what_a_file_can_say(content: str, gives: tuple[bool, bool], tmp_path: P
     file.write_text(content)
     document = Document.open(file, "delivery")
     assert (document.has_amount, document.has_status) == gives
+
+
+def test_a_workbook_of_items(tmp_path: Path) -> None:
+    """Its columns mean what they mean in a CSV."""
+    file = tmp_path / "delivery.xlsx"
+    file.write_bytes(table(["ActionId", "Sku", "Quantity", "Amount", "Reason"], ["A-1", "X", "1", "2.50", "OTHER"]))
+    document = Document.open(file, file.name)
+    [chunk] = document.chunks()
+    assert items(check(chunk, document.columns)) == [[("X", None, 1, 25_000)]]
