@@ -54,8 +54,8 @@ def actions(file: Path) -> Outcome:
 
     Columns: ActionId, CampaignId, ActionTrackerId, MediaPartnerId, Oid, EventDate, Amount, Currency; CustomerStatus,
     CreationDate and LockingDate may be added. Actions of an event type that is tracked by item have Sku1, Category1,
-    Quantity1, Amount1, Sku2 and so on in place of an Amount, or one line an item. Lines with problems are listed and left
-    out; the others are loaded.
+    Quantity1, Amount1, Sku2 and so on in place of an Amount, or one line an item. Lines with problems are listed and
+    left out; the others are loaded.
 
     \b
     Example:
