@@ -45,7 +45,9 @@ def load_actions(desk: Desk, file: Path) -> Load:
             for sid, texts in chunk.texts.groupby(owner, sort=True):
                 if sid not in terms:
                     terms[str(sid)] = _claimed(db, str(sid))
-                actions.load(db, terms[str(sid)], actions_file.converted(texts, terms[str(sid)].zone), so_far)
+                mine = None if chunk.items is None else chunk.items[chunk.items.index.isin(texts.index)]
+                lines = actions_file.converted(texts, terms[str(sid)].zone)
+                actions.load(db, terms[str(sid)], lines, so_far, items=mine)
             desk.progress(file.name, so_far.read)
         bulk.know_sizes(db, tables.action, so_far.added)
         so_far.problems.sort(key=lambda one: one.line)

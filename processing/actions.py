@@ -10,15 +10,21 @@ import pyarrow as pa
 from sqlalchemy import Connection, and_, literal, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
-from processing import bulk, tables, waiting
+from processing import bulk, item_load, tables, waiting
 from processing.catalog import StoredContract, Terms
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing, texts
 from processing.explain import shown
+from processing.item_load import Tracked
 from processing.model import State
 from processing.money import MOST_MINOR, exponents, to_minor_columns
 from processing.rate import Rates
+from processing.staging import staged_action
 from processing.terms import event_days, last_open_days, lock_instants
 
+_NO_ITEMS: Final = pd.DataFrame(
+    {"sku": [], "category": [], "position": [], "quantity": [], "amount_scaled": []},
+    pd.Index([], dtype=np.int64, name="line"),
+)
 _TRACKED: Final = ("program_id", "event_type_id", "partner_id", "event_at", "currency", "order_id")
 
 
@@ -40,26 +46,37 @@ class Load:
     problems: list[Problem] = field(default_factory=list)
 
 
-def load(db: Connection, terms: Terms, lines: pd.DataFrame, so_far: Load) -> None:
+def load(db: Connection, terms: Terms, lines: pd.DataFrame, so_far: Load, *, items: pd.DataFrame | None = None) -> None:
     """Add a chunk of actions; one that is already there with the same values is known, with others a problem.
 
     ``lines``: index line; action_id, order_id, currency, customer_status (text or NA); program_id, event_type,
     partner_id, amount_scaled, event_at, created_at, locks_at (int64; instants in microseconds, ``NONE`` for none).
+    ``items``: index the line of their action; sku, category (text or NA); position, quantity, amount_scaled (int64).
     """
     so_far.read += len(lines)
     fault = blank(len(lines))
     contract_id = _contracts(lines, terms, fault)
     amount = _amounts(lines, terms, contract_id, fault)
+    items = _NO_ITEMS if items is None else items
+    tracked = Tracked.of(items, lines, terms, lambda where, says: _blame(fault, where, says))
     good = missing(fault)
     numbers = lines.index.to_numpy(np.int64)
     so_far.problems += [Problem(int(numbers[at]), str(fault[at])) for at in np.flatnonzero(~good)]
     if not good.any():
         return
-    frame = _rows(lines[good], terms, contract_id[good], amount[good])
-    bulk.stage(db, tables.staged_action, frame)
+    tracked = tracked.where(good)
+    rates = Rates.tracked(terms)
+    payout = tracked.payouts(rates.payouts(contract_id[good], amount[good]), contract_id[good], rates)
+    frame = _rows(lines[good], terms, contract_id[good], amount[good], payout)
+    bulk.stage(db, staged_action, frame)
+    before = item_load.newest(db) if len(tracked.owner) else NONE
     added = _add(db, terms.account_id)
     waiting.wake(db, terms.account_id)
     clashes = [] if added == frame.num_rows else _clashes(db, terms.account_id)
+    if len(tracked.owner):
+        others = item_load.add(db, terms.account_id, numbers[good], tracked, before)
+        told = {one.line for one in clashes}
+        clashes += [Problem(line, message) for line, message in others.items() if line not in told]
     so_far.added += added
     so_far.known += frame.num_rows - added - len(clashes)
     so_far.problems += clashes
@@ -125,7 +142,7 @@ def _blame(fault: Objects, where: Bools, says: Callable[[int], str]) -> None:
         fault[at] = says(at)
 
 
-def _rows(lines: pd.DataFrame, terms: Terms, contract_id: Ints, amount: Ints) -> pa.Table:
+def _rows(lines: pd.DataFrame, terms: Terms, contract_id: Ints, amount: Ints, payout: Ints) -> pa.Table:
     event_at = lines["event_at"].to_numpy(np.int64)
     given = lines["locks_at"].to_numpy(np.int64)
     locks_at = np.where(given != NONE, given, _locks(event_at, contract_id, terms))
@@ -144,7 +161,7 @@ def _rows(lines: pd.DataFrame, terms: Terms, contract_id: Ints, amount: Ints) ->
             "locks_given": pa.array(given, mask=given == NONE),
             "currency": texts(lines["currency"]),
             "amount": amount,
-            "payout": Rates.tracked(terms).payouts(contract_id, amount),
+            "payout": payout,
             "customer_status": texts(lines["customer_status"]),
         }
     )
@@ -161,7 +178,7 @@ def _locks(event_at: Ints, contract_id: Ints, terms: Terms) -> Ints:
 
 
 def _add(db: Connection, account_id: int) -> int:
-    staged, action = tables.staged_action, tables.action
+    staged, action = staged_action, tables.action
     same = [name for name in staged.c.keys() if name not in {"line", "locks_given"}]  # noqa: SIM118 - a column collection iterates columns
     tracked = {"tracked_amount": "amount", "tracked_payout": "payout", "tracked_status": "customer_status"}
     chosen = select(
@@ -179,7 +196,7 @@ def _add(db: Connection, account_id: int) -> int:
 
 
 def _clashes(db: Connection, account_id: int) -> list[Problem]:
-    staged, action = tables.staged_action, tables.action
+    staged, action = staged_action, tables.action
     differs = or_(
         action.c.locks_at != staged.c.locks_given,
         action.c.tracked_amount != staged.c.amount,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, FromClause, case, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from processing import adjustments, bulk, waiting
+from processing import adjustments, bulk, item_store, waiting
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
 from processing.decide import Decided, Entries, decide
@@ -56,7 +56,7 @@ class Application:
         """Match, judge, decide and write a chunk of checked lines.
 
         ``lines``: index line (int64); columns action_id, order_id, amount_text, currency, customer_status, reason
-        (text or NA), event_type and amount_scaled (Int64). Raises LedgerConflict.
+        (text or NA), event_type and amount_scaled (Int64); in a file of items also items. Raises LedgerConflict.
         """
         if len(lines) == 0:
             return
@@ -70,7 +70,11 @@ class Application:
         remembers = np.isin(asked.change, _REMEMBERING) | asked.foreign
         recall(self.db, matched.actions, np.unique(asked.row[remembers & (asked.row != NOBODY)]))
         exchange(self.db, asked, matched.actions, self.terms)
-        self._write(lines, asked, matched, decide(asked, matched, self.terms, self.rates, self.received_at))
+        basket = item_store.gather(self.db, asked, matched, self.terms)
+        decided = decide(asked, matched, self.terms, self.rates, self.received_at, basket)
+        self._write(lines, asked, matched, decided)
+        if basket is not None and decided.items is not None:
+            item_store.record(self.db, self.delivery_id, asked, basket.items, matched.actions, decided.items)
 
     def reject(self, rejected: pa.Table) -> None:
         """Record lines that broke the file's contract: rows of ``ANSWER``."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -42,7 +42,10 @@ class StoredEventType:
 
 @dataclass(frozen=True, slots=True)
 class StoredContract:
-    """A contract with its row id; rates in parts per million or minor units of the account's currency."""
+    """A contract with its row id; rates in parts per million or minor units of the account's currency.
+
+    ``categories`` are the rates of items of these categories.
+    """
 
     id: int
     program_id: int
@@ -52,6 +55,7 @@ class StoredContract:
     payment: Period
     percent_ppm: int | None
     fixed_minor: int | None
+    categories: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,7 @@ def _contract_row(contract: Contract) -> dict[str, Any]:
         "payment": str(contract.payment),
         "percent_ppm": contract.payout.percent_ppm,
         "fixed_minor": contract.payout.fixed_minor,
+        "categories_ppm": json.dumps(dict(contract.payout.categories)),
     }
 
 
@@ -237,6 +242,7 @@ def _stored_contract(row: Any) -> StoredContract:  # noqa: ANN401 - a row of the
         payment=Period.parse(row.payment),
         percent_ppm=row.percent_ppm,
         fixed_minor=row.fixed_minor,
+        categories=json.loads(row.categories_ppm),
     )
 
 

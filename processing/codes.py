@@ -50,9 +50,12 @@ class Code(StrEnum):
     ORDER_ID_TOO_LONG = "ORDER_ID_TOO_LONG"
     EVENT_TYPE_MALFORMED = "EVENT_TYPE_MALFORMED"
     EVENT_TYPE_UNKNOWN = "EVENT_TYPE_UNKNOWN"
+    SKU_MISSING = "SKU_MISSING"
+    SKU_TWICE = "SKU_TWICE"
     REASON_MISSING = "REASON_MISSING"
     REASON_UNKNOWN = "REASON_UNKNOWN"
     REASON_MISPLACED = "REASON_MISPLACED"
+    QUANTITY_MALFORMED = "QUANTITY_MALFORMED"
     AMOUNT_MALFORMED = "AMOUNT_MALFORMED"
     AMOUNT_NEGATIVE = "AMOUNT_NEGATIVE"
     AMOUNT_TOO_LARGE = "AMOUNT_TOO_LARGE"
@@ -64,6 +67,9 @@ class Code(StrEnum):
     UNKNOWN_ACTION = "UNKNOWN_ACTION"
     AMBIGUOUS_ORDER = "AMBIGUOUS_ORDER"
     CLICKS_NOT_REVERSIBLE = "CLICKS_NOT_REVERSIBLE"
+    NOT_ITEM_LEVEL = "NOT_ITEM_LEVEL"
+    ITEM_UNKNOWN = "ITEM_UNKNOWN"
+    ITEM_LINES_NEEDED = "ITEM_LINES_NEEDED"
     ACTION_LOCKED = "ACTION_LOCKED"
     SUPERSEDED = "SUPERSEDED"
     CHANGED_SINCE = "CHANGED_SINCE"
@@ -71,6 +77,7 @@ class Code(StrEnum):
     ACTION_REVERSED = "ACTION_REVERSED"
     TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
     NO_EXCHANGE_RATE = "NO_EXCHANGE_RATE"
+    QUANTITY_NEEDED = "QUANTITY_NEEDED"
 
     NOT_READABLE = "NOT_READABLE"
     COLUMN_UNKNOWN = "COLUMN_UNKNOWN"
@@ -86,6 +93,7 @@ class Code(StrEnum):
 
     NEWEST_OF_MANY = "NEWEST_OF_MANY"
     AMOUNT_RAISED = "AMOUNT_RAISED"
+    CATEGORY_DIFFERS = "CATEGORY_DIFFERS"
     CURRENCY_CONVERTED = "CURRENCY_CONVERTED"
 
     @property
@@ -141,6 +149,8 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     ),
     Code.CONTROL_CHARACTER: _rejected("{field} contains a control character: {value}.", "Send the cell as plain text."),
     Code.SURROUNDING_BLANK: _rejected("{field} {value} begins or ends with a blank.", "Send the cell without it."),
+    Code.SKU_MISSING: _rejected("The line does not say which item it is about.", "Give the item's Sku."),
+    Code.SKU_TWICE: _rejected("Sku {value} stands twice in the line.", "Name each item once."),
     Code.REASON_MISSING: _rejected("Reason is empty.", "Give a standard reason code or one of your disposition codes."),
     Code.REASON_UNKNOWN: _rejected(
         "Reason {value} is neither a standard code nor a disposition code of the event type.",
@@ -149,6 +159,9 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.REASON_MISPLACED: _rejected(
         "Reason {value} cannot be given for a {change}.",
         "Give a reason that fits, or say with Amount what is meant: the new total, or 0 to reverse the action.",
+    ),
+    Code.QUANTITY_MALFORMED: _rejected(
+        "Quantity {value} is not a whole number from 0 to 999999.", "Give the new quantity, or 0 to return the item."
     ),
     Code.AMOUNT_MALFORMED: _rejected(
         "Amount {value} is not an amount of {currency}.",
@@ -186,6 +199,16 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "Send the line again with the ActionId of the one that is meant.",
     ),
     Code.CLICKS_NOT_REVERSIBLE: _refused("The action is a click, which cannot be changed.", "Remove the line."),
+    Code.NOT_ITEM_LEVEL: _refused(
+        "The action has no items; its event type is tracked by order.", "Give the order's new Amount, without any Sku."
+    ),
+    Code.ITEM_UNKNOWN: _refused(
+        "The action has no item {value}.", "Give the Sku as it was tracked; items cannot be added to an action."
+    ),
+    Code.ITEM_LINES_NEEDED: _refused(
+        "The action has several items, and an amount of the order does not say which of them changed.",
+        "Give Sku, Quantity and Amount of each item that changed.",
+    ),
     Code.ACTION_LOCKED: _refused(
         "The action locked at {locks_at}; the delivery arrived at {received_at}.",
         "Its commission is owed; settle the difference with the partner.",
@@ -207,6 +230,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.NO_EXCHANGE_RATE: _refused(
         "The action is in {currency} and there is no rate from {value} for {day}.",
         "Send the amount in the action's currency, or have the rate loaded.",
+    ),
+    Code.QUANTITY_NEEDED: _refused(
+        "Item {value} is returned, and an amount alone does not say how many are kept after all.",
+        "Give its Quantity, too.",
     ),
     Code.NOT_READABLE: _whole(Verdict.REJECTED, "{reason}", "Send the file again as UTF-8 CSV or XML."),
     Code.COLUMN_UNKNOWN: _whole(
@@ -247,6 +274,9 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     ),
     Code.NEWEST_OF_MANY: _notice(
         "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."
+    ),
+    Code.CATEGORY_DIFFERS: _notice(
+        "Item {value} has another category.", "A file cannot change it; the item keeps the one it was tracked with."
     ),
     Code.AMOUNT_RAISED: _notice("The new amount is higher than the old one."),
     Code.CURRENCY_CONVERTED: _notice("The amount in {currency} was converted with the rate of the action's day."),

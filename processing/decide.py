@@ -14,8 +14,9 @@ from processing.catalog import Terms
 from processing.codes import Code
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing
 from processing.intent import Asked
+from processing.items import Basket, ItemEntries, Proposal
 from processing.match import NOBODY, Actions, Matched
-from processing.model import Basis, Change, SameOrder, State
+from processing.model import Basis, Change, Level, SameOrder, State
 from processing.rate import Rates
 
 MOST_CHANGES: Final = 1_000
@@ -55,16 +56,23 @@ class Decided:
     notices: dict[Code, Bools]
     entries: Entries
     late: Entries
+    items: ItemEntries | None = None
 
 
-def decide(asked: Asked, matched: Matched, terms: Terms, rates: Rates, received_at: int) -> Decided:
-    """Decide every line and move ``matched.actions`` to their values after the chunk.
+def decide(
+    asked: Asked, matched: Matched, terms: Terms, rates: Rates, received_at: int, basket: Basket | None = None
+) -> Decided:
+    """Decide every line and move ``matched.actions``, and the items of ``basket``, to their values after the chunk.
 
-    ``received_at``: the delivery's arrival in microseconds; it alone counts against the lock.
+    ``received_at``: the delivery's arrival in microseconds; it alone counts against the lock. ``basket`` is None where
+    no line is about items; a line that returns the last item of its action becomes a reversal in ``asked``.
     """
     code = asked.code.copy()
     _unmatched(code, asked, matched, terms)
-    desk = _Desk(asked, matched.actions, terms, rates, received_at, code, np.zeros(len(asked), dtype=np.bool_))
+    if basket is not None:
+        _unlike_items(code, asked, matched, terms, basket)
+    applied = np.zeros(len(asked), dtype=np.bool_)
+    desk = _Desk(asked, matched.actions, terms, rates, received_at, code, applied, basket)
     waves = [desk.wave(at) for at in _waves(np.flatnonzero(missing(code)), asked.row)]
     entries = _in_line_order(waves)
     raised = np.zeros(len(asked), dtype=np.bool_)
@@ -73,7 +81,11 @@ def decide(asked: Asked, matched: Matched, terms: Terms, rates: Rates, received_
     newest = (matched.candidates > 1) & (code != Code.AMBIGUOUS_ORDER)
     unchanged = missing(code) & ~desk.applied
     notices = {Code.NEWEST_OF_MANY: newest, Code.AMOUNT_RAISED: raised, Code.CURRENCY_CONVERTED: asked.converted}
-    return Decided(code, desk.applied, unchanged, notices, entries, _in_line_order(desk.late))
+    late = _in_line_order(desk.late)
+    if basket is None:
+        return Decided(code, desk.applied, unchanged, notices, entries, late)
+    notices[Code.CATEGORY_DIFFERS] = missing(code) & basket.other_category()
+    return Decided(code, desk.applied, unchanged, notices, entries, late, ItemEntries.joined(basket.entries))
 
 
 def _unmatched(code: Objects, asked: Asked, matched: Matched, terms: Terms) -> None:
@@ -84,6 +96,25 @@ def _unmatched(code: Objects, asked: Asked, matched: Matched, terms: Terms) -> N
         return
     many = np.flatnonzero(free & (matched.candidates > 1))
     code[many[np.isin(matched.actions.event_type_id[asked.row[many]], holding)]] = Code.AMBIGUOUS_ORDER
+
+
+def _unlike_items(code: Objects, asked: Asked, matched: Matched, terms: Terms, basket: Basket) -> None:
+    """Refuse lines that speak of items where there are none, of none where there are several, or of unknown ones."""
+    # What is returned has no price, in whatever currency the others are.
+    asked.foreign[basket.returns] = False
+    free = np.flatnonzero(missing(code))
+    row = asked.row[free]
+    kind = matched.actions.event_type_id[row]
+    # A click is no such line: that it cannot be changed at all is said first.
+    clicks = np.isin(kind, [number for number, one in terms.event_types.items() if one.basis is Basis.CLICK])
+    by_item = np.isin(kind, [number for number, one in terms.event_types.items() if one.level is Level.ITEM])
+    named, modify = basket.asked.named[free], asked.change[free] == Change.MODIFY
+    for fault, holds in (
+        (Code.ITEM_LINES_NEEDED, modify & (asked.amount[free] != NONE) & basket.several(row)),
+        (Code.ITEM_UNKNOWN, basket.unknown()[free]),
+        (Code.NOT_ITEM_LEVEL, named & ~by_item),
+    ):
+        code[free[holds & ~clicks]] = fault
 
 
 def _waves(open_lines: Ints, row: Ints) -> list[Ints]:
@@ -119,7 +150,7 @@ class _Values:
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """Everything a wave reads, and the two columns in which it marks its lines."""
+    """Everything a wave reads, the two columns in which it marks its lines, and the items that it moves."""
 
     asked: Asked
     actions: Actions
@@ -128,20 +159,26 @@ class _Desk:
     received_at: int
     code: Objects
     applied: Bools
+    basket: Basket | None
     late: list[Entries] = field(default_factory=list)
 
     def wave(self, at: Ints) -> Entries:
         """Decide lines that all mean different actions, and move those actions."""
-        row, change = self.asked.row[at], self.asked.change[at]
+        row = self.asked.row[at]
         before = _Values.of(self.actions, row)
         after = self._after(at)
+        items = self._items(after, at)
+        change = self.asked.change[at]
         moved = (
             (after.state != before.state)
             | (after.amount != before.amount)
             | (after.customer_status != before.customer_status)
             | ((change == Change.RESET) & (after.payout != before.payout))
         )
-        refusal, too_late = self._refusals(at, moved)
+        unclear = np.zeros(len(at), dtype=np.bool_)
+        if items is not None:
+            moved, unclear = moved | items.moved, items.unclear
+        refusal, too_late = self._refusals(at, moved, unclear)
         done = moved & missing(refusal)
         self.code[at] = refusal
         self.applied[at[done]] = True
@@ -151,6 +188,8 @@ class _Desk:
                 _entries(at[too_late], row[too_late], version, before.where(too_late), after.where(too_late))
             )
         after.put(self.actions, row, done)
+        if self.basket is not None and items is not None:
+            self.basket.take(items, at, done)
         self.actions.version[row[done]] += 1
         self.actions.changes[row[done]] += 1
         return _entries(at[done], row[done], self.actions.version[row[done]], before.where(done), after.where(done))
@@ -187,11 +226,32 @@ class _Desk:
         to.customer_status[statuses] = status[statuses]
         to.payout[modify] = self.rates.payouts(self.actions.contract_id[self.asked.row[at]][modify], to.amount[modify])
 
-    def _refusals(self, at: Ints, moved: Bools) -> tuple[Objects, Bools]:
+    def _items(self, to: _Values, at: Ints) -> Proposal | None:
+        """Work the items into the values that each line would leave behind; None where there are none."""
+        if self.basket is None:
+            return None
+        row, actions = self.asked.row[at], self.actions
+        items = self.basket.propose(at, row, self.asked.change[at], actions.state[row], self.asked.amount[at])
+        by_item, gone = items.lines, items.emptied
+        to.amount[by_item] = items.totals
+        category = self.basket.items.category[items.item]
+        rated = self.rates.of_items(actions.contract_id[row[by_item]], items.owner, category, items.amount)
+        modify = self.asked.change[at[by_item]] == Change.MODIFY
+        to.payout[by_item[modify]] = rated[modify]
+        self.asked.change[at[gone]] = Change.REVERSE
+        to.prior_amount[gone], to.prior_payout[gone] = actions.amount[row[gone]], actions.payout[row[gone]]
+        to.amount[gone] = to.payout[gone] = 0
+        to.state[gone] = State.REVERSED.value
+        return items
+
+    def _refusals(self, at: Ints, moved: Bools, unclear: Bools) -> tuple[Objects, Bools]:
         """The first reason to refuse each line, None where there is none, and which have no other than the lock."""
         row, actions = self.asked.row[at], self.actions
         clicks = [number for number, kind in self.terms.event_types.items() if kind.basis is Basis.CLICK]
         modify = self.asked.change[at] == Change.MODIFY
+        # What is returned already can be returned again.
+        if self.basket is not None:
+            modify &= ~(self.basket.returns[at] & (actions.state[row] == State.REVERSED))
         dead = modify & (actions.state[row] == State.REVERSED)
         # A fixed sum of the account's currency says nothing about what an action in another one pays.
         unrated = modify & moved & (actions.currency[row] != self.terms.currency)
@@ -202,6 +262,7 @@ class _Desk:
         matters = moved | dead | priceless
         late = (actions.locked_at[row] != NONE) | (actions.locks_at[row] <= self.received_at)
         reasons = {
+            Code.QUANTITY_NEEDED: unclear,
             Code.TOO_MANY_CHANGES: moved & modify & (actions.changes[row] >= MOST_CHANGES),
             Code.NO_EXCHANGE_RATE: priceless,
             Code.ACTION_REVERSED: dead,

@@ -18,6 +18,7 @@ from processing.catalog import Terms
 from processing.codes import Code
 from processing.columns import Objects, missing
 from processing.intent import LARGEST_MINOR, Asked
+from processing.items import AskedItems, ranges
 from processing.match import NOBODY, Actions
 from processing.money import exponent
 from processing.tables import exchange_rate
@@ -69,8 +70,23 @@ def exchange(db: Connection, asked: Asked, actions: Actions, terms: Terms) -> No
         if amount > 0:
             asked.converted[line] = True
             asked.amount[line] = _convert(amount, pair, scaled[pair])
+    if asked.items is not None:
+        _exchange_items(asked, asked.items, dict(zip(at.tolist(), pairs, strict=True)), scaled)
     too_large = asked.converted & (asked.amount > LARGEST_MINOR)
     asked.code[too_large], asked.change[too_large], asked.converted[too_large] = Code.AMOUNT_TOO_LARGE, None, False
+
+
+def _exchange_items(asked: Asked, items: AskedItems, pairs: Mapping[int, Pair], scaled: Mapping[Pair, int]) -> None:
+    """The same for the amounts of items."""
+    numbers, _ = ranges(items.first, np.fromiter(pairs, np.int64, len(pairs)))
+    numbers = numbers[items.amount[numbers] > 0]
+    for number, line in zip(numbers.tolist(), items.position[numbers].tolist(), strict=True):
+        pair = pairs[line]
+        if pair in scaled:
+            items.amount[number] = _convert(int(items.amount[number]), pair, scaled[pair])
+            asked.converted[line] = True
+    large = items.blame((items.amount > LARGEST_MINOR) & missing(asked.code)[items.position])
+    asked.code[large], asked.change[large], asked.converted[large] = Code.AMOUNT_TOO_LARGE, None, False
 
 
 def _pairs(days: "np.ndarray[tuple[int], np.dtype[np.datetime64]]", source: Objects, target: Objects) -> list[Pair]:

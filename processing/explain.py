@@ -11,10 +11,12 @@ import pyarrow as pa
 from processing import bulk
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
-from processing.columns import Bools, Objects, blank, missing, pick, texts
+from processing.columns import NONE, Bools, Objects, blank, missing, pick, texts
 from processing.decide import MOST_CHANGES, Decided
 from processing.instants import told
 from processing.intent import Asked
+from processing.item_intent import ITEMS, spread
+from processing.items import AskedItems
 from processing.match import NOBODY, Matched
 from processing.reasons import FOR_REVERSALS_ONLY
 
@@ -28,6 +30,7 @@ _ANSWER: Final[dict[str, pa.DataType]] = {
 }
 ANSWER: Final = pa.schema(_ANSWER)
 SHOWN: Final = 80
+_OF_ITEMS: Final = {Code.ITEM_UNKNOWN, Code.QUANTITY_NEEDED, Code.CATEGORY_DIFFERS}
 
 
 def shown(value: object) -> str:
@@ -43,11 +46,11 @@ def answers(
 
     ``lines``: as ``intent.ask`` takes them, with action_id, order_id and amount_text beside.
     """
-    speaker = _Speaker.of(lines, matched, terms, received_at)
+    speaker = _Speaker.of(lines, asked, matched, terms, received_at)
     code, message = decided.code.copy(), blank(len(asked))
     for at in np.flatnonzero(~missing(decided.code)).tolist():
         message[at] = speaker.says(decided.code[at], at)
-    noticed = _add_notices(code, message, asked, matched, decided)
+    noticed = _add_notices(code, message, speaker, decided)
     verdict = blank(len(asked))
     verdict[decided.applied], verdict[decided.unchanged] = Verdict.APPLIED.value, Verdict.UNCHANGED.value
     for one in set(decided.code[~missing(decided.code)]):
@@ -65,13 +68,13 @@ def answers(
     )
 
 
-def _add_notices(code: Objects, message: Objects, asked: Asked, matched: Matched, decided: Decided) -> Bools:
+def _add_notices(code: Objects, message: Objects, speaker: "_Speaker", decided: Decided) -> Bools:
     """Give a line without a code its first notice, and every line the sentences of its notices."""
     noticed = np.zeros(len(code), dtype=np.bool_)
     for notice, carries in decided.notices.items():
         noticed |= carries
         for at in np.flatnonzero(carries).tolist():
-            sentence = notice.message(count=matched.candidates[at], currency=asked.currency[at])
+            sentence = speaker.says(notice, at)
             code[at] = code[at] or notice
             message[at] = f"{message[at]} {sentence}" if message[at] else sentence
     return noticed
@@ -79,23 +82,39 @@ def _add_notices(code: Objects, message: Objects, asked: Asked, matched: Matched
 
 @dataclass(frozen=True, slots=True)
 class _Speaker:
-    """Fills a code's sentence with the values of one line."""
+    """Fills a code's sentence with the values of one line, or of the item in it that the code is about."""
 
     cells: Mapping[str, Objects]
     matched: Matched
     terms: Terms
     received_at: int
     wait: Mapping[str, str]
+    items: AskedItems | None
+    amounts: Objects
 
     @classmethod
-    def of(cls, lines: pd.DataFrame, matched: Matched, terms: Terms, received_at: int) -> "_Speaker":
+    def of(cls, lines: pd.DataFrame, asked: Asked, matched: Matched, terms: Terms, received_at: int) -> "_Speaker":
         names = ("action_id", "order_id", "event_type", "amount_text", "currency", "reason")
+        cells = {name: texts(lines[name]) for name in names}
         until = told(terms.waits_until(received_at), terms.zone)
         wait = {"until": until, "received_at": told(received_at, terms.zone)}
-        return cls({name: texts(lines[name]) for name in names}, matched, terms, received_at, wait)
+        amounts = blank(0)
+        if asked.items is not None:
+            _, fields = spread(lines[ITEMS])
+            amounts = fields["amount_text"].to_numpy(zero_copy_only=False)
+        return cls(cells, matched, terms, received_at, wait, asked.items, amounts)
 
     def says(self, code: Code, at: int) -> str:
-        return code.message(**self._values(code, at))
+        item = NONE if self.items is None else int(self.items.blamed[at])
+        if self.items is None or item == NONE:
+            return code.message(**self._values(code, at))
+        sku = shown(self.items.sku[item])
+        if code in {Code.AMOUNT_BLANK, Code.NOTHING_TO_CHANGE}:
+            return f"Item {sku} has no Amount. Give its new amount, or Quantity 0 to return it."
+        if code in {Code.AMOUNT_MALFORMED, Code.AMOUNT_TOO_LARGE}:
+            amount = shown(self.amounts[item])
+            return f"Item {sku}: {code.message(value=amount, currency=self._currency(at))}"
+        return code.message(**({"value": sku} if code in _OF_ITEMS else self._values(code, at)))
 
     def _values(self, code: Code, at: int) -> dict[str, object]:
         cell = {name: column[at] for name, column in self.cells.items()}
@@ -108,6 +127,8 @@ class _Speaker:
             },
             Code.AMBIGUOUS_ORDER: {"value": shown(cell["order_id"]), "count": self.matched.candidates[at]},
             Code.TOO_MANY_CHANGES: {"value": MOST_CHANGES},
+            Code.NEWEST_OF_MANY: {"count": self.matched.candidates[at]},
+            Code.CURRENCY_CONVERTED: {"currency": self._currency(at)},
         }
         if code is Code.UNKNOWN_ACTION:
             field = "Oid" if cell["action_id"] is None else "ActionId"

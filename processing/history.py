@@ -8,7 +8,7 @@ from processing.errors import NotFound
 from processing.instants import instant
 from processing.model import State
 from processing.money import to_text
-from processing.tables import account, action, delivery, entry, partner
+from processing.tables import account, action, delivery, entry, item, item_entry, partner
 
 _MONEY = ("amount", "payout")
 
@@ -18,7 +18,7 @@ def show(db: Connection, sid: str, action_id: str) -> dict[str, Any]:
     found = db.execute(_query().where(account.c.sid == sid, action.c.action_id == action_id)).one_or_none()
     if found is None:
         raise NotFound(f"Account {sid} has no action {action_id}.")
-    return {**_told(found), "history": _entries(db, found)}
+    return {**_told(found), "items": _items(db, found), "history": _entries(db, found)}
 
 
 def listing(
@@ -69,6 +69,7 @@ def _entries(db: Connection, found: Row[Any]) -> list[dict[str, Any]]:
         .where(entry.c.action_id == found.id)
         .order_by(entry.c.version)
     )
+    changed = _changed_items(db, found)
     return [
         {
             "delivery": one.delivery,
@@ -80,9 +81,46 @@ def _entries(db: Connection, found: Row[Any]) -> list[dict[str, Any]]:
             "reason": one.reason,
             "before": _side(one, "before", found.currency),
             "after": _side(one, "after", found.currency),
+            "items": changed.get((one.delivery_id, one.line), []),
         }
         for one in db.execute(query)
     ]
+
+
+def _items(db: Connection, found: Row[Any]) -> list[dict[str, Any]]:
+    """The items of an action; all are returned while it is reversed, whatever a later approval gives back."""
+    gone = found.state == State.REVERSED
+    return [
+        {
+            "sku": one.sku,
+            "category": one.category,
+            "quantity": 0 if gone else one.quantity,
+            "amount": to_text(0 if gone else one.amount, found.currency),
+            "tracked": {"quantity": one.tracked_quantity, "amount": to_text(one.tracked_amount, found.currency)},
+        }
+        for one in db.execute(item.select().where(item.c.action_id == found.id).order_by(item.c.position))
+    ]
+
+
+def _changed_items(db: Connection, found: Row[Any]) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """What each entry changed of the action's items, by delivery and line."""
+    query = (
+        select(item_entry)
+        .join(item, (item.c.action_id == item_entry.c.action_id) & (item.c.sku == item_entry.c.sku))
+        .where(item_entry.c.action_id == found.id)
+        .order_by(item.c.position)
+    )
+    changed: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for one in db.execute(query):
+        sides = {
+            side: {
+                "quantity": getattr(one, f"quantity_{side}"),
+                "amount": to_text(getattr(one, f"amount_{side}"), found.currency),
+            }
+            for side in ("before", "after")
+        }
+        changed.setdefault((one.delivery_id, one.line), []).append({"sku": one.sku, **sides})
+    return changed
 
 
 def _side(one: Row[Any], side: str, currency: str) -> dict[str, Any]:

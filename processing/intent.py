@@ -12,6 +12,8 @@ import pandas as pd
 from processing.catalog import Terms
 from processing.codes import Code
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing, pick, texts
+from processing.item_intent import ITEMS, ask_items, settle
+from processing.items import AskedItems
 from processing.match import Matched
 from processing.model import Change
 from processing.money import exponents, to_minor_columns
@@ -22,7 +24,10 @@ LARGEST_MINOR: Final = 99_999_999
 
 @dataclass(frozen=True, slots=True)
 class FileShape:
-    """Which columns that could change something a delivery has; ``reversals_only`` for a file of that kind alone."""
+    """Which columns that could change something a delivery has; ``reversals_only`` for a file of that kind alone.
+
+    In a file of items ``has_amount`` is whether it can give a quantity or an amount of an item.
+    """
 
     has_amount: bool
     has_other: bool
@@ -35,7 +40,8 @@ class Asked:
 
     ``change`` holds ``Change`` or None; ``amount`` is in minor units of the line's currency, ``NONE`` where the line
     gives none; ``foreign`` marks lines that name another currency than the action's, ``converted`` those whose amount
-    was turned into it.
+    was turned into it. ``items`` are what the lines of a file of items ask of them; such a line is a modification,
+    unless its reason says something of the whole action.
     """
 
     line: Ints
@@ -48,6 +54,7 @@ class Asked:
     foreign: Bools
     converted: Bools
     code: Objects
+    items: AskedItems | None = None
 
     def __len__(self) -> int:
         return len(self.line)
@@ -56,7 +63,8 @@ class Asked:
 def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -> Asked:
     """Judge what each checked line asks of the action it matched.
 
-    ``lines``: index line number; columns event_type, amount_scaled (Int64), currency, customer_status, reason (text).
+    ``lines``: index line number; columns event_type, amount_scaled (Int64), currency, customer_status, reason (text),
+    and in a file of items ``items`` (``item_intent.ITEMS``).
     """
     row = matched.row
     code = blank(len(lines))
@@ -71,13 +79,22 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     others = ~missing(status) | lines["currency"].notna().to_numpy()
     change = _changes(outcome, amount, tracked_zero=tracked_zero, others=others, shape=shape)
     given = (amount != NONE) | others
-    nothing = ((change == Change.MODIFY) & ~given) | missing(change)
-    _first(code, nothing, Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE)
-    _first(code, _misplaced(lines["reason"], event_type, outcome, change, amount), Code.REASON_MISPLACED)
+    empty = Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE
+    items = None
+    meant, said = change, amount
+    if ITEMS in lines:
+        items = ask_items(lines[ITEMS], exponents(pd.Series(currency, dtype=str)), LARGEST_MINOR, code)
+        returning = shape.reversals_only or not (shape.has_amount or shape.has_other)
+        meant, said = settle(items, change, outcome, code, returning=returning, empty=empty)
+        # In a file of items an empty Sku does not mean the whole action.
+        _first(code, ~items.named & missing(outcome) & ~others, Code.SKU_MISSING)
+        given |= items.named
+    _first(code, ((change == Change.MODIFY) & ~given) | missing(change), empty)
+    _first(code, _misplaced(lines["reason"], event_type, outcome, meant, said), Code.REASON_MISPLACED)
     change[~missing(code)] = None
     line = lines.index.to_numpy(np.int64)
     converted = np.zeros(len(line), dtype=np.bool_)
-    return Asked(line, row, change, amount, status, texts(lines["reason"]), currency, foreign, converted, code)
+    return Asked(line, row, change, amount, status, texts(lines["reason"]), currency, foreign, converted, code, items)
 
 
 def is_reason(reason: str, event_type: int, terms: Terms) -> bool:
@@ -142,14 +159,19 @@ def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects)
     A line that names none means the action's.
     """
     scaled = lines["amount_scaled"].to_numpy(np.int64, na_value=NONE)
-    own = pick(matched.actions.currency, matched.row, default)
-    sent = texts(lines["currency"])
-    currency = np.where(missing(sent), own, sent)
+    currency, own = _currencies(lines, matched, default)
     minor, exact = to_minor_columns(np.maximum(scaled, 0), exponents(pd.Series(currency, dtype=str)))
     given = scaled != NONE
     _first(code, given & ~exact, Code.AMOUNT_MALFORMED)
     _first(code, given & (minor > LARGEST_MINOR), Code.AMOUNT_TOO_LARGE)
     return np.where(given, minor, NONE), currency, currency != own
+
+
+def _currencies(lines: pd.DataFrame, matched: Matched, default: str) -> tuple[Objects, Objects]:
+    """The currency of each line, and that of its action."""
+    own = pick(matched.actions.currency, matched.row, default)
+    sent = texts(lines["currency"])
+    return np.where(missing(sent), own, sent), own
 
 
 def _first(code: Objects, fault: Bools, meaning: Code) -> None:

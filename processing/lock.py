@@ -10,7 +10,8 @@ from processing import bulk
 from processing.catalog import Terms
 from processing.instants import instant, micros
 from processing.model import State
-from processing.tables import account, action, staged_id
+from processing.staging import staged_id
+from processing.tables import account, action
 from processing.terms import clears_on
 
 

@@ -72,11 +72,13 @@ class Partner:
 class Payout:
     """What a partner is paid per action: parts per million of its amount, or minor units of the account's currency.
 
-    One of the two is given, the other is ``None``.
+    One of the two is given, the other is ``None``. ``categories`` are the parts per million of items of these
+    categories; they stand beside a percentage alone.
     """
 
     percent_ppm: int | None
     fixed_minor: int | None
+    categories: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

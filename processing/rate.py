@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import pandas as pd
 
 from processing.catalog import StoredContract, Terms
-from processing.columns import NONE, Bools, Ints
+from processing.columns import NONE, Bools, Ints, Objects
 from processing.money import rate_percent
 
 
@@ -48,3 +49,23 @@ class Rates:
         ppm = np.array([one.percent_ppm or 0 for one in chosen], dtype=np.int64)
         fixed = np.array([NONE if one.fixed_minor is None else one.fixed_minor for one in chosen], dtype=np.int64)
         return np.where(fixed[at] != NONE, fixed[at], rate_percent(amount, ppm[at]))
+
+    def of_items(self, contract_id: Ints, owner: Ints, category: Objects, amount: Ints) -> Ints:
+        """The payout of actions by their items: each is rated by its category and rounded by itself, then summed up.
+
+        ``contract_id``: one an action; ``owner``: which of them each item belongs to; ``amount`` in minor units.
+        """
+        kind, names = pd.factorize(category)
+        # An item without a category is numbered -1.
+        pairs, at = np.unique(contract_id[owner] * (len(names) + 1) + kind + 1, return_inverse=True)
+        known = [None, *names.tolist()]
+        ppm = np.array([self._ppm(pair // len(known), known[pair % len(known)]) for pair in pairs.tolist()], np.int64)
+        payout = np.zeros(len(contract_id), dtype=np.int64)
+        np.add.at(payout, owner, rate_percent(amount, ppm[at]))
+        fixed = self.fixed(contract_id)
+        payout[fixed] = self.payouts(contract_id[fixed], payout[fixed])
+        return payout
+
+    def _ppm(self, contract_id: int, category: str | None) -> int:
+        contract = self.by_contract[contract_id]
+        return contract.categories.get(category or "", contract.percent_ppm or 0)

@@ -105,6 +105,7 @@ contract = Table(
     Column("payment", Text, nullable=False),
     Column("percent_ppm", BigInteger),
     Column("fixed_minor", BigInteger),
+    Column("categories_ppm", Text, nullable=False, server_default="{}"),
     UniqueConstraint("account_id", "program_id", "partner_id", "effective"),
 )
 
@@ -150,6 +151,22 @@ Index(
     action.c.locks_at,
     sqlite_where=text("locked_at is null"),
     postgresql_where=text("locked_at is null"),
+)
+
+# While an action is reversed its items are kept as they were, so that an approval can give them back.
+item = Table(
+    "item",
+    metadata,
+    Column("action_id", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("category", Text),
+    Column("quantity", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("tracked_quantity", Integer, nullable=False),
+    Column("tracked_amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("action_id", "sku"),
+    sqlite_with_rowid=False,
 )
 
 delivery = Table(
@@ -228,6 +245,23 @@ entry = Table(
     UniqueConstraint("action_id", "version"),
     sqlite_with_rowid=False,
 )
+
+# What an entry did to each item that it changed; a reversal changes the action alone.
+item_entry = Table(
+    "item_entry",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("action_id", BigInteger, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("quantity_before", Integer, nullable=False),
+    Column("quantity_after", Integer, nullable=False),
+    Column("amount_before", BigInteger, nullable=False),
+    Column("amount_after", BigInteger, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "line", "sku"),
+    sqlite_with_rowid=False,
+)
+Index("item_entry_action_id", item_entry.c.action_id)
 
 # Every line that has no entry, and those with an entry that carry a notice.
 line = Table(
@@ -320,50 +354,4 @@ Index(
     waiting_line.c.delivery_id,
     sqlite_where=text("ready = 1"),
     postgresql_where=text("ready"),
-)
-
-# Temporary tables of one connection: they carry a chunk of lines to the database in bulk.
-staging = MetaData()
-
-staged_action = Table(
-    "staged_action",
-    staging,
-    Column("line", BigInteger),
-    Column("action_id", Text),
-    Column("program_id", BigInteger),
-    Column("event_type_id", BigInteger),
-    Column("partner_id", BigInteger),
-    Column("contract_id", BigInteger),
-    Column("order_id", Text),
-    Column("event_at", BigInteger),
-    Column("created_at", BigInteger),
-    Column("locks_at", BigInteger),
-    Column("locks_given", BigInteger),
-    Column("currency", Text),
-    Column("amount", BigInteger),
-    Column("payout", BigInteger),
-    Column("customer_status", Text),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
-)
-
-staged_id = Table(
-    "staged_id", staging, Column("id", BigInteger), prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS"
-)
-
-# An action that an undone delivery changed: its entries from ``first`` to ``last`` are ``entries`` of the delivery.
-# ``stands`` is the version whose values the action has, ``prior`` the one whose values it returns to.
-staged_undo = Table(
-    "staged_undo",
-    staging,
-    Column("action_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("line", BigInteger),
-    Column("first_line", BigInteger),
-    Column("first", BigInteger),
-    Column("entries", BigInteger),
-    Column("stands", BigInteger),
-    Column("prior", BigInteger),
-    Column("code", Text),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
 )

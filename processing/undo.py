@@ -30,14 +30,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from processing import bulk
+from processing import bulk, item_store
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
 from processing.errors import LedgerConflict
 from processing.explain import ANSWER
 from processing.instants import told
 from processing.model import Change, State
-from processing.tables import action, delivery, entry, line, staged_undo
+from processing.staging import staged_undo
+from processing.tables import action, delivery, entry, line
 from processing.tally import Tally
 
 _CHUNK_LINES: Final = 50_000
@@ -82,6 +83,7 @@ class Undoing:
         moved = self.db.execute(_moving(self.delivery_id, self.at)).rowcount
         if moved != returned:
             raise LedgerConflict(f"{returned - moved} of {returned} actions changed while an undo was decided.")
+        item_store.give_back(self.db, self.delivery_id, self.undone_id)
         refused = self._answer()
         return self._tally(returned, refused)
 

@@ -15,7 +15,8 @@ from processing.codes import Code, Verdict
 from processing.columns import NONE, texts
 from processing.explain import ANSWER, shown
 from processing.instants import micros
-from processing.tables import account, action, delivery, line, staged_action, waiting_line
+from processing.staging import staged_action
+from processing.tables import account, action, delivery, line, waiting_line
 
 _CHUNK_LINES: Final = 50_000
 _EXPIRED: Final = (

@@ -15,11 +15,12 @@ from processing.actions import Problem
 from processing.columns import NONE, Ints
 from processing.errors import Unusable
 from processing.money import parse_scaled
-from schemas import csv_lines
+from schemas import csv_lines, item_actions
 from schemas.chunk import TEXT, Chunk, quoted
 from schemas.columns import Vocabulary
 from schemas.contract import ACTION_ID, assert_judging, currencies, matches
 from schemas.decode import find_encoding, read_text
+from schemas.item_columns import item_numbers
 from schemas.trailer import trailer_of
 
 CHUNK_LINES: Final = 50_000
@@ -46,7 +47,8 @@ VOCABULARY: Final = Vocabulary(
         "customer_status": ("CustomerStatus",),
         "created_at": ("CreationDate",),
         "locks_at": ("LockingDate",),
-    }
+    },
+    total=True,
 )
 
 _NUMBER: Final = r"[0-9]{1,15}"
@@ -102,11 +104,14 @@ _CONTRACT: Final = pandera.DataFrameSchema(
 class ActionLines:
     """A chunk of an actions file: the lines whose text is sound, and what is wrong with the others.
 
-    ``texts``: index line (int64); the columns of ``VOCABULARY`` as Arrow strings, "" where blank or absent.
+    ``texts``: index line (int64); the columns of ``VOCABULARY`` as Arrow strings, "" where blank or absent. ``items``:
+    those of the actions in a file that has columns for them, as ``item_actions.merged`` gives them; each action then
+    stands under the first of its lines.
     """
 
     texts: pd.DataFrame
     problems: list[Problem]
+    items: pd.DataFrame | None = None
 
 
 def read(path: Path) -> Iterator[ActionLines]:
@@ -115,11 +120,20 @@ def read(path: Path) -> Iterator[ActionLines]:
     encoding = find_encoding(path)
     head = csv_lines.read_head(read_text(path, encoding), vocabulary=VOCABULARY)
     head = replace(head, trailer=trailer_of(path, encoding, head.delimiter))
-    missing = [VOCABULARY.display[name] for name in REQUIRED if name not in head.columns]
+    by_item = bool(item_numbers(head.columns))
+    required = [name for name in REQUIRED if not (by_item and name == "amount")]
+    missing = [VOCABULARY.display[name] for name in required if name not in head.columns]
     if missing:
         raise Unusable(f"{path.name} has no column {', '.join(missing)}; an actions file needs it.")
-    for chunk in csv_lines.read_lines(read_text(path, encoding), head, CHUNK_LINES):
-        yield _judged(chunk, {name: head.columns.positions.get(name) for name in VOCABULARY.names})
+    chunks = csv_lines.read_lines(read_text(path, encoding), head, CHUNK_LINES)
+    positions = {name: head.columns.positions.get(name) for name in VOCABULARY.names}
+    if not by_item:
+        yield from (_judged(chunk, positions) for chunk in chunks)
+        return
+    lines = (item_actions.lines_of(chunk, _texts(chunk, positions), head.columns) for chunk in chunks)
+    for each in item_actions.whole_actions(lines):
+        texts, items, problems = item_actions.merged(each, head.columns, _problems)
+        yield ActionLines(texts, problems, items)
 
 
 def converted(texts: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
@@ -144,23 +158,30 @@ def converted(texts: pd.DataFrame, zone: ZoneInfo) -> pd.DataFrame:
     )
 
 
-def _judged(chunk: Chunk, positions: dict[str, int | None]) -> ActionLines:
+def _texts(chunk: Chunk, positions: dict[str, int | None]) -> pd.DataFrame:
     blank = pd.Series("", chunk.cells.index, TEXT)
-    texts = pd.DataFrame(
+    return pd.DataFrame(
         {name: blank if at is None else chunk.cells.iloc[:, at] for name, at in positions.items()}, chunk.cells.index
     )
-    problems = [Problem(one.line, one.message) for one in chunk.bad]
+
+
+def _judged(chunk: Chunk, positions: dict[str, int | None]) -> ActionLines:
+    texts = _texts(chunk, positions).set_axis(pd.Index(chunk.lines, name="line"))
+    problems = [Problem(one.line, one.message) for one in chunk.bad] + _problems(texts)
+    return ActionLines(texts[~np.isin(chunk.lines, [one.line for one in problems])], problems)
+
+
+def _problems(texts: pd.DataFrame) -> list[Problem]:
+    """What is wrong with the text of lines (index line), one problem a line."""
     try:
         _CONTRACT.validate(texts, lazy=True)
     except SchemaErrors as errors:
         cases = errors.failure_cases.dropna(subset="index").drop_duplicates("index")
-        problems += [
-            Problem(int(chunk.lines[at]), _problem(column, texts[column].iloc[at]))
-            for at, column in zip(cases["index"].astype(int), cases["column"], strict=True)
+        return [
+            Problem(line, _problem(column, texts.loc[line, column]))
+            for line, column in zip(cases["index"].astype(int), cases["column"], strict=True)
         ]
-    faulty = np.isin(chunk.lines, [one.line for one in problems])
-    texts.index = pd.Index(chunk.lines, name="line")
-    return ActionLines(texts[~faulty], problems)
+    return []
 
 
 def _problem(column: str, value: str) -> str:

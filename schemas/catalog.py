@@ -177,14 +177,27 @@ def _payout(contract: Table, currency: str) -> Payout:
     if table is None:
         return Payout(0, None)
     percent, fixed = table.get("percent", optional=True), table.get("fixed", optional=True)
+    categories = _categories(table)
     table.close()
     if (percent is None) is (fixed is None):
         contract.wrong("payout", 'give either percent or fixed, for example { percent = "5.00" }')
     elif percent is not None:
-        return Payout(_money(table, "percent", percent, percent_ppm), None)
+        return Payout(_money(table, "percent", percent, percent_ppm), None, categories)
+    elif categories:
+        table.wrong("categories", "stand beside percent alone; a fixed sum is paid for the action as a whole")
     elif currency:
         return Payout(None, _money(table, "fixed", fixed, lambda text: _not_negative(text, currency)))
     return Payout(0, None)
+
+
+def _categories(payout: Table) -> dict[str, int]:
+    """Percentages by the category of an item, in parts per million."""
+    if payout.get("categories", optional=True) is None:
+        return {}
+    table = payout.table("categories")
+    if table is None:
+        return {}
+    return {name: _money(table, name, table.get(name), percent_ppm) for name in table.content}
 
 
 def _money(table: Table, key: str, value: object, read: Callable[[str], int]) -> int:

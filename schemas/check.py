@@ -14,15 +14,17 @@ import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from processing.codes import Code
+from processing.item_intent import ITEMS
 from processing.money import is_currency, parse_scaled
+from schemas.check_items import broken_items, first_faults, good_items
 from schemas.chunk import TEXT, BadLine, Chunk, quoted, shown
 from schemas.columns import DISPLAY, Columns
 from schemas.contract import AMOUNT, CONTROL_BUT_SPACING, assert_judging, line_contract, unspoiled
+from schemas.faults import faults
+from schemas.item_columns import item_texts
 
-_RANK: Final = {code: at for at, code in enumerate(Code)}
 _BLANK: Final = pa.scalar("", pa.string())
 
 
@@ -33,7 +35,7 @@ class Checked:
     ``good``: index int64 (the line's number, ascending); columns action_id, order_id, currency, customer_status (Arrow
     strings, NA where blank or absent), event_type and amount_scaled (Int64, NA where blank or absent; amounts in
     1/10,000), amount_text and reason (Arrow strings). ``bad`` is ascending and includes the lines that could not be
-    read.
+    read. A file with columns for items has them in a column more, lists of ``processing.item_intent.ITEM``.
     """
 
     good: pd.DataFrame
@@ -50,19 +52,25 @@ def check(chunk: Chunk, columns: Columns, *, reversals: bool = False, event_type
     """
     assert_judging()
     texts = _texts(chunk, columns, event_type)
-    faults = _broken(chunk, texts, reversals=reversals) | _spoiled(chunk, columns)
-    bad = sorted([*chunk.bad, *faults.values()], key=attrgetter("line"))
+    broken = _broken(chunk, texts, reversals=reversals) | _spoiled(chunk, columns)
+    items = item_texts(chunk, columns)
+    if items is not None:
+        broken = first_faults(broken, broken_items(items, chunk, columns, reversals=reversals))
+    bad = sorted([*chunk.bad, *broken.values()], key=attrgetter("line"))
     texts.index = pd.Index(chunk.lines, name="line")
-    if faults:
-        texts = texts.drop(texts.index[list(faults)])
+    if broken:
+        texts = texts.drop(texts.index[list(broken)])
     good = _good(texts, event_type, reversals=reversals)
+    if items is not None:
+        sound = np.delete(np.arange(len(chunk.lines)), list(broken))
+        good[ITEMS] = good_items(items, sound, len(chunk.lines))
     assert len(good) + len(bad) == len(chunk.lines) + len(chunk.bad)  # noqa: S101 - a line has one fate
     return Checked(good, bad)
 
 
 def _texts(chunk: Chunk, columns: Columns, event_type: int | None) -> pd.DataFrame:
     """The known columns of a chunk by our names, and whether each line names an action."""
-    cells = {column: chunk.cells.iloc[:, at] for column, at in columns.positions.items()}
+    cells = {column: chunk.cells.iloc[:, at] for column, at in columns.positions.items() if column in DISPLAY}
     blank = pd.Series("", chunk.cells.index, TEXT)
     by_type = cells.get("event_type", blank) != "" if event_type is None else True
     identified = (cells.get("action_id", blank) != "") | ((cells.get("order_id", blank) != "") & by_type)
@@ -87,14 +95,8 @@ def _spoiled(chunk: Chunk, columns: Columns) -> dict[int, BadLine]:
 
 def _broken(chunk: Chunk, texts: pd.DataFrame, *, reversals: bool) -> dict[int, BadLine]:
     """Lines that break the contract, by row."""
-    try:
-        _contract(reversals=reversals).validate(texts, lazy=True)
-    except SchemaErrors as errors:
-        faults = _faults(errors, len(texts))
-    else:
-        return {}
     found: dict[int, BadLine] = {}
-    for code, column, rows in faults:
+    for code, column, rows in faults(_contract(reversals=reversals), texts):
         bad = _bad_lines(code, column, chunk.lines[rows].tolist(), texts.iloc[rows], reversals=reversals)
         found.update(zip(rows.tolist(), bad, strict=True))
     return found
@@ -103,25 +105,6 @@ def _broken(chunk: Chunk, texts: pd.DataFrame, *, reversals: bool) -> dict[int, 
 @cache
 def _contract(*, reversals: bool) -> pandera.DataFrameSchema:
     return line_contract(reversals=reversals)
-
-
-def _faults(errors: SchemaErrors, rows: int) -> Iterator[tuple[Code, str, npt.NDArray[np.int64]]]:
-    """The rows that are answered with each fault, and the column it is in."""
-    faults = [(Code(error.check.name), error) for error in errors.schema_errors if _is_ours(error)]
-    if len(faults) < len(errors.schema_errors):
-        raise errors
-    faults.sort(key=lambda fault: _RANK[fault[0]])
-    open_ = np.ones(rows, np.bool_)
-    for code, error in faults:
-        answered = open_ & ~error.check_output.to_numpy(np.bool_)
-        open_ &= ~answered
-        if answered.any():
-            yield code, error.schema.name, np.flatnonzero(answered)
-
-
-def _is_ours(error: SchemaError) -> bool:
-    """A failure that is no check's answer for each row is a bug of the contract, and no line's fault."""
-    return error.reason_code is SchemaErrorReason.DATAFRAME_CHECK and error.check_output is not None
 
 
 def _bad_lines(code: Code, column: str, lines: list[int], texts: pd.DataFrame, *, reversals: bool) -> Iterator[BadLine]:

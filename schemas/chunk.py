@@ -37,13 +37,15 @@ class Chunk:
     ``lines``: int64, ascending, the numbers of the lines that could be read. ``cells``: the brand's columns under its
     own header names and in its order, Arrow strings, as many rows as ``lines`` (XML: the seven known columns, ``""``
     where a record has none). ``bad``: the lines that could not be read, ascending. ``raw``: the text of each of these,
-    without its line break (nothing for XML).
+    without its line break (nothing for XML). ``items``: the items of XML records, as ``item_columns.item_texts`` gives
+    them; those of a CSV stand in its cells.
     """
 
     lines: npt.NDArray[np.int64]
     cells: pd.DataFrame
     bad: list[BadLine]
     raw: dict[int, str]
+    items: pd.DataFrame | None = None
 
     def only(self, lines: npt.NDArray[np.int64]) -> "Chunk":
         """The part of it that is in ``lines``."""
@@ -52,7 +54,11 @@ class Chunk:
         wanted = set(broken[np.isin(broken, lines)].tolist())
         bad = [one for one in self.bad if one.line in wanted]
         raw = {line: text for line, text in self.raw.items() if line in wanted}
-        return Chunk(self.lines[rows], self.cells.iloc[rows].reset_index(drop=True), bad, raw)
+        items = self.items
+        if items is not None:
+            items = items[items["row"].isin(rows)]
+            items = items.assign(row=np.searchsorted(rows, items["row"].to_numpy())).reset_index(drop=True)
+        return Chunk(self.lines[rows], self.cells.iloc[rows].reset_index(drop=True), bad, raw, items)
 
 
 def shown(text: str) -> str:

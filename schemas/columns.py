@@ -19,9 +19,13 @@ def plain(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The columns of one kind of file and each one's names, of which the first is the one our messages use."""
+    """The columns of one kind of file and each one's names, of which the first is the one our messages use.
+
+    ``total``: whether the amount of a whole order may stand beside those of its items.
+    """
 
     names: Mapping[str, tuple[str, ...]]
+    total: bool = False
     display: Mapping[str, str] = field(init=False)
     column_of: Mapping[str, str] = field(init=False)
 

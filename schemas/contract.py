@@ -1,4 +1,4 @@
-"""The contract of an order-level line: what its text must be, judged as text and never coerced.
+"""The contracts of a line and of its items: what their text must be, judged as text and never coerced.
 
 Each check is named after the ``Code`` that a line breaking it gets. ``identified`` is whether the line names an action
 at all, worked out beforehand, because Pandera blames every column for a rule about several.
@@ -21,6 +21,7 @@ from schemas.chunk import TEXT
 
 ACTION_ID: Final = r"[A-Za-z0-9._-]{1,64}"
 EVENT_TYPE: Final = r"[0-9]{1,10}"
+QUANTITY: Final = r"[0-9]{1,6}"
 AMOUNT: Final = r"-?[0-9]+(\.[0-9]{1,4})?"
 UP_TO_EIGHT_DIGITS: Final = r"-?0*[0-9]{1,8}(\..*)?"
 ZERO: Final = r"-?0+(\.0{1,4})?"
@@ -54,7 +55,6 @@ def line_contract(*, reversals: bool = False) -> pandera.DataFrameSchema:
     Columns: identified bool, reason, and any of action_id, order_id, event_type, amount, currency, customer_status as
     Arrow strings. In ``reversals`` the only amount is zero.
     """
-    zero = [_check(Code.AMOUNT_MALFORMED, _blank_or(ZERO))] if reversals else []
     return pandera.DataFrameSchema(
         {
             "identified": pandera.Column(bool, _check(Code.MISSING_IDENTIFIER, _itself)),
@@ -67,18 +67,32 @@ def line_contract(*, reversals: bool = False) -> pandera.DataFrameSchema:
                 _check(Code.REASON_UNKNOWN, trimmed),
                 required=True,
             ),
-            "amount": _texts(
-                _check(Code.AMOUNT_MALFORMED, _blank_or(AMOUNT)),
-                _check(Code.AMOUNT_NEGATIVE, _not_negative),
-                _check(Code.AMOUNT_TOO_LARGE, _blank_or(UP_TO_EIGHT_DIGITS)),
-                *zero,
-            ),
+            "amount": _texts(*_amounts(reversals=reversals)),
             "currency": _texts(_check(Code.CURRENCY_UNKNOWN, _blank_or_currencies)),
             "customer_status": _texts(_check(Code.CUSTOMER_STATUS_TOO_LONG, _at_most(LONGEST_STATUS)), _ends()),
         },
         strict=True,
         coerce=False,
         unique_column_names=True,
+    )
+
+
+def item_contract(*, reversals: bool = False) -> pandera.DataFrameSchema:
+    """The contract of one item of a line: sku, category, quantity and amount as Arrow strings, "" for a blank cell.
+
+    ``once``: whether it is the line's first with its SKU. In ``reversals`` quantity and amount are 0 or not given.
+    """
+    none = [_check(Code.QUANTITY_MALFORMED, _blank_or("0+"))] if reversals else []
+    return pandera.DataFrameSchema(
+        {
+            "once": pandera.Column(bool, _check(Code.SKU_TWICE, _itself)),
+            "sku": _texts(_ends(), _check(Code.SKU_MISSING, _not_blank), required=True),
+            "category": _texts(_ends()),
+            "quantity": _texts(_check(Code.QUANTITY_MALFORMED, _blank_or(QUANTITY)), *none),
+            "amount": _texts(*_amounts(reversals=reversals)),
+        },
+        strict=True,
+        coerce=False,
     )
 
 
@@ -92,6 +106,16 @@ def assert_judging() -> None:
         raise Unusable("PANDERA_VALIDATION_ENABLED is off, so that no line would be judged; unset it.")
     if config.validation_depth not in (None, ValidationDepth.SCHEMA_AND_DATA):
         raise Unusable("PANDERA_VALIDATION_DEPTH is set, so that not every line would be judged; unset it.")
+
+
+def _amounts(*, reversals: bool) -> list[pandera.Check]:
+    zero = [_check(Code.AMOUNT_MALFORMED, _blank_or(ZERO))] if reversals else []
+    return [
+        _check(Code.AMOUNT_MALFORMED, _blank_or(AMOUNT)),
+        _check(Code.AMOUNT_NEGATIVE, _not_negative),
+        _check(Code.AMOUNT_TOO_LARGE, _blank_or(UP_TO_EIGHT_DIGITS)),
+        *zero,
+    ]
 
 
 def _texts(*checks: pandera.Check, required: bool = False) -> pandera.Column:

@@ -19,6 +19,7 @@ from processing.errors import Unreadable
 from schemas.chunk import Chunk, quoted, text_frame
 from schemas.columns import ORDER_LEVEL, Columns, Vocabulary, map_header
 from schemas.csv_records import BREAKS, LONGEST, RecordReader, Stretch, well_quoted
+from schemas.item_columns import widened
 from schemas.trailer import Count, Trailer, until_trailer
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -62,9 +63,10 @@ def read_head(blocks: Iterator[str], ignore: Collection[str] = (), vocabulary: V
     headers = {each: header for each in DELIMITERS if (header := _header(text, each)) is not None}
     if not headers:
         raise _unreadable(f"The header, line {number}, has a quotation mark that is not closed: {quoted(text)}.")
-    delimiter = max(headers, key=lambda each: vocabulary.known(headers[each], ignore))
+    meant = {each: widened(vocabulary, header, ignore) for each, header in headers.items()}
+    delimiter = max(headers, key=lambda each: meant[each].known(headers[each], ignore))
     line_break = lines[0][len(text) :] or "\n"
-    return CsvHead(delimiter, line_break, map_header(headers[delimiter], ignore, vocabulary), number)
+    return CsvHead(delimiter, line_break, map_header(headers[delimiter], ignore, meant[delimiter]), number)
 
 
 def read_lines(blocks: Iterator[str], head: CsvHead, size: int) -> Iterator[Chunk]:

@@ -14,6 +14,7 @@ from schemas.columns import Columns
 from schemas.containers import MOST_BYTES, kind_of, too_large
 from schemas.csv_lines import CsvHead
 from schemas.decode import Encoding, find_encoding, read_text
+from schemas.item_columns import has_values
 from schemas.trailer import trailer_of
 from schemas.xlsx_lines import XlsxHead
 from schemas.xml_lines import XmlHead
@@ -106,8 +107,11 @@ class Document:
 
     @property
     def has_amount(self) -> bool:
-        """Whether the file can give an amount: always true of modifications, never of reversals."""
-        return self._has("amount")
+        """Whether the file can give an amount: always true of modifications, never of reversals.
+
+        In a file of items, whether it can give a quantity or an amount of an item.
+        """
+        return self._has("amount") or (self.kind != "reversals" and has_values(self.columns))
 
     @property
     def has_status(self) -> bool:

@@ -4,7 +4,7 @@ Both read the delivery again from its file and ask for the verdicts of a chunk a
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from html import escape
 from itertools import compress
 from typing import BinaryIO, Final, TypeAlias
@@ -33,7 +33,12 @@ EXTRA: Final = {
 }
 """The columns of a verdict frame, and what they are called in a result file."""
 
-REPAIRABLE: Final = frozenset({Code.AMBIGUOUS_ORDER, Code.NO_EXCHANGE_RATE})
+REPAIRABLE: Final = frozenset(
+    {
+        *(Code.AMBIGUOUS_ORDER, Code.NO_EXCHANGE_RATE, Code.NOT_ITEM_LEVEL, Code.ITEM_UNKNOWN),
+        *(Code.ITEM_LINES_NEEDED, Code.QUANTITY_NEEDED),
+    }
+)
 """Codes of lines that are not rejected and that the brand can put right in the file itself."""
 
 Verdicts = Callable[[npt.NDArray[np.int64]], pd.DataFrame]
@@ -234,7 +239,7 @@ def _xml_result(document: Document, head: XmlHead, verdicts: Verdicts) -> Iterat
         answers = zip(*(column.to_pylist() for column in _columns(frame[list(EXTRA)])), strict=True)
         names = ("Line", *EXTRA.values())
         texts = [
-            _record(head, [*record.fields, *zip(names, (str(record.line), *answer), strict=True)])
+            _record(head, record, list(zip(names, (str(record.line), *answer), strict=True)))
             for record, answer in zip(records, answers, strict=True)
         ]
         yield "".join(texts), len(texts)
@@ -244,7 +249,7 @@ def _xml_result(document: Document, head: XmlHead, verdicts: Verdicts) -> Iterat
 def _xml_fix(document: Document, head: XmlHead, verdicts: Verdicts, chosen: Choice) -> Iterator[Piece]:
     yield _opening(head), 0
     for records, frame in _xml_verdicts(document, verdicts):
-        texts = [_record(head, record.fields) for record in compress(records, chosen(frame).tolist())]
+        texts = [_record(head, record) for record in compress(records, chosen(frame).tolist())]
         yield "".join(texts), len(texts)
     yield f"</{head.root}>\n", 0
 
@@ -259,9 +264,23 @@ def _opening(head: XmlHead) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{head.root}{namespace}>\n'
 
 
-def _record(head: XmlHead, fields: Iterable[tuple[str, str]]) -> str:
-    inside = "".join(f"    <{name}>{_escaped(text)}</{name}>\n" for name, text in fields)
+def _record(head: XmlHead, record: XmlRecord, more: Sequence[tuple[str, str]] = ()) -> str:
+    """A record as it was sent, with more elements below."""
+    inside = ""
+    for (name, text), column in zip(record.fields, record.columns, strict=True):
+        inside += _items(record) if column == "items" else _element(name, text, 4)
+    inside += "".join(_element(name, text, 4) for name, text in more)
     return f"  <{head.record}>\n{inside}  </{head.record}>\n"
+
+
+def _items(record: XmlRecord) -> str:
+    items = ("".join(_element(name, text, 8) for name, text in item.fields) for item in record.items)
+    inside = "".join(f"      <Item>\n{item}      </Item>\n" for item in items)
+    return f"    <Items>\n{inside}    </Items>\n"
+
+
+def _element(name: str, text: str, blanks: int) -> str:
+    return f"{' ' * blanks}<{name}>{_escaped(text)}</{name}>\n"
 
 
 def _escaped(text: str) -> str:

@@ -2,7 +2,7 @@
 
 It stands in the file's own delimiter or in commas. Lines are those below the header that are not blank, whatever is
 wrong with them. The sum is that of the amounts as they are written; a blank one, and one that is no decimal number,
-counts 0. A file without an Amount column may leave it out.
+counts 0. In a file of items it is that of all their amounts. A file without an Amount column may leave it out.
 """
 
 import csv
@@ -18,6 +18,7 @@ from processing.errors import Unreadable
 from schemas.chunk import Chunk, quoted
 from schemas.columns import Columns
 from schemas.decode import Encoding
+from schemas.item_columns import amount_positions
 
 MARK: Final = "#TRAILER"
 
@@ -48,15 +49,15 @@ class Count:
     def add(self, chunk: Chunk) -> None:
         """Add the lines of a chunk."""
         self.lines += len(chunk.lines) + len(chunk.bad)
-        if "amount" in self.columns:
-            texts: list[str] = chunk.cells.iloc[:, self.columns.positions["amount"]].tolist()
+        for at in amount_positions(self.columns):
+            texts: list[str] = chunk.cells.iloc[:, at].tolist()
             for text in filter(_AMOUNT.fullmatch, texts):
                 self.amount = _EXACT.add(self.amount, Decimal(text))
 
     def check(self, trailer: Trailer) -> None:
         """Raise ``Unreadable`` (TRAILER_MISMATCH) unless the trailer says the same."""
         told = trailer.cells
-        if len(told) == 1 and "amount" not in self.columns:
+        if len(told) == 1 and not amount_positions(self.columns):
             told = (*told, "0")
         if len(told) != 2 or not _LINES.fullmatch(told[0]) or not _AMOUNT.fullmatch(told[1]):
             raise mismatch(f"The trailer {quoted(trailer.text)} is not {MARK},<lines>,<sum of Amount>.")

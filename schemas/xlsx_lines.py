@@ -18,6 +18,7 @@ from processing.errors import Unreadable
 from schemas.chunk import BadLine, Chunk, quoted, shown, text_frame
 from schemas.columns import ORDER_LEVEL, Columns, Vocabulary, map_header
 from schemas.containers import unzipping
+from schemas.item_columns import widened
 from schemas.xlsx_numbers import GENERAL
 from schemas.xlsx_numbers import shown as shown_number
 from schemas.xlsx_parts import (
@@ -72,7 +73,8 @@ def read_head(
     """
     for row in _rows(path, most_bytes):
         header = row.texts(max(row.cells) + 1)
-        return XlsxHead(map_header(header, ignore, vocabulary), row.number, most_bytes)
+        meant = widened(vocabulary, header, ignore)
+        return XlsxHead(map_header(header, ignore, meant), row.number, most_bytes)
     raise Unreadable(Code.NO_LINES, Code.NO_LINES.message())
 
 

@@ -1,31 +1,41 @@
 """Reads XML as a stream: ``ModificationRequests/ModificationRequest`` and ``ReversalRequests/ReversalRequest``.
 
-The children of a record are named like the columns of the CSV; the number of a line is the record's ordinal. There is
+The children of a record are named like the columns of the CSV; the number of a line is the record's ordinal. The same
+with ``Item`` before the name are records that hold ``Items/Item`` in place of an amount of their own. There is
 no DTD and so no entity of one's own. A document is complete when its root is closed: one that is cut or ill-formed
 raises after some of its records were handed out, and whoever took them undoes what they did with them.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from dataclasses import dataclass, field
+from typing import Final, NoReturn, TypeAlias
 from xml.parsers.expat import ExpatError, ParserCreate
 from xml.parsers.expat.errors import messages
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from processing.codes import Code
 from processing.errors import Unreadable
 from schemas.chunk import BadLine, Chunk, quoted, text_frame
 from schemas.columns import DISPLAY, ORDER_LEVEL, Columns, map_header
+from schemas.item_columns import FIELDS, ITEM, WITH_ITEMS, item_frame
 
 NAMESPACE: Final = "http://ws.impactradius.com/ws/definitions"
 COLUMNS: Final[Columns] = map_header(tuple(DISPLAY.values()))
 """What a chunk of XML holds: all known columns, whichever elements a record has."""
 
-_RECORD_OF: Final = {"ModificationRequests": "ModificationRequest", "ReversalRequests": "ReversalRequest"}
-_KIND_OF: Final = {"ModificationRequests": "modifications", "ReversalRequests": "reversals"}
+_KIND_OF: Final = {
+    "ModificationRequests": "modifications",
+    "ReversalRequests": "reversals",
+    "ItemModificationRequests": "modifications",
+    "ItemReversalRequests": "reversals",
+}
+_ITEMS: Final = "Items"
+_MOST_ITEMS: Final = 1000
 _INSTANCE: Final = "http://www.w3.org/2001/XMLSchema-instance "
+_Item: TypeAlias = tuple[int, int, dict[str, str]]
 _MOST_FIELDS: Final = 1000
 _LONGEST: Final = 64 * 1024
 _PIECE: Final = 64 * 1024
@@ -34,21 +44,29 @@ _UNFINISHED: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class XmlHead:
-    """The root of a document: its element, the element of its records, its namespace ("" for none), and its kind."""
+    """The root of a document: its element, that of its records, its namespace ("" for none), its kind.
+
+    ``by_item``: whether its records hold items.
+    """
 
     root: str
     record: str
     namespace: str
     kind: str
+    by_item: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class XmlRecord:
-    """A record: its ordinal, its elements' names and texts in order, and the column of each, ``None`` if ignored."""
+    """A record: its ordinal, its elements' names and texts in order, and the column of each, ``None`` if ignored.
+
+    ``items``: the elements of each item in the same way; they stand where ``fields`` has ``Items``.
+    """
 
     line: int
     fields: list[tuple[str, str]]
     columns: list[str | None]
+    items: list["XmlRecord"] = field(default_factory=list)
 
 
 def read_head(blocks: Iterator[str], ignore: Collection[str] = ()) -> XmlHead:
@@ -66,7 +84,10 @@ def read_records(blocks: Iterator[str], ignore: Collection[str] = ()) -> Iterato
     Raises ``Unreadable``: NOT_READABLE with line and column for what is no such document, COLUMN_UNKNOWN, and NO_LINES
     after a complete document without records.
     """
-    reader = _Reader(ignore)
+    return _records(_Reader(ignore), blocks)
+
+
+def _records(reader: "_Reader", blocks: Iterator[str]) -> Iterator[list[XmlRecord]]:
     for _ in reader.pieces(blocks):
         if reader.done:
             yield reader.done
@@ -77,14 +98,16 @@ def read_records(blocks: Iterator[str], ignore: Collection[str] = ()) -> Iterato
 
 def read_lines(blocks: Iterator[str], ignore: Collection[str], size: int) -> Iterator[Chunk]:
     """The records as chunks of ``size``; raises as ``read_records`` does."""
-    waiting = list[XmlRecord]()
-    for records in read_records(blocks, ignore):
+    waiting, by_item = list[XmlRecord](), False
+    reader = _Reader(ignore)
+    for records in _records(reader, blocks):
+        by_item = reader.head is not None and reader.head.by_item
         waiting += records
         for _ in range(len(waiting) // size):
-            yield _chunk(waiting[:size])
+            yield _chunk(waiting[:size], by_item=by_item)
             del waiting[:size]
     if waiting:
-        yield _chunk(waiting)
+        yield _chunk(waiting, by_item=by_item)
 
 
 class _Reader:
@@ -96,7 +119,9 @@ class _Reader:
         self.done: list[XmlRecord] = []
         self.count = 0
         self._depth = 0
-        self._columns: dict[str, str | None] = {}
+        # Where the elements with text are: 3 in a record, 5 in an item of it.
+        self._deepest = 3
+        self._columns: dict[tuple[int, str], str | None] = {}
         self._local: dict[str, str] = {}
         self._name = ""
         self._text: list[str] = []
@@ -141,17 +166,37 @@ class _Reader:
         for attribute in attributes:
             if not attribute.startswith(_INSTANCE):
                 self._refuse(f"Element {name} has an attribute, {quoted(attribute)}, and there are none")
-        if self._depth == 3:
-            if name not in self._columns:
-                self._columns[name] = ORDER_LEVEL.column(name, self.ignore)
-            self._name = name
-            self._text, self._length = [], 0
+        if self._depth == self._deepest:
+            self._field(name)
         elif self._depth == 2:
             self._begin(name)
         elif self._depth == 1:
             self._root(full, name)
+        elif self._depth == 4 and self._deepest == 5:
+            self._begin_item(name)
         else:
             self._refuse(f"Element {name} stands inside {self._name}, which holds text only")
+
+    def _field(self, name: str) -> None:
+        """An element with text begins, or the one that holds items."""
+        if self._depth == 3 and name == _ITEMS and self.head is not None and self.head.by_item:
+            self._deepest = 5
+            self._record.fields.append((name, ""))
+            self._record.columns.append("items")
+            return
+        key = self._depth, name
+        if key not in self._columns:
+            order_level = WITH_ITEMS if self.head is not None and self.head.by_item else ORDER_LEVEL
+            self._columns[key] = (ITEM if self._depth == 5 else order_level).column(name, self.ignore)
+        self._name = name
+        self._text, self._length = [], 0
+
+    def _begin_item(self, name: str) -> None:
+        if name != "Item":
+            self._refuse(f"Element {name} stands where only Item can")
+        if len(self._record.items) == _MOST_ITEMS:
+            self._refuse(f"A record has more than {_MOST_ITEMS} items")
+        self._record.items.append(XmlRecord(len(self._record.items) + 1, [], []))
 
     def _local_name(self, full: str) -> str:
         namespace, _, name = full.rpartition(" ")
@@ -161,9 +206,10 @@ class _Reader:
         return name
 
     def _root(self, full: str, name: str) -> None:
-        if name not in _RECORD_OF:
-            self._refuse(f"The root element is {name}; it must be ModificationRequests or ReversalRequests")
-        self.head = XmlHead(name, _RECORD_OF[name], full.rpartition(" ")[0], _KIND_OF[name])
+        if name not in _KIND_OF:
+            self._refuse(f"The root element is {name}; it must be {', '.join(_KIND_OF)}".replace(", Item", " or Item"))
+        record, by_item = name.removesuffix("s"), name.startswith("Item")
+        self.head = XmlHead(name, record, full.rpartition(" ")[0], _KIND_OF[name], by_item)
 
     def _begin(self, name: str) -> None:
         if self.head is not None and name != self.head.record:
@@ -172,17 +218,20 @@ class _Reader:
         self._record = XmlRecord(self.count, [], [])
 
     def _end(self, _full: str) -> None:
-        if self._depth == 3:
-            if len(self._record.fields) == _MOST_FIELDS:
+        if self._depth == self._deepest:
+            record = self._record if self._depth == 3 else self._record.items[-1]
+            if len(record.fields) == _MOST_FIELDS:
                 self._refuse(f"A record has more than {_MOST_FIELDS} elements")
-            self._record.fields.append((self._name, "".join(self._text)))
-            self._record.columns.append(self._columns[self._name])
+            record.fields.append((self._name, "".join(self._text)))
+            record.columns.append(self._columns[self._depth, self._name])
+        elif self._depth == 3:
+            self._deepest = 3
         elif self._depth == 2:
             self.done.append(self._record)
         self._depth -= 1
 
     def _characters(self, text: str) -> None:
-        if self._depth == 3:
+        if self._depth == self._deepest:
             self._length += len(text)
             if self._length > _LONGEST:
                 self._refuse(f"The text of {self._name} is longer than {_LONGEST} characters")
@@ -194,30 +243,47 @@ class _Reader:
         self._refuse("A document type declaration is not allowed")
 
 
-def _chunk(records: Sequence[XmlRecord]) -> Chunk:
-    lines, bad = list[int](), list[BadLine]()
+def _chunk(records: Sequence[XmlRecord], *, by_item: bool) -> Chunk:
+    lines, bad, items = list[int](), list[BadLine](), list[_Item]()
     cells: dict[str, list[str]] = {column: [] for column in DISPLAY}
     for record in records:
         if twice := _twice(record):
             bad.append(twice)
             continue
-        found = {column: text for column, (_, text) in zip(record.columns, record.fields, strict=True) if column}
+        found = _cells(record)
+        items += [(len(lines), one.line, _cells(one)) for one in record.items]
         lines.append(record.line)
         for column, texts in cells.items():
             texts.append(found.get(column, ""))
     columns = [pa.array(texts, pa.string()) for texts in cells.values()]
-    return Chunk(np.array(lines, np.int64), text_frame(COLUMNS.header, columns), bad, {})
+    frame = _items([one for one in items if any(one[2].values())]) if by_item else None
+    return Chunk(np.array(lines, np.int64), text_frame(COLUMNS.header, columns), bad, {}, frame)
+
+
+def _items(items: Sequence[_Item]) -> pd.DataFrame:
+    """Items (the row of their record, their number in it, their cells) as ``item_texts`` gives them."""
+    row, number = (np.array([one[at] for one in items], np.int64) for at in (0, 1))
+    texts = {column: pa.array([cells.get(column, "") for _, _, cells in items], pa.string()) for column in FIELDS}
+    return item_frame(row, number, texts)
+
+
+def _cells(record: XmlRecord) -> dict[str, str]:
+    return {column: text for column, (_, text) in zip(record.columns, record.fields, strict=True) if column}
 
 
 def _twice(record: XmlRecord) -> BadLine | None:
-    """A record that gives a column twice cannot be read: nobody knows which of the two is meant."""
-    given = [column for column in record.columns if column]
-    if len(set(given)) == len(given):
-        return None
-    column = next(column for at, column in enumerate(given) if column in given[:at])
-    name = DISPLAY[column]
-    values = " and ".join(
-        quoted(text) for each, (_, text) in zip(record.columns, record.fields, strict=True) if each == column
-    )
-    message = f"The record has {name} more than once: {values}. Keep one of them."
-    return BadLine(record.line, Code.FIELD_COUNT, message, name, None)
+    """A record that gives a column twice, or in one item, cannot be read: nobody knows which of the two is meant."""
+    for one, where in [(record, "The record"), *((item, f"Item {item.line} of the record") for item in record.items)]:
+        given = [column for column in one.columns if column]
+        if len(set(given)) < len(given):
+            column = next(column for at, column in enumerate(given) if column in given[:at])
+            names = zip(one.columns, one.fields, strict=True)
+            name, values = "", list[str]()
+            for each, (name_, text) in names:
+                if each == column:
+                    name = name or DISPLAY.get(column, name_)
+                    values.append(quoted(text))
+            told = "" if column == "items" else f": {' and '.join(values)}"
+            message = f"{where} has {name} more than once{told}. Keep one of them."
+            return BadLine(record.line, Code.FIELD_COUNT, message, name, None)
+    return None

@@ -1,7 +1,8 @@
 """The golden cases: each folder of ``fixtures/`` is a delivery and what became of it, to be read by people.
 
-``python -m tests.golden`` writes the answers anew; read its diff before you keep it. All cases meet the world of
-``fixtures/catalog.toml`` and ``fixtures/actions.csv``, and arrive at ``ARRIVED``.
+``python -m tests.golden [CASE …]`` writes the answers anew; read its diff before you keep it. All cases meet the world
+of ``fixtures/catalog.toml`` and ``fixtures/actions.csv``, those called ``items-…`` that of ``fixtures/items.csv``, and
+arrive at ``ARRIVED``.
 """
 
 import json
@@ -29,7 +30,7 @@ _OF_THE_RUN: Final = ("delivery", "duplicate_of", "sha256")
 def answered(desk: Desk, case: str) -> dict[str, bytes]:
     """Ingest a case; gives its answers and the ledger after it, by file name."""
     load_catalog(desk, FIXTURES / "catalog.toml")
-    load_actions(desk, FIXTURES / "actions.csv")
+    load_actions(desk, FIXTURES / ("items.csv" if case.startswith("items-") else "actions.csv"))
     [sent] = (FIXTURES / case).glob("delivery.*")
     envelope = desk.spool.land(sent.read_bytes(), account=SID, channel="ftp", name=sent.name)
     pipeline.ingest(desk, envelope.delivery, at=ARRIVED)
@@ -39,12 +40,15 @@ def answered(desk: Desk, case: str) -> dict[str, bytes]:
         if not path.name.startswith("receipt_"):
             files[path.name.replace("_delivery", "")] = path.read_bytes()
     with desk.store.read() as db:
-        files["ledger.json"] = _json([_short(one) for one in history.listing(db, SID)])
+        ledger = [history.show(db, SID, one["action_id"]) for one in history.listing(db, SID)]
+        files["ledger.json"] = _json([_short(one) for one in ledger])
     return files
 
 
 def _short(action: dict[str, Any]) -> dict[str, Any]:
-    return {name: action[name] for name in ("action_id", "state", "amount", "payout", "currency", "customer_status")}
+    short = {name: action[name] for name in ("action_id", "state", "amount", "payout", "currency", "customer_status")}
+    items = {one["sku"]: f"{one['quantity']} for {one['amount']}" for one in action["items"]}
+    return short | ({"items": items} if items else {})
 
 
 def _json(document: object) -> bytes:
@@ -52,8 +56,8 @@ def _json(document: object) -> bytes:
 
 
 def main() -> None:
-    """Write the answers of all cases."""
-    for case in CASES:
+    """Write the answers of all cases, or of some."""
+    for case in sys.argv[1:] or CASES:
         folder = Path(tempfile.mkdtemp())
         try:
             with open_desk(Settings(state=folder), lambda: ARRIVED) as desk:

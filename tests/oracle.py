@@ -9,17 +9,21 @@ is taken:
   currency than the action's, is not such a line.
 * A contract that pays a fixed sum of the account's currency cannot rate an action in another one: NO_EXCHANGE_RATE.
 * A partner without a contract in force is rated with the contract that the action was tracked with.
+* What is said of items is judged before the lock: NOT_ITEM_LEVEL, ITEM_UNKNOWN, ITEM_LINES_NEEDED; QUANTITY_NEEDED is
+  the last reason of all. The rules of items are in ``oracle_items``.
 * Bytes that were rejected as a whole may come again: they are no duplicate, since nothing of them was done.
 * An action that is not known yet has, as far as anyone can tell, the account's currency, and a tracked amount that is
   not zero.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from tests.oracle_catalog import RATES, Account, Contract, EventType, can_rate, exchanged, rated
+from tests.oracle_catalog import RATES, Account, Contract, EventType, can_rate, exchanged, rated, rated_items
+from tests.oracle_items import Item, Named, after, amount_fault, has_values, named, numbers
 from tests.oracle_text import EXPONENTS, Line, header_fault, text_fault
 
 MOST_CHANGES = 1_000
@@ -54,6 +58,7 @@ class Action:
     changed_at: datetime | None = None
     prior: tuple[Decimal, Decimal] | None = None
     tracked: tuple[Decimal, Decimal, str | None] = (Decimal(0), Decimal(0), None)
+    items: list[Item] = field(default_factory=list)
 
     def visible(self) -> tuple[object, ...]:
         """What the world can see of it."""
@@ -120,6 +125,7 @@ class Ledger:
         status: str | None = None,
         created_at: datetime | None = None,
         locks_at: datetime | None = None,
+        items: Sequence[Item] = (),
     ) -> bool:
         """Load an action; gives whether it can be."""
         event_day = self.account.day(event_at)
@@ -128,13 +134,13 @@ class Ledger:
             return False
         last_open_day = contract.locking.end(event_day)
         midnight = datetime.combine(last_open_day + timedelta(days=1), time.min, self.account.zone).astimezone(UTC)
-        payout = rated(contract, amount, currency)
+        payout = rated_items(contract, items, currency) if items else rated(contract, amount, currency)
         locks_at = locks_at or midnight
         created_at = created_at or event_at
         action = Action(
             action_id, order_id, event_type, contract, event_day, currency, created_at, locks_at, amount, payout, status
         )
-        action.tracked = (amount, payout, status)
+        action.tracked, action.items = (amount, payout, status), list(items)
         self.actions.append(action)
         return True
 
@@ -169,6 +175,8 @@ class _Desk:
         self.account = ledger.account
         self.delivery = delivery
         self.before: dict[str, tuple[Decimal, Decimal]] = {}
+        # Whether the line at hand returns its items by its reason, or by saying nothing else.
+        self.returning = False
         self.result = Outcome("done")
 
     def outcome(self) -> Outcome:
@@ -207,11 +215,22 @@ class _Desk:
             fate.notices = ("NEWEST_OF_MANY", *fate.notices)
         if asked not in CODES_OF_INTENT and action and self._is_converted(line, action):
             fate.notices = (*fate.notices, "CURRENCY_CONVERTED")
+        if action and fate.verdict in {"applied", "unchanged"} and self._is_of_other_category(line, action):
+            fate.notices = (*fate.notices, "CATEGORY_DIFFERS")
         return fate
 
+    def _items(self, line: Line) -> list[Named]:
+        return named(line, self.delivery.columns)
+
+    def _is_of_other_category(self, line: Line, action: Action) -> bool:
+        known = {one.sku: one.category for one in action.items}
+        return any(one.category not in {"", known[one.sku]} for one in self._items(line))
+
     def _is_converted(self, line: Line, action: Action) -> bool:
-        amount, source = Decimal(line.get("amount") or 0), line.get("currency")
-        return source not in {"", action.currency} and amount > 0 and not self._is_foreign(line, action)
+        items = [] if self.returning else self._items(line)
+        kept = [one.worth() or Decimal(0) for one in items if not one.quantity or int(one.quantity) > 0]
+        amounts, source = [Decimal(line.get("amount") or 0), *kept], line.get("currency")
+        return source not in {"", action.currency} and max(amounts) > 0 and not self._is_foreign(line, action)
 
     def _event_type(self, line: Line) -> int | None:
         cell = line.get("event_type")
@@ -251,17 +270,55 @@ class _Desk:
             return "REASON_UNKNOWN"
         outcome = outcome or ("reset" if reason == "RESET" else None)
         amount, fault = self._amount(line, action)
+        currency = line.get("currency") or (action.currency if action else self.account.currency)
+        fault = fault or amount_fault(self._items(line), currency, LARGEST_MINOR)
         if fault:
             return fault
-        change = self._intent(line, action, outcome, amount)
-        if outcome is None and (action or number is not None) and misplaced(line.get("reason"), change, amount):
+        change, meant, said = self._intent(line, action, outcome, amount)
+        if outcome is None and (action or number is not None) and misplaced(line.get("reason"), meant, said):
             return "REASON_MISPLACED"
-        own = self._own_amount(line, action) if action and amount else None
-        if own is not None and action and own.scaleb(EXPONENTS[action.currency]) > LARGEST_MINOR:
+        if action and any(self._is_too_large(line, one, action) for one in (amount, *self._worths(line))):
             return "AMOUNT_TOO_LARGE"
         return change
 
-    def _intent(self, line: Line, action: Action | None, outcome: str | None, amount: Decimal | None) -> str:
+    def _worths(self, line: Line) -> list[Decimal | None]:
+        """The amounts of the items of a line, None where it gives none, or where none counts."""
+        counts = [not self.returning and (not one.quantity or int(one.quantity) > 0) for one in self._items(line)]
+        return [one.worth() if how else None for one, how in zip(self._items(line), counts, strict=True)]
+
+    def _is_too_large(self, line: Line, amount: Decimal | None, action: Action) -> bool:
+        own = self._own(line, amount, action)
+        return own is not None and own.scaleb(EXPONENTS[action.currency]) > LARGEST_MINOR
+
+    def _intent(
+        self, line: Line, action: Action | None, outcome: str | None, amount: Decimal | None
+    ) -> tuple[str, str, Decimal | None]:
+        """The change, and what it means for the use of reasons: a change and the amount that says so."""
+        self.returning = False
+        if numbers(self.delivery.columns):
+            return self._item_intent(line, outcome)
+        change = self._order_intent(line, action, outcome, amount)
+        return change, change, amount
+
+    def _item_intent(self, line: Line, outcome: str | None) -> tuple[str, str, Decimal | None]:
+        """The rules of files that have columns for items."""
+        asked, values = self._items(line), has_values(self.delivery.columns)
+        has_other = "customer_status" in self.delivery.columns or "currency" in self.delivery.columns
+        other = bool(line.get("customer_status") or line.get("currency"))
+        nothing = "AMOUNT_BLANK" if values else "NOTHING_TO_CHANGE"
+        change = outcome or ("modify" if other else "SKU_MISSING")
+        if not asked:
+            change = nothing if change == "modify" and not other else change
+        if not asked or outcome in {"approve", "reset"}:
+            return change, change, None
+        self.returning = outcome == "reverse" or (outcome is None and not values and not has_other)
+        if self.returning:
+            return "modify", "reverse", None
+        if any(not one.returns() and one.worth() is None for one in asked):
+            return nothing, nothing, None
+        return "modify", "reverse" if all(one.returns() for one in asked) else "modify", Decimal(0)
+
+    def _order_intent(self, line: Line, action: Action | None, outcome: str | None, amount: Decimal | None) -> str:
         """The five rules of section 4.2."""
         has_amount = "amount" in self.delivery.columns
         has_other = "customer_status" in self.delivery.columns or "currency" in self.delivery.columns
@@ -288,10 +345,10 @@ class _Desk:
             return None, "AMOUNT_TOO_LARGE"
         return Decimal(cell), None
 
-    def _own_amount(self, line: Line, action: Action) -> Decimal | None:
-        """The line's amount in the action's currency, None without a rate."""
+    def _own(self, line: Line, amount: Decimal | None, action: Action) -> Decimal | None:
+        """An amount of the line in the action's currency, None without a rate."""
         source = line.get("currency") or action.currency
-        return exchanged(Decimal(line.get("amount")), action.event_day, source, action.currency)
+        return None if amount is None else exchanged(amount, action.event_day, source, action.currency)
 
     def _is_foreign(self, line: Line, action: Action) -> bool:
         """Whether the line names a currency that nothing can be made of."""
@@ -302,10 +359,24 @@ class _Desk:
 
     def _decide(self, line: Line, change: str, action: Action, fate: Fate) -> None:
         """Section 4.3: refuse the change, or make it."""
-        new = self._after(line, change, action)
+        unlike = self._unlike_items(line, change, action)
+        if unlike:
+            fate.verdict, fate.code = "refused", unlike
+            return
+        items = self._items_after(line, change, action)
+        again = change == "modify" and self._only_returns(line, action)
+        status = line.get("customer_status") if change == "modify" else ""
+        if change == "modify" and isinstance(items, list) and items and not any(one.quantity for one in items):
+            change = "reverse"
+        kept = action.items if change == "reverse" or isinstance(items, str) else items
+        new = self._after(line, change, action, kept)
+        new = (new[0], new[1], status or new[2], new[3])
+        if again and action.state == "REVERSED":
+            change, new, kept = "again", (action.state, action.amount, action.status, action.payout), action.items
         old = (action.state, action.amount, action.status, action.payout)
         moves = new != old if change == "reset" else new[:3] != old[:3]
-        refusal = self._refusal(line, change, action, moves=moves)
+        moves = moves or kept != action.items or isinstance(items, str)
+        refusal = self._refusal(line, change, action, moves=moves, free=again, unclear=isinstance(items, str))
         if refusal:
             fate.verdict, fate.code = "refused", refusal
         elif not moves:
@@ -314,16 +385,48 @@ class _Desk:
             fate.verdict, fate.code = "applied", None
             if change == "modify" and new[1] > old[1]:
                 fate.notices = ("AMOUNT_RAISED",)
-            self._apply(change, action, new)
+            self._apply(change, action, new, kept)
 
-    def _after(self, line: Line, change: str, action: Action) -> tuple[str, Decimal, str | None, Decimal]:
+    def _unlike_items(self, line: Line, change: str, action: Action) -> str | None:
+        asked = self._items(line)
+        if action.event_type.basis == "click":
+            return "CLICKS_NOT_REVERSIBLE"
+        if asked and action.event_type.level != "item":
+            return "NOT_ITEM_LEVEL"
+        if not {one.sku for one in asked} <= {one.sku for one in action.items}:
+            return "ITEM_UNKNOWN"
+        several = change == "modify" and line.get("amount") and len(action.items) > 1
+        return "ITEM_LINES_NEEDED" if several else None
+
+    def _only_returns(self, line: Line, action: Action) -> bool:
+        known, asked = {one.sku: one for one in action.items}, self._items(line)
+        returned = all(self.returning or one.returns(known[one.sku]) for one in asked)
+        return bool(asked) and returned and not line.get("customer_status")
+
+    def _items_after(self, line: Line, change: str, action: Action) -> list[Item] | str:
+        """The items, if the change is made, or why there are none."""
+        if change == "reset":
+            return [one.back() for one in action.items]
+        if change != "modify" or action.state == "REVERSED":
+            return action.items
+        if line.get("amount") and action.items:
+            own = self._own(line, Decimal(line.get("amount")), action)
+            return action.items if own is None else [replace(action.items[0], amount=own)]
+        amounts = [self._own(line, worth, action) for worth in self._worths(line)]
+        return after(action.items, self._items(line), amounts, returning=self.returning)
+
+    def _after(
+        self, line: Line, change: str, action: Action, items: list[Item]
+    ) -> tuple[str, Decimal, str | None, Decimal]:
         """State, amount, status and payout, if the change is made."""
         state, amount, status, payout = action.state, action.amount, action.status, action.payout
         if change == "modify":
-            own = self._own_amount(line, action) if line.get("amount") else None
+            own = self._own(line, Decimal(line.get("amount")), action) if line.get("amount") else None
             amount = amount if own is None else own
-            payout = rated(self._in_force(action), amount, action.currency)
-            return state, amount, line.get("customer_status") or status, payout
+            if items and state != "REVERSED":
+                amount = sum((one.amount for one in items), Decimal(0))
+                return state, amount, status, rated_items(self._in_force(action), items, action.currency)
+            return state, amount, status, rated(self._in_force(action), amount, action.currency)
         if change == "reverse":
             return "REVERSED", Decimal(0), status, Decimal(0)
         if change == "reset":
@@ -337,29 +440,35 @@ class _Desk:
         today = self.account.day(self.delivery.received_at)
         return self.account.contract(action.contract.partner, today) or action.contract
 
-    def _refusal(self, line: Line, change: str, action: Action, *, moves: bool) -> str | None:
+    def _refusal(
+        self, line: Line, change: str, action: Action, *, moves: bool, free: bool, unclear: bool
+    ) -> str | None:
         modify = change == "modify"
         dead = modify and action.state == "REVERSED"
-        foreign = modify and self._is_foreign(line, action)
+        # What is returned has no price in any currency.
+        foreign = modify and not free and self._is_foreign(line, action)
         unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
         late = action.locked or self.delivery.received_at >= action.locks_at
         matters = moves or dead or foreign
         newer = action.changed_at is not None and action.changed_at > self.delivery.received_at
         holds = {
-            "CLICKS_NOT_REVERSIBLE": action.event_type.basis == "click",
             "ACTION_LOCKED": late and matters,
             "SUPERSEDED": newer and matters,
             "ACTION_REVERSED": dead,
             "NO_EXCHANGE_RATE": foreign or unrated,
             "TOO_MANY_CHANGES": modify and moves and action.changes >= MOST_CHANGES,
+            "QUANTITY_NEEDED": unclear,
         }
         return next((code for code, true in holds.items() if true), None)
 
-    def _apply(self, change: str, action: Action, new: tuple[str, Decimal, str | None, Decimal]) -> None:
+    def _apply(
+        self, change: str, action: Action, new: tuple[str, Decimal, str | None, Decimal], items: list[Item]
+    ) -> None:
         self.before.setdefault(action.action_id, (action.amount, action.payout))
         if change == "reverse":
             action.prior = (action.amount, action.payout)
         action.state, action.amount, action.status, action.payout = new
+        action.items = items
         action.changes += 1
         action.changed_at = self.delivery.received_at
         self.result.changed[action.contract.partner, action.currency] += 1
@@ -374,5 +483,5 @@ def misplaced(reason: str, change: str, amount: Decimal | None) -> bool:
 
 CODES_OF_INTENT = {
     *("EVENT_TYPE_UNKNOWN", "REASON_UNKNOWN", "AMOUNT_MALFORMED", "AMOUNT_TOO_LARGE"),
-    *("AMOUNT_BLANK", "NOTHING_TO_CHANGE", "REASON_MISPLACED"),
+    *("AMOUNT_BLANK", "NOTHING_TO_CHANGE", "REASON_MISPLACED", "SKU_MISSING"),
 }

@@ -1,11 +1,12 @@
 """Accounts, contracts and their calendar as the oracle knows them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
+from tests.oracle_items import Item
 from tests.oracle_text import EXPONENTS
 
 
@@ -42,6 +43,7 @@ class Contract:
     payment: Period
     percent: Decimal | None = None
     fixed: Decimal | None = None
+    categories: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class EventType:
     basis: str = "sale"
     same_order: str = "newest"
     dispositions: Mapping[str, str] = field(default_factory=dict)
+    level: str = "order"
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,11 @@ def rated(contract: Contract, amount: Decimal, currency: str) -> Decimal:
         return contract.fixed
     assert contract.percent is not None
     return (amount * contract.percent / 100).quantize(Decimal(1).scaleb(-EXPONENTS[currency]), ROUND_HALF_UP)
+
+
+def rated_items(contract: Contract, items: Sequence[Item], currency: str) -> Decimal:
+    """The payout of an action with items: each is rated by its category and rounded by itself."""
+    if contract.fixed is not None:
+        return contract.fixed
+    rates = [replace(contract, percent=contract.categories.get(one.category, contract.percent)) for one in items]
+    return sum((rated(rate, one.amount, currency) for rate, one in zip(rates, items, strict=True)), Decimal(0))

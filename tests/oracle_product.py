@@ -19,12 +19,12 @@ from processing.codes import Code, Verdict
 from processing.exchange import Rate
 from processing.instants import instant
 from processing.store import Store
-from processing.tables import account, action
+from processing.tables import account, action, item
 from tests import oracle_worlds
 from tests.oracle import Delivery, Fate, Outcome
 from tests.oracle_catalog import RATES
 from tests.oracle_text import EXPONENTS
-from tests.oracle_worlds import World
+from tests.oracle_worlds import ItemSale, World
 from tests.worlds import actions_csv, judged, written
 
 _numbers = itertools.count(1)
@@ -33,6 +33,7 @@ NOTICES = {
     Code.NEWEST_OF_MANY: "the newest was taken",
     Code.AMOUNT_RAISED: "higher than the old one",
     Code.CURRENCY_CONVERTED: "was converted",
+    Code.CATEGORY_DIFFERS: "has another category",
 }
 
 
@@ -54,10 +55,15 @@ class Product:
         with desk.store.write() as db:
             catalog.save(db, [oracle_worlds.catalogued(world.account, sid, program)])
             exchange.save(db, [Rate(*pair, int(rate.scaleb(exchange.DECIMALS))) for pair, rate in RATES.items()])
-        rows = actions_csv(loadable).replace(",1000,", f",{program},")
-        if loadable:
-            loaded = load_actions(desk, written(folder, "actions.csv", rows))
-            assert (loaded.added, loaded.problems) == (len(loadable), [])
+        of_items = [sale for sale in loadable if isinstance(sale, ItemSale)]
+        orders = [sale for sale in loadable if sale not in of_items]
+        columns = ",".join(f"Sku{at},Category{at},Quantity{at},Amount{at}" for at in (1, 2, 3))
+        with_items = "\n".join([f"{actions_csv([]).strip()},{columns}", *(sale.item_row() for sale in of_items)])
+        for sales, rows in ((orders, actions_csv(orders)), (of_items, with_items)):
+            if sales:
+                file = written(folder, "actions.csv", rows.replace(",1000,", f",{program},") + "\n")
+                loaded = load_actions(desk, file)
+                assert (loaded.added, loaded.problems) == (len(sales), [])
         return cls(desk.store, folder, sid)
 
     def ingest(self, delivery: Delivery) -> dict[str, Any]:
@@ -75,12 +81,16 @@ class Product:
         query = select(action).join(account, account.c.id == action.c.account_id).where(account.c.sid == self.sid)
         with self.store.read() as db:
             rows = db.execute(query.order_by(action.c.id)).all()
+            items: dict[int, dict[str, tuple[int, int]]] = {row.id: {} for row in rows}
+            for one in db.execute(select(item).where(item.c.action_id.in_(items))):
+                items[one.action_id][one.sku] = one.quantity, one.amount
         same = ("state", "amount", "payout", "customer_status", "clears_on", "changes")
         return {
             row.action_id: {
                 **{name: getattr(row, name) for name in same},
                 "locked": row.locked_at is not None,
                 "locks_at": instant(row.locks_at),
+                "items": items[row.id],
             }
             for row in rows
         }

@@ -24,7 +24,7 @@ class Line:
 def header_fault(columns: tuple[str, ...]) -> str | None:
     """What is wrong with the header."""
     for at, column in enumerate(columns):
-        if column not in COLUMNS:
+        if column not in COLUMNS and not re.fullmatch("(sku|category|quantity|amount)[0-9]+", column):
             return "COLUMN_UNKNOWN"
         if column in columns[:at]:
             return "COLUMN_TWICE"
@@ -37,9 +37,17 @@ def text_fault(line: Line, columns: tuple[str, ...], event_type: int | None) -> 
         return "FIELD_COUNT"
     if any(re.search(r"[\x00-\x1f\x7f-\x9f]", line.get(column)) for column in columns):
         return "CONTROL_CHARACTER"
-    if any(line.get(column) != line.get(column).strip() for column in ("order_id", "customer_status")):
+    blanks = [column for column in columns if column.startswith(("sku", "category"))]
+    if any(line.get(column) != line.get(column).strip() for column in ("order_id", "customer_status", *blanks)):
         return "SURROUNDING_BLANK"
-    return _identity_fault(line, event_type) or _reason_fault(line) or _value_fault(line)
+    return (
+        _identity_fault(line, event_type)
+        or _item_fault(line, columns)
+        or _reason_fault(line)
+        or _quantity_fault(line, columns)
+        or _amount_fault([line.get(column) for column in columns if column.startswith("amount")])
+        or _value_fault(line)
+    )
 
 
 def _identity_fault(line: Line, event_type: int | None) -> str | None:
@@ -61,15 +69,32 @@ def _reason_fault(line: Line) -> str | None:
     return "REASON_UNKNOWN" if line.get("reason") != line.get("reason").strip() else None
 
 
+def _item_fault(line: Line, columns: tuple[str, ...]) -> str | None:
+    skus = [line.get(column) for column in columns if column.startswith("sku")]
+    for column in columns:
+        if column.startswith("sku") and not line.get(column):
+            number = column.removeprefix("sku")
+            if any(line.get(f"{field}{number}") for field in ("category", "quantity", "amount")):
+                return "SKU_MISSING"
+    given = [sku for sku in skus if sku]
+    return "SKU_TWICE" if len(set(given)) < len(given) else None
+
+
+def _quantity_fault(line: Line, columns: tuple[str, ...]) -> str | None:
+    quantities = [line.get(column) for column in columns if column.startswith("quantity")]
+    return None if all(re.fullmatch("[0-9]{0,6}", one) for one in quantities) else "QUANTITY_MALFORMED"
+
+
+def _amount_fault(amounts: list[str]) -> str | None:
+    given = [amount for amount in amounts if amount]
+    if not all(re.fullmatch(r"-?[0-9]+(\.[0-9]{1,4})?", amount) for amount in given):
+        return "AMOUNT_MALFORMED"
+    if any(amount.startswith("-") for amount in given):
+        return "AMOUNT_NEGATIVE"
+    return "AMOUNT_TOO_LARGE" if any(int(amount.partition(".")[0]) > 99_999_999 for amount in given) else None
+
+
 def _value_fault(line: Line) -> str | None:
-    amount = line.get("amount")
-    if amount:
-        if not re.fullmatch(r"-?[0-9]+(\.[0-9]{1,4})?", amount):
-            return "AMOUNT_MALFORMED"
-        if amount.startswith("-"):
-            return "AMOUNT_NEGATIVE"
-        if int(amount.partition(".")[0]) > 99_999_999:
-            return "AMOUNT_TOO_LARGE"
     if line.get("currency") not in {"", *EXPONENTS}:
         return "CURRENCY_UNKNOWN"
     return "CUSTOMER_STATUS_TOO_LONG" if len(line.get("customer_status")) > 40 else None

@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from processing.terms import Period as StoredPeriod
 from tests import oracle
 from tests.oracle import Delivery, Ledger
 from tests.oracle_catalog import Account, Contract, EventType, Period
+from tests.oracle_items import Item
 from tests.oracle_text import COLUMNS, EXPONENTS, Line
 from tests.worlds import Sale
 
@@ -51,7 +52,36 @@ EVENT_TYPES = (
     EventType(1, dispositions={"PAY": "approve", "BACK": "reverse", "PRICE": "modify", "UNDO": "reset"}),
     EventType(2, "lead", "hold", {"PAY": "modify", "RESET": "approve"}),
     EventType(3, "click", dispositions={"PAY": "approve"}),
+    EventType(4, dispositions={"PAY": "approve", "BACK": "reverse", "PRICE": "modify"}, level="item"),
 )
+ITEM_CELLS = {
+    "sku": ["A", "A", "B", "B", "C", "", "a"],
+    "category": ["", "", "Shoes", "Hats"],
+    "quantity": ["0", "1", "2", "", "0002", "999999"],
+    "amount": ["0", "12.34", "", "", "100", "7", "0.00", "40.10"],
+}
+BAD_ITEM_CELLS = {
+    "sku": [" A", "A\x07", "D", "A" * 300],
+    "category": ["Hats ", "\x00"],
+    "quantity": ["x", "1.5", "1000000", "-1", "\u0661"],
+    "amount": ["12.345", "99999999", "-5", "1,5"],
+}
+ITEM_COLUMNS = [
+    *(["sku", "quantity", "amount"], ["sku", "category", "quantity", "amount"], ["sku", "quantity", "amount"]),
+    *(["sku"], ["sku", "amount"], ["sku", "quantity"]),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSale(Sale):
+    """A row of an actions file with items; its amount is their sum."""
+
+    items: tuple[Item, ...] = ()
+
+    def item_row(self) -> str:
+        """The row as CSV, with the columns of three items."""
+        items = [f"{one.sku},{one.category},{one.quantity},{one.amount}" for one in self.items]
+        return ",".join([self.row(), *items, *[",,,"] * (3 - len(items))])
 
 
 @dataclass(frozen=True)
@@ -80,6 +110,7 @@ class World:
                 sale.status or None,
                 datetime.fromisoformat(sale.created_at) if sale.created_at else None,
                 datetime.fromisoformat(sale.locks_at) if sale.locks_at else None,
+                sale.items if isinstance(sale, ItemSale) else (),
             )
         ]
         return ledger, loadable
@@ -108,13 +139,14 @@ def catalogued(account: Account, sid: str, program: int) -> model.Account:
 def _event_type(one: EventType) -> model.EventType:
     changes = {code: model.Change(change) for code, change in one.dispositions.items()}
     kind, same = model.Basis(one.basis), model.SameOrder(one.same_order)
-    return model.EventType(one.id, f"Type {one.id}", model.Level.ORDER, kind, changes, same)
+    return model.EventType(one.id, f"Type {one.id}", model.Level(one.level), kind, changes, same)
 
 
 def _contract(one: Contract, currency: str) -> model.Contract:
     payout = model.Payout(
         None if one.percent is None else money.percent_ppm(str(one.percent)),
         None if one.fixed is None else money.to_minor(one.fixed, currency),
+        {category: money.percent_ppm(str(percent)) for category, percent in one.categories.items()},
     )
     return model.Contract(
         model.Partner(one.partner, f"Partner {one.partner}"),
@@ -141,13 +173,14 @@ def contracts(draw: st.DrawFn, currency: str) -> tuple[Contract, ...]:
             percent = None if pays is None else Decimal(pays)
             fixed = Decimal(12).scaleb(-EXPONENTS[currency]) * 100 if pays is None else None
             locking, payment = draw(st.sampled_from(PERIODS)), draw(st.sampled_from(PERIODS))
-            found.append(Contract(partner, day, locking, payment, percent, fixed))
+            categories = {} if percent is None else draw(st.sampled_from([{}, {"Shoes": Decimal("8.5")}]))
+            found.append(Contract(partner, day, locking, payment, percent, fixed, categories))
     return tuple(found)
 
 
 @st.composite
-def sale_rows(draw: st.DrawFn, at: int, currency: str) -> Sale:
-    """An action near its lock, or one that locks by its contract."""
+def sale_rows(draw: st.DrawFn, at: int, currency: str, *, by_item: bool = False) -> Sale:
+    """An action near its lock, or one that locks by its contract; in a world ``by_item`` most have items."""
     own = draw(st.sampled_from([currency, currency, "JPY", "KWD", "USD"]))
     locks_at = draw(st.sampled_from([None, None, None, None, *MOMENTS[3:]]))
     created_at = draw(st.sampled_from([None, BASE - 48 * HOUR, BASE - 24 * HOUR]))
@@ -155,18 +188,38 @@ def sale_rows(draw: st.DrawFn, at: int, currency: str) -> Sale:
     amount = draw(st.sampled_from(["0", "100", "100", "12", "99999999", "7"]))
     if EXPONENTS[own] == 3 or (EXPONENTS[own] == 2 and amount == "7"):
         amount += ".05"
-    return Sale(
+    event_type = draw(st.sampled_from([4, 4, 4, 1, 4] if by_item else [1, 1, 1, 1, 1, 2, 2, 1, 1, 3, 4]))
+    items = draw(tracked_items(own)) if event_type == 4 else ()
+    sale = Sale(
         f"A-{at}",
         draw(st.sampled_from(ORDERS)).replace(",", "").replace('"', ""),
-        amount,
+        str(sum(one.amount for one in items)) if items else amount,
         own,
-        draw(st.sampled_from([1, 1, 1, 1, 1, 2, 2, 1, 1, 3])),
+        event_type,
         draw(st.sampled_from([501, 501, 502])),
         event_at=event_at.isoformat(),
         status=draw(st.sampled_from(["", "NEW", "EXISTING"])),
         created_at=created_at.isoformat() if created_at else "",
         locks_at=locks_at.isoformat() if locks_at else "",
     )
+    return ItemSale(**{one.name: getattr(sale, one.name) for one in fields(sale)}, items=items) if items else sale
+
+
+@st.composite
+def tracked_items(draw: st.DrawFn, currency: str) -> tuple[Item, ...]:
+    """One to three items."""
+    found = []
+    for sku in draw(st.sampled_from(["A", "AB", "AB", "ABC", "BA"])):
+        amount = Decimal(draw(st.sampled_from(["40", "12.30", "100", "0", "7.01"])))
+        amount = amount if EXPONENTS[currency] >= 2 else amount.to_integral_value()
+        quantity = draw(st.integers(1, 3))
+        found.append(Item(sku, draw(st.sampled_from(["", "Shoes", "Hats"])), quantity, amount, (quantity, amount)))
+    return tuple(found)
+
+
+def item_cells(column: str, cells: Mapping[str, list[str]]) -> list[str] | None:
+    """What may stand in a column of items."""
+    return cells.get(column.rstrip("0123456789")) if column[-1].isdigit() else None
 
 
 @st.composite
@@ -184,12 +237,34 @@ def delivery_lines(draw: st.DrawFn, columns: Sequence[str], sales: Sequence[Sale
             "customer_status": STATUSES,
             "reason": REASONS,
         }
-        row = {column: draw(st.sampled_from(good.get(column, ["x"]))) for column in columns}
+        row = {
+            column: draw(st.sampled_from(item_cells(column, ITEM_CELLS) or good.get(column, ["x"])))
+            for column in columns
+        }
+        if any(column.startswith("sku") for column in columns) and draw(st.integers(0, 9)) < 7:
+            make_sense(row, meant)
         if draw(st.integers(0, 9)) == 6:
             column = draw(st.sampled_from(columns))
-            row[column] = draw(st.sampled_from(BAD.get(column, ["x"])))
+            row[column] = draw(st.sampled_from(item_cells(column, BAD_ITEM_CELLS) or BAD.get(column, ["x"])))
         rows.append(row)
     return rows
+
+
+def make_sense(row: dict[str, str], meant: Sale) -> None:
+    """Let a line name items that there are, each once, with an amount of the action's currency, for a plain reason."""
+    skus = [one.sku for one in meant.items] if isinstance(meant, ItemSale) else []
+    for number in [column.removeprefix("sku") for column in row if column.startswith("sku")]:
+        amount, quantity = f"amount{number}", f"quantity{number}"
+        if row[f"sku{number}"] and skus:
+            row[f"sku{number}"] = skus.pop(len(row[f"sku{number}"]) % len(skus))
+        else:
+            row |= {f"{field}{number}": "" for field in ITEM_CELLS if f"{field}{number}" in row}
+            continue
+        given = row.get(amount, "")
+        if len(given.partition(".")[2]) > EXPONENTS[meant.currency] or (not given and row.get(quantity) != "0"):
+            row |= {amount: "12"} if amount in row else {}
+    if row.get("reason") not in {"BACK", "RESET", "PAY"}:
+        row |= {"reason": "OTHER"} if "reason" in row else {}
 
 
 def rarely(draw: st.DrawFn) -> bool:
@@ -197,12 +272,21 @@ def rarely(draw: st.DrawFn) -> bool:
     return draw(st.integers(0, 29)) == 17
 
 
+def spellings(column: str, *, bare: bool) -> list[str]:
+    """How a column may be called; ``bare``: the first item's without their number."""
+    if not column[-1].isdigit():
+        return SPELLINGS[column]
+    name, number = column.rstrip("0123456789").title(), column[-1]
+    return [name, name.upper()] if bare and number == "1" else [f"{name}{number}", f"{name} {number}"]
+
+
 @st.composite
-def delivery_files(draw: st.DrawFn, sales: Sequence[Sale]) -> Delivery:
-    """A CSV file, taken apart beside."""
+def delivery_files(draw: st.DrawFn, sales: Sequence[Sale], *, by_item: bool = False) -> Delivery:
+    """A CSV file, taken apart beside; in a world ``by_item`` most have columns for items."""
     identity = draw(
         st.sampled_from([["action_id"], ["order_id", "event_type"], ["order_id"], ["order_id", "action_id"]])
     )
+    identity = ["action_id"] if by_item else identity
     amount, status, currency = ["amount"], ["customer_status"], ["currency"]
     optional = draw(
         st.sampled_from(
@@ -212,17 +296,24 @@ def delivery_files(draw: st.DrawFn, sales: Sequence[Sale]) -> Delivery:
             ]
         )
     )
+    bare = draw(st.booleans())
+    by_item = draw(st.integers(0, 9)) < (8 if by_item else 1)
+    if by_item:
+        groups, kind = draw(st.sampled_from([(1,), (1, 2), (1, 2), (2, 3)])), draw(st.sampled_from(ITEM_COLUMNS))
+        optional = [column for column in optional if column != "amount"]
+        optional += [f"{field}{number}" for number in groups for field in kind]
     columns = draw(st.permutations([*identity, *optional, "reason"]))
     if rarely(draw):
         columns = [*columns, draw(st.sampled_from(["comment", columns[0]]))]
     if rarely(draw):
-        columns = [column for column in columns if column != "reason"] + ["amount"] * ("amount" not in columns)
+        more = ["amount"] * ("amount" not in columns and not by_item)
+        columns = [column for column in columns if column != "reason"] + more
     rows = draw(delivery_lines(columns, sales))
-    types = [1, 1, 1, 1, 2, 2, 99] if identity == ["order_id"] else [None, None, 1]
+    types = [1, 1, 1, 4, 4, 2, 2, 99] if identity == ["order_id"] else [None, None, 1]
     delimiter = draw(st.sampled_from(",;\t|"))
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator=draw(st.sampled_from(["\n", "\r\n"])))
-    writer.writerow([draw(st.sampled_from(SPELLINGS[column])) for column in columns])
+    writer.writerow([draw(st.sampled_from(spellings(column, bare=bare))) for column in columns])
     lines, number = [], 2
     for row in rows:
         if rarely(draw):
@@ -246,15 +337,15 @@ def delivery_files(draw: st.DrawFn, sales: Sequence[Sale]) -> Delivery:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
-    """A world of up to six actions and five steps."""
+def worlds(draw: st.DrawFn, *, by_item: bool = False) -> World:
+    """A world of up to six actions and five steps; ``by_item`` has little but items."""
     currency = draw(st.sampled_from(["USD", "USD", "JPY", "KWD"]))
     zone = ZoneInfo(draw(st.sampled_from(["America/New_York", "Asia/Tokyo", "UTC", "Pacific/Kiritimati"])))
     account = Account(zone, currency, EVENT_TYPES, draw(contracts(currency)))
-    drawn = tuple(draw(sale_rows(at, currency)) for at in range(draw(st.integers(2, 6))))
+    drawn = tuple(draw(sale_rows(at, currency, by_item=by_item)) for at in range(draw(st.integers(2, 6))))
     # What cannot be loaded is only an action that nobody knows.
     _, sales = World(account, drawn, ()).ledger()
-    step = st.one_of(*[delivery_files(sales or drawn)] * 5, st.sampled_from(MOMENTS))
+    step = st.one_of(*[delivery_files(sales or drawn, by_item=by_item)] * 5, st.sampled_from(MOMENTS))
     return World(account, drawn, tuple(draw(st.lists(step, min_size=2, max_size=5))))
 
 
@@ -269,6 +360,7 @@ def told(action: oracle.Action) -> dict[str, Any]:
         "locks_at": action.locks_at,
         "clears_on": action.clears_on,
         "changes": action.changes,
+        "items": {one.sku: (one.quantity, money.to_minor(one.amount, action.currency)) for one in action.items},
     }
 
 

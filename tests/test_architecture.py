@@ -54,7 +54,10 @@ MAY_IMPORT = {
     "clawback": {"clawback.cli"},
 }
 
-PURE = {"codes", "columns", "decide", "errors", "instants", "intent", "model", "money", "rate", "reasons", "terms"}
+PURE = {
+    *("codes", "columns", "decide", "errors", "instants", "intent", "item_intent", "items", "model", "money", "rate"),
+    *("reasons", "terms"),
+}
 PURE_IMPORTS = {
     "bisect",
     "calendar",

@@ -21,6 +21,7 @@ LIST_COLUMNS: Final = {
     "": "currency",
     "locks at": "locks_at",
 }
+ITEM_COLUMNS: Final = {"item": "sku", "category": "category", "now": "now", "tracked": "tracked"}
 
 
 @click.group()
@@ -66,7 +67,7 @@ def show(action_id: str, sid: str) -> Outcome:
 
     with desk() as opened, opened.store.read() as db:
         document = read(db, sid, action_id)
-    return Outcome(document, _text(document))
+    return Outcome(document, text(document))
 
 
 def _verb(name: str, summary: str, reason: str, *, takes_amount: bool = False) -> None:
@@ -116,7 +117,8 @@ def _granted(name: str, action_id: str, receipt: dict[str, Any]) -> str:
     return f"{action_id}: {line['verdict']} {line['code']}. {line['message']}"
 
 
-def _text(action: dict[str, Any]) -> str:
+def text(action: dict[str, Any]) -> str:
+    """An action with its items and its history, as people read it."""
     locked = (
         f"locked, clears on {action['clears_on'] or 'never'}" if action["locked"] else f"locks {action['locks_at']}"
     )
@@ -127,9 +129,12 @@ def _text(action: dict[str, Any]) -> str:
         f"of {action['event_at']}, {locked}\n"
         f"tracked {action['tracked']['amount']}, payout {action['tracked']['payout']}"
     )
+    if action["items"]:
+        head += "\n\n" + table([_item(one) for one in action["items"]], ITEM_COLUMNS, "")
     rows = [
         {
             **one,
+            "items": "; ".join(map(_changed, one["items"])) or None,
             "before": f"{one['before']['state']} {one['before']['amount']} / {one['before']['payout']}",
             "after": f"{one['after']['state']} {one['after']['amount']} / {one['after']['payout']}",
         }
@@ -144,5 +149,19 @@ def _text(action: dict[str, Any]) -> str:
         "by": "by",
         "delivery": "delivery",
         "line": "line",
+        **({"items": "items"} if action["items"] else {}),
     }
     return head + "\n\n" + table(rows, columns, "It was never changed.")
+
+
+def _item(item: dict[str, Any]) -> dict[str, Any]:
+    now = _worth(item) if item["quantity"] else "returned"
+    return {**item, "now": now, "tracked": _worth(item["tracked"])}
+
+
+def _changed(item: dict[str, Any]) -> str:
+    return f"{item['sku']} {_worth(item['before'])} → {_worth(item['after'])}"
+
+
+def _worth(item: dict[str, Any]) -> str:
+    return f"{item['quantity']} for {item['amount']}"

@@ -53,8 +53,10 @@ def actions(file: Path) -> Outcome:
     """Add the actions of FILE to their accounts.
 
     Columns: ActionId, CampaignId, ActionTrackerId, MediaPartnerId, Oid, EventDate, Amount, Currency; CustomerStatus,
-    CreationDate and LockingDate may be added. Lines with problems are listed and left out; the others are loaded.
-    Lines of deliveries that waited for these actions are judged now, as arrived when they arrived.
+    CreationDate and LockingDate may be added. Actions of an event type that is tracked by item have Sku1, Category1,
+    Quantity1, Amount1, Sku2 and so on in place of an Amount, or one line an item. Lines with problems are listed and
+    left out; the others are loaded. Lines of deliveries that waited for these actions are judged now, as arrived when
+    they arrived.
 
     \b
     Example:

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, Row, select
 
 from clawback import pipeline
 from clawback.judging import Case
 from clawback.preview import preview
 from clawback.wiring import Desk
 from processing import history
-from processing.tables import account, action, entry
+from processing.tables import account, action, entry, item, item_entry
 from schemas.check import Checked, check
 from schemas.document import Document
 from tests import oracle_worlds
@@ -98,6 +98,19 @@ def test_the_product_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> No
     holds()
 
 
+def test_items_do_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
+    """The same where nearly all actions have items, and in chunks of two lines."""
+
+    @examples(30)
+    @given(worlds(by_item=True), st.booleans())
+    def holds(world: World, small: bool) -> None:  # noqa: FBT001 - given by hypothesis
+        product = Product.load(desk, tmp_path, world)
+        product.case = InSmallChunks if small else product.case
+        agrees(product, world)
+
+    holds()
+
+
 def test_chunks_make_no_difference(desk: Desk, tmp_path: Path) -> None:
     """Lines of one action in different chunks do what they do in one."""
 
@@ -126,6 +139,21 @@ def replay(product: Product) -> None:
             state = "APPROVED" if one.locked_at is not None and values[0] == "PENDING" else values[0]
             assert (state, *values[1:]) == (one.state, one.amount, one.payout, one.customer_status)
             assert (one.changes, one.version) == (len(entries), len(entries) + (one.locked_at is not None))
+            replay_items(db, one)
+
+
+def replay_items(db: Connection, one: Row[Any]) -> None:
+    """The same of an action's items; their sum is the action's amount, but for a reversed one."""
+    stored = {row.sku: row for row in db.execute(select(item).where(item.c.action_id == one.id))}
+    values = {sku: (row.tracked_quantity, row.tracked_amount) for sku, row in stored.items()}
+    same = (entry.c.delivery_id == item_entry.c.delivery_id) & (entry.c.line == item_entry.c.line)
+    changed = select(item_entry, entry.c.version).join(entry, same).where(item_entry.c.action_id == one.id)
+    for row in db.execute(changed.order_by(entry.c.version)):
+        assert values[row.sku] == (row.quantity_before, row.amount_before) != (row.quantity_after, row.amount_after)
+        values[row.sku] = row.quantity_after, row.amount_after
+    assert values == {sku: (row.quantity, row.amount) for sku, row in stored.items()}
+    worth = one.prior_amount if one.state == "REVERSED" else one.amount
+    assert not values or sum(amount for _, amount in values.values()) == worth
 
 
 def test_any_order_of_independent_lines_gives_the_same_ledger(desk: Desk, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from processing.errors import NotFound, Unusable
 from processing.model import Change
 from processing.person import Wish
 from tests.conftest import Clock
+from tests.item_worlds import basket, load_items
 from tests.worlds import (
     LOCK,
     MICROSECOND,
@@ -257,3 +258,29 @@ def test_there_is_nothing_to_undo(loaded: Desk, clock: Clock) -> None:
         undone(loaded, clock, unchanged)
     with pytest.raises(NotFound):
         undone(loaded, clock, "nobody")
+
+
+def test_items_return_with_their_action(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Each to what it was before the delivery, by entries of their own, so that the undo can be undone."""
+    load_items(desk, tmp_path)
+    tracked = basket(desk.store)
+    ingest(desk, lines("ActionId,Sku,Quantity,Amount,Reason", "A-1,SOCK,2,13.00,OTHER"))
+    before = basket(desk.store)
+    sent = ingest(desk, lines("ActionId,Sku,Quantity,Amount,Reason", "A-1,BOOT,1,40.00,OTHER", "A-1,SOCK,0,,OTHER"))
+    after = basket(desk.store)
+    undo = undone(desk, clock, sent["delivery"])
+    assert (undo["rows"]["applied"], basket(desk.store)) == (1, before)
+    undone(desk, clock, undo["delivery"])
+    assert basket(desk.store) == after
+    ingest(desk, lines("ActionId,Reason", "A-1,RESET"))
+    assert basket(desk.store) == tracked
+
+
+def test_all_items_returned_and_undone_are_there_again(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """What reversed the action left its items as they were."""
+    load_items(desk, tmp_path)
+    before = basket(desk.store)
+    sent = ingest(desk, lines("ActionId,Sku,Reason", "A-1,BOOT,ITEM_RETURNED", "A-1,SOCK,ITEM_RETURNED"))
+    assert basket(desk.store)["action"] == ("REVERSED", "0.00", "0.00")
+    undone(desk, clock, sent["delivery"])
+    assert basket(desk.store) == before

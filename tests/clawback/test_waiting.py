@@ -15,6 +15,7 @@ from clawback.preview import preview
 from clawback.sweep import Swept, lock_due
 from clawback.wiring import Desk
 from tests.conftest import START, Clock
+from tests.item_worlds import A2, basket, load_items
 from tests.worlds import (
     CATALOGUE,
     LEAD,
@@ -229,3 +230,14 @@ def test_a_landed_delivery_that_was_not_judged_yet_finds_the_actions(
     load(loaded, tmp_path, LATER)
     pipeline.collect(loaded, at=clock.now)
     assert pipeline.receipt(loaded, delivery)["rows"]["applied"] == 3
+
+
+def test_lines_with_items_wait_too(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Judged again, each line has its own items, whatever stands before it in the file."""
+    load_items(desk, tmp_path, A2)
+    content = lines("ActionId,Sku,Quantity,Amount,Reason", "A-2,TENT,1,45.00,OTHER", "A-1,SOCK,1,6.00,OTHER")
+    assert ingest(desk, content)["rows"]["waiting"] == 1
+    load_items(desk, tmp_path)
+    pipeline.settle_waiting(desk, at=clock.now)
+    assert basket(desk.store)["SOCK"] == (1, "6.00")
+    assert basket(desk.store, "A-2")["TENT"] == (1, "45.00")

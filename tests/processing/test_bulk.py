@@ -9,7 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from clawback.wiring import Desk
 from processing import bulk
 from processing.columns import NONE
-from processing.tables import line, staged_action, staged_id
+from processing.staging import staged_action, staged_id
+from processing.tables import line
 from tests.worlds import judged, lines, load
 
 ODD = [

@@ -7,16 +7,17 @@ from processing.codes import MEANINGS, Code, Scope, Verdict
 REJECTED = {
     *("MISSING_IDENTIFIER", "ACTION_ID_MALFORMED", "ORDER_ID_TOO_LONG", "REASON_MISSING", "REASON_UNKNOWN"),
     *("AMOUNT_MALFORMED", "AMOUNT_NEGATIVE", "AMOUNT_TOO_LARGE", "AMOUNT_BLANK", "CURRENCY_UNKNOWN"),
-    *("CUSTOMER_STATUS_TOO_LONG", "FIELD_COUNT", "NOTHING_TO_CHANGE"),
+    *("CUSTOMER_STATUS_TOO_LONG", "FIELD_COUNT", "NOTHING_TO_CHANGE", "SKU_MISSING", "QUANTITY_MALFORMED"),
 }
 REFUSED = {
     *("ACTION_LOCKED", "ACTION_REVERSED", "TOO_MANY_CHANGES", "CLICKS_NOT_REVERSIBLE", "NO_EXCHANGE_RATE"),
     *("SUPERSEDED", "CHANGED_SINCE", "UNDONE"),
+    *("NOT_ITEM_LEVEL", "ITEM_UNKNOWN", "ITEM_LINES_NEEDED", "QUANTITY_NEEDED", "SUPERSEDED"),
 }
 
 
 def test_the_designs_codes_have_the_designs_verdicts() -> None:
-    """Section 4.8, as far as order-level files go; an unknown action waits."""
+    """Section 4.8, as far as single lines go; an unknown action waits."""
     verdicts = {code.value: code.meaning.verdict for code in Code if code.meaning.scope is Scope.LINE}
     assert {code for code, verdict in verdicts.items() if verdict is Verdict.REJECTED} >= REJECTED
     assert {code for code, verdict in verdicts.items() if verdict is Verdict.REFUSED} == REFUSED

@@ -51,6 +51,7 @@ def test_an_action_is_shown_with_its_history(loaded: Desk) -> None:
         "event_at": "2027-01-15T15:00:00+00:00",
         "locks_at": "2027-02-28T05:00:00+00:00",
         "clears_on": None,
+        "items": [],
         "history": [
             {
                 "delivery": receipt["delivery"],
@@ -62,6 +63,7 @@ def test_an_action_is_shown_with_its_history(loaded: Desk) -> None:
                 "reason": "ORDER_UPDATE",
                 "before": before,
                 "after": between,
+                "items": [],
             },
             {
                 "delivery": change["delivery"],
@@ -73,6 +75,7 @@ def test_an_action_is_shown_with_its_history(loaded: Desk) -> None:
                 "reason": "OTHER",
                 "before": between,
                 "after": {**between, "state": "REVERSED", "amount": "0.00", "payout": "0.00"},
+                "items": [],
             },
         ],
     }

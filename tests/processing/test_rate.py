@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -64,3 +65,18 @@ def test_no_actions_have_no_payouts() -> None:
     """An empty column is rated."""
     none = np.zeros(0, dtype=np.int64)
     assert (Rates.tracked(TERMS).payouts(none, none).tolist(), Rates.tracked(TERMS).fixed(none).tolist()) == ([], [])
+
+
+def test_items_are_rated_by_their_category() -> None:
+    """Each is rounded by itself; one without a rate of its own gets the contract's, and a fixed sum is paid once."""
+    known = {
+        1: replace(TERMS.contracts[1], categories={"Shoes": 80_000, "Free": 0}),
+        2: TERMS.contracts[2],
+    }
+    payouts = Rates(known).of_items(
+        np.array([1, 2, 1, 1]),
+        owner=np.array([0, 0, 0, 1, 1, 2, 2]),
+        category=np.array(["Shoes", "Hats", None, "Shoes", None, "Free", "shoes"], dtype=np.object_),
+        amount=np.array([1_000, 10, 10, 1_000, 10, 1_000, 1_000]),
+    )
+    assert payouts.tolist() == [80 + 1 + 1, 1_200, 0 + 50, 0]

@@ -344,3 +344,27 @@ def test_no_toml(text: str, message: str) -> None:
     """A file that is no TOML is refused with the place of the mistake."""
     with pytest.raises(Unusable, match=f"acme.toml is not TOML: .*{message}"):
         parse(text, "acme.toml")
+
+
+def test_payouts_by_category() -> None:
+    """Percentages of the items of a category, beside the percentage of all others."""
+    text = ACME.replace('percent = "5.00"', 'percent = "5.00", categories = { Shoes = "8.00", "Hi-Fi" = "0" }')
+    [contract, *_] = parse(text, "catalog.toml")[0].programs[0].contracts
+    assert contract.payout.categories == {"Shoes": 80_000, "Hi-Fi": 0}
+    assert parse(ACME, "catalog.toml")[0].programs[0].contracts[0].payout.categories == {}
+
+
+@pytest.mark.parametrize(
+    ("payout", "words"),
+    [
+        ('percent = "5.00", categories = { Shoes = 8.0 }', "Shoes: 8.0 is a float, and money never is one; write it"),
+        ('percent = "5.00", categories = { Shoes = "101" }', 'Shoes: "101" is more than 100 percent'),
+        ('percent = "5.00", categories = "Shoes"', 'categories: "Shoes" is not a table'),
+        ('fixed = "5.00", categories = { Shoes = "8.00" }', "categories: stand beside percent alone"),
+    ],
+)
+def test_payouts_by_category_that_cannot_be_used(payout: str, words: str) -> None:
+    """Each fault is told with its path."""
+    with pytest.raises(Unusable, match="has 1 problem") as caught:
+        parse(ACME.replace('percent = "5.00"', payout, 1), "catalog.toml")
+    assert words in str(caught.value)
