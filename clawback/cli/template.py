@@ -12,7 +12,7 @@ import click
 from clawback.cli.running import desk, now
 
 if TYPE_CHECKING:
-    from processing.editable import Editable
+    from processing.editable import Editable, EditableItem
     from schemas.template import Kind, Row
 
 # As schemas.template has them; help does not wait for the readers.
@@ -69,8 +69,6 @@ def template(
 def _refuse_nonsense(kind: "Kind", sid: str | None, *, editable_actions: bool, sheet: bool) -> None:
     if editable_actions != (sid is not None):
         raise click.UsageError("--editable-actions and --account go together.")
-    if editable_actions and kind.startswith("item"):
-        raise click.UsageError("--editable-actions is for order-csv and order-xml.")
     if sheet and kind.endswith("xml"):
         raise click.UsageError(f"A file named {SHEET} is no XML; ask for a csv template.")
 
@@ -84,22 +82,36 @@ def _rows(kind: "Kind", sid: str | None, event_type: int | None, seen: "Counter[
         yield examples(kind) if event_type is None else examples(kind, event_type)
         return
     from processing.catalog import read_terms
-    from processing.editable import editable
+    from processing.editable import editable, editable_items
     from processing.errors import Unusable
 
     with desk() as opened, opened.store.read() as db:
         terms = read_terms(db, sid)
         if event_type is not None and event_type not in terms.event_types:
             raise Unusable(f"Account {sid} has no event type {event_type}; it has {[*terms.event_types]}.")
-        yield _as_rows(editable(db, terms, at=now(), event_type=event_type), seen)
+        find = editable_items if kind.startswith("item") else editable
+        yield _counted(rows_of(find(db, terms, at=now(), event_type=event_type)), seen)
 
 
-def _as_rows(found: "Iterable[Editable]", seen: "Counter[str]") -> "Iterator[Row]":
-    from schemas.template import looks_like_a_number, safe_order_id
+def _counted(rows: "Iterable[Row]", seen: "Counter[str]") -> "Iterator[Row]":
+    from schemas.template import looks_like_a_number
+
+    for row in rows:
+        seen[RISKY] += looks_like_a_number(row[0])
+        yield row
+
+
+def rows_of(found: "Iterable[Editable | EditableItem]") -> "Iterator[Row]":
+    """The lines of a template for what can be changed, their reasons blank."""
+    from processing.editable import EditableItem
+    from schemas.template import safe_order_id
 
     for one in found:
-        seen[RISKY] += looks_like_a_number(one.action_id)
-        yield one.action_id, safe_order_id(one.order_id), str(one.event_type), one.amount, ""
+        named = (one.action_id, safe_order_id(one.order_id), str(one.event_type))
+        if isinstance(one, EditableItem):
+            yield *named, "", one.sku, one.category or "", str(one.quantity), one.amount
+        else:
+            yield *named, one.amount, ""
 
 
 @contextmanager

@@ -142,7 +142,6 @@ def test_open_actions_are_written_to_a_file(run: Run, tmp_path: Path) -> None:
         (["order-pdf"], "'order-pdf' is not one of"),
         (["order-csv", "--editable-actions"], "--editable-actions and --account go together"),
         (["order-csv", "--account", SID], "--editable-actions and --account go together"),
-        (["item-csv", "--editable-actions", "--account", SID], "is for order-csv and order-xml"),
         (["order-xml", "--out", "open.xlsx"], "is no XML"),
         (["order-csv", "--editable-actions", "--account", "IRnobody"], "There is no account IRnobody"),
         (["order-csv", "--editable-actions", "--account", SID, "--event-type", "7"], "has no event type 7"),

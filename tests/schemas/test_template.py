@@ -77,6 +77,15 @@ def test_items_of_one_action_are_lines_in_csv_and_one_record_in_xml() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["item-csv", "item-xml"])
+def test_our_reader_finds_no_fault_with_the_examples_of_items(tmp_path: Path, kind: Kind) -> None:
+    """Each line, or record, names its items."""
+    checked = read_back(tmp_path, written(kind, examples(kind)))
+    assert checked.bad == []
+    named = [(one["sku"], one["quantity"], one["amount_text"]) for items in checked.good["items"] for one in items]
+    assert named == [("SHOE-42", 1, "39.90"), ("HAT-3", 0, "0"), ("SOCK-7", 2, "12.00")]
+
+
 @pytest.mark.parametrize("kind", ["order-csv", "order-xml"])
 def test_a_filled_template_asks_for_reasons_and_nothing_else(tmp_path: Path, kind: Kind) -> None:
     """Left as it is, every line is rejected for its reason, whatever the order ids look like."""
