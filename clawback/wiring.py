@@ -54,3 +54,8 @@ def brands_folder(settings: Settings) -> Path:
 def credentials_folder(settings: Settings) -> Path:
     """The folder of the accounts' hashed passwords."""
     return settings.state / "credentials"
+
+
+def mail_folder(settings: Settings) -> Path:
+    """The folder of the inbox's addresses and of who may send."""
+    return settings.state / "mail"

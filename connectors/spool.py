@@ -1,8 +1,9 @@
 """The spool: a durable folder in which every delivery waits for the pipeline.
 
 ``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
-``done/<delivery>/`` is acknowledged. A delivery appears in ``new`` by one rename, after its bytes and its
-envelope are on disk; the envelope's last key is the END record. The claim file ``order`` makes the order of
+``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``. A
+delivery appears in ``new`` by one rename, after its bytes and its envelope are on disk; the envelope's last key is the
+END record. The claim file ``order`` makes the order of
 arrival stamps equal to the order in which deliveries become visible, across threads and processes: who reads
 the clock and then calls ``pending`` has seen every delivery that is stamped earlier. Needs no database.
 """
@@ -37,7 +38,9 @@ from processing.errors import NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
 
-_DELIVERY: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
+EMAIL: Final = "email"
+# A container may come in a message: <message>-0001-0002.
+_DELIVERY: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}(-\d{4}){0,2}")
 _TICK: Final = timedelta(microseconds=1)
 _CONTENT: Final = "content"
 _ENVELOPE: Final = "envelope.json"
@@ -47,7 +50,11 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who sent what, by which channel, and when it was durable."""
+    """Who sent what, by which channel, and when it was durable.
+
+    ``proven``: it is known that no byte is missing, by a checksum or because their number was announced. With ``trace``
+    it is an e-mail message, and this is what its SMTP session told about it.
+    """
 
     delivery: str
     account: str
@@ -58,6 +65,14 @@ class Envelope:
     size_bytes: int
     event_type: int | None = None
     again: bool = False
+    proven: bool = False
+    trace: dict[str, str] | None = None
+
+    @property
+    def part_of(self) -> str | None:
+        """The container that it came in, ``None`` for a delivery that came by itself."""
+        found = _DELIVERY.fullmatch(self.delivery)
+        return self.delivery.removesuffix(found[1]) if found and found[1] else None
 
 
 class Upload:
@@ -90,17 +105,22 @@ class Upload:
         self._digest.update(data)
         self.size_bytes += len(data)
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what was written so far."""
+        return self._digest.hexdigest()
+
     def sync(self) -> None:
         """Put the bytes on disk ahead of ``land``, to decide only then whether they land."""
         with refusing_when_disk_fails(self._draft.name):
             os.fsync(self._open_handle())
 
-    def land(self, received_at: datetime | None = None) -> Envelope:
+    def land(self, received_at: datetime | None = None, *, proven: bool = False) -> Envelope:
         """Make the delivery durable and visible; once this returns it may be acknowledged to the sender."""
         try:
             self.sync()
             with refusing_when_disk_fails(self._draft.name):
-                draft = replace(self._draft, sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
+                draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
                 envelope = self._spool.reveal(self._folder, draft, received_at)
         except BaseException:
             self.abort()
@@ -151,9 +171,26 @@ class Spool:
     ) -> Upload:
         """Begin an upload; write to it, then land it."""
         draft = Envelope("", account, channel, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, again)
+        return self._begin(draft)
+
+    def receive_message(self, *, account: str, name: str, event_type: int | None, trace: dict[str, str]) -> Upload:
+        """Begin an e-mail message, whose attachments are the deliveries; ``trace`` is what its session told."""
+        draft = Envelope("", account, EMAIL, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, trace=trace)
+        return self._begin(draft)
+
+    def receive_part(self, container: Envelope, position: int, name: str) -> Upload | None:
+        """Begin the upload of a file of a container, ``None`` if it has landed.
+
+        Its number and its arrival follow from those of the container, so that however often a container is unpacked,
+        by whomever, each of its files is one delivery. ``position`` counts from 1.
+        """
+        draft = replace(container, delivery=f"{container.delivery}-{position:04}", name=name, trace=None)
+        return None if self._has(draft.delivery) else self._begin(draft)
+
+    def _begin(self, draft: Envelope) -> Upload:
         folder = self._tmp / secrets.token_hex(8)
         # Shared, so that a sweep of leftovers never meets an upload whose content is not claimed yet.
-        with refusing_when_disk_fails(name), claim(self._order, shared=True):
+        with refusing_when_disk_fails(draft.name), claim(self._order, shared=True):
             folder.mkdir(mode=PRIVATE_FOLDER)
             try:
                 handle = os.open(folder / _CONTENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
@@ -183,9 +220,12 @@ class Spool:
         """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already."""
         given = None if received_at is None else _utc(received_at)
         with claim(self._order) as order:
-            stamp = given or self._next_stamp(order)
-            delivery = f"{stamp:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
-            envelope = replace(draft, delivery=delivery, received_at=stamp)
+            if draft.delivery and self._has(draft.delivery):
+                # Somebody else unpacked the same container meanwhile.
+                shutil.rmtree(folder)
+                return self.find(draft.delivery)
+            envelope = draft if draft.delivery else _stamped(draft, given or self._next_stamp(order))
+            delivery = envelope.delivery
             write_new(folder / _ENVELOPE, _sealed(envelope))
             sync_folder(folder)
             landed = self._new / delivery
@@ -287,6 +327,9 @@ class Spool:
             _log.info("swept leftovers=%d", swept)
         return swept
 
+    def _has(self, delivery: str) -> bool:
+        return any((part / delivery).is_dir() for part in (self._new, self._done))
+
     def _where(self, delivery: str) -> Path:
         # In this order: deliveries only ever move from new to done.
         if _DELIVERY.fullmatch(delivery):
@@ -300,6 +343,10 @@ def _utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         raise Unusable(f"The instant {instant.isoformat()} has no time zone. Write it with one, for example +00:00.")
     return instant.astimezone(UTC)
+
+
+def _stamped(draft: Envelope, stamp: datetime) -> Envelope:
+    return replace(draft, delivery=f"{stamp:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}", received_at=stamp)
 
 
 def _arrival_in(delivery: str) -> datetime:
