@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, Row
 
-from clawback import answers
+from clawback import answers, mailroom
 from clawback.judging import Case, judge, turn_away
 from clawback.wiring import Desk
 from connectors.spool import Envelope
@@ -191,6 +191,7 @@ def _arrival(envelope: Envelope) -> Arrival:
         received_at=envelope.received_at,
         event_type=envelope.event_type,
         again=envelope.again,
+        proven=envelope.proven,
     )
 
 
@@ -209,12 +210,35 @@ def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
 
 
 def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
+    if envelope.trace is not None:
+        return _finish_message(desk, envelope, at)
     with desk.store.read() as db:
         state = deliveries.state_of(db, envelope.delivery)
     if state is None or state is DeliveryState.BROKEN:
         with recording_breakage(desk, envelope, at):
             _judge(desk, envelope, at)
     return _answer(desk, envelope, at)
+
+
+def _finish_message(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
+    """Bring an e-mail message's attachments to their ends; gives what they have together.
+
+    One that breaks does not stop the others, but the message then stays in the spool.
+    """
+    opened = mailroom.open_message(desk, envelope, at=at)
+    heads, broken = [], []
+    for delivery in opened.deliveries:
+        try:
+            heads.append(_finish(desk, delivery, at))
+        except Exception as error:
+            if isinstance(error, ClawbackError) and error.retryable:
+                raise
+            broken.append(error)
+    if broken:
+        raise broken[0]
+    mailroom.close_message(desk, envelope, at=at)
+    rows = {verdict: sum(head["rows"][verdict] for head in heads) for verdict in deliveries.NO_ROWS}
+    return {"delivery": envelope.delivery, "account": envelope.account, "state": opened.state.value, "rows": rows}
 
 
 def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False) -> None:
@@ -252,6 +276,7 @@ def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
         head = _publish(desk, envelope)
     with desk.store.write() as db:
         deliveries.answered(db, envelope.delivery, at)
+        mailroom.tell_again(db, envelope, at=at)
     desk.spool.acknowledge(envelope.delivery)
     _log.info(
         "finished delivery=%s account=%s state=%s rows=%s",

@@ -6,15 +6,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clawback.settings import Settings
+from clawback.settings import MailRelay, Settings
+from connectors.mail_book import MailBook
+from connectors.mail_evidence import Evidence, trust_of
 from connectors.spool import Spool
 from processing.store import Store
 
 Progress = Callable[[str, int], None]
+# A raw message, the address in its From, and what its session told.
+Verify = Callable[[bytes, str, dict[str, str]], Evidence]
 
 
 def silent(what: str, lines: int) -> None:
     """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The e-mail side of an installation: who may write, how that is proven, and who takes our replies.
+
+    ``folder`` is where the settings' relative paths begin.
+    """
+
+    book: MailBook
+    verify: Verify
+    domain: str
+    relay: MailRelay
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +42,7 @@ class Desk:
     store: Store
     spool: Spool
     brands: Path
+    mail: Mail
     progress: Progress = silent
 
 
@@ -36,7 +55,7 @@ def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progr
     store = Store(settings.store_url)
     try:
         store.migrate()
-        yield Desk(store, open_spool(settings, clock), brands_folder(settings), progress)
+        yield Desk(store, open_spool(settings, clock), brands_folder(settings), open_mail(settings), progress)
     finally:
         store.close()
 
@@ -44,6 +63,20 @@ def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progr
 def open_spool(settings: Settings, clock: Callable[[], datetime]) -> Spool:
     """The spool alone: a receiver needs no store."""
     return Spool(settings.state / "spool", clock=clock)
+
+
+def open_mail(settings: Settings) -> Mail:
+    """The e-mail side alone; raises Unusable."""
+    smtp = settings.smtp
+    trust = trust_of(smtp.trusted_relay, smtp.trusted_networks)
+
+    def verify(raw: bytes, sender: str, trace: dict[str, str]) -> Evidence:
+        # Its libraries take a quarter of a second to import, which only a message needs.
+        from connectors.mail_identity import Verifier, resolver_of  # noqa: PLC0415
+
+        return Verifier(resolver_of(smtp.dns), trust).verify(raw, sender, trace)
+
+    return Mail(MailBook(mail_folder(settings)), verify, smtp.domain, settings.relay, settings.state.parent)
 
 
 def brands_folder(settings: Settings) -> Path:

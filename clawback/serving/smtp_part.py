@@ -5,6 +5,8 @@ from clawback.settings import Settings
 from clawback.wiring import mail_folder, open_spool
 from connectors.hosted_smtp import HostedSmtp
 from connectors.mail_book import MailBook
+from connectors.mail_evidence import trust_of
+from connectors.mail_identity import resolver_of
 from connectors.smtp_settings import SmtpSettings
 
 
@@ -30,7 +32,9 @@ def smtp_settings(settings: Settings, port: int) -> SmtpSettings:
 
 
 def serve_smtp(settings: Settings, supervisor: Supervisor, port: int) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop; settings that the worker could not use are said now."""
+    trust_of(settings.smtp.trusted_relay, settings.smtp.trusted_networks)
+    resolver_of(settings.smtp.dns)
     server = HostedSmtp(
         smtp_settings(settings, port), spool=open_spool(settings, now), book=MailBook(mail_folder(settings))
     )

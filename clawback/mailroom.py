@@ -1,0 +1,158 @@
+"""E-mail before the ledger: whether a landed message is believed, and its attachments as deliveries.
+
+Nothing here is decided twice: what was decided stands in the store, and unpacking a message again finds each of its
+files landed already.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from clawback.wiring import Desk
+from connectors import mail_parts
+from connectors.mail_evidence import DnsUnavailable, Evidence
+from connectors.mail_parts import ACCEPTED, Letter
+from connectors.spool import Envelope
+from processing import messages, outbox
+from processing.messages import Arrived, MessageState
+from processing.store import claim_account
+
+_log = logging.getLogger(__name__)
+
+REPLY: Final = "reply"
+NOTICE: Final = "quarantine notice"
+KINDS: Final = (REPLY, NOTICE)
+# As long a message waits for name servers that do not answer; then a person decides.
+PATIENCE: Final = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message about which something was decided, and its deliveries, oldest first."""
+
+    state: MessageState
+    deliveries: tuple[Envelope, ...] = ()
+
+
+def open_message(desk: Desk, envelope: Envelope, *, at: datetime) -> Opened:
+    """Decide about a message, if nobody did, and land its files; raises DnsUnavailable while nobody can decide."""
+    letter = read(desk, envelope)
+    with desk.store.read() as db:
+        state = messages.state_of(db, envelope.delivery)
+    if state is None:
+        desk.spool.verify(envelope.delivery)
+        state = _decide(desk, envelope, letter, at)
+    if state is not MessageState.ACCEPTED:
+        return Opened(state)
+    return Opened(state, tuple(_unpacked(desk, envelope, letter)))
+
+
+def close_message(desk: Desk, envelope: Envelope, *, at: datetime) -> None:
+    """All of its deliveries are answered: queue the reply, and let the spool forget the message."""
+    with desk.store.write() as db:
+        found = messages.find(db, envelope.delivery)
+        if found.state == MessageState.ACCEPTED and found.answered_at is None:
+            messages.answered(db, envelope.delivery, at)
+            if not found.unanswered:
+                outbox.enqueue(db, REPLY, found.sender, envelope.delivery, at=at)
+    desk.spool.acknowledge(envelope.delivery)
+    _log.info("message message=%s account=%s state=%s", envelope.delivery, envelope.account, found.state)
+
+
+def tell_again(db: Connection, envelope: Envelope, *, at: datetime) -> None:
+    """Queue a reply about one delivery that came to another end after its message was answered."""
+    if envelope.part_of is None or messages.state_of(db, message_of(envelope)) is None:
+        return
+    found = messages.find(db, message_of(envelope))
+    if found.answered_at is not None and not found.unanswered:
+        outbox.enqueue(db, REPLY, found.sender, envelope.delivery, at=at)
+
+
+def message_of(envelope: Envelope) -> str:
+    """The number of the message that a delivery came in, directly or in a container."""
+    return "-".join(envelope.delivery.split("-")[:2])
+
+
+def read(desk: Desk, envelope: Envelope) -> Letter:
+    """A landed message, understood."""
+    trace = envelope.trace or {}
+    raw = desk.spool.content(envelope.delivery).read_bytes()
+    return mail_parts.read(raw, mail_from=trace["mail_from"], recipient=trace["recipient"])
+
+
+def remarks(letter: Letter) -> list[str]:
+    """What its sender should know of a message beside its deliveries' receipts."""
+    if letter.cut_off:
+        return ["The message arrived cut off: its end is missing. Nothing of it was applied; send it again."]
+    damaged = [one.name for one in letter.attachments if one.damaged]
+    told = [f"{name} arrived damaged and was not applied; send it again." for name in damaged]
+    if not letter.attachments:
+        told.append(f"The message has no file that can be applied. Attach {ACCEPTED}.")
+    return told
+
+
+def _decide(desk: Desk, envelope: Envelope, letter: Letter, at: datetime) -> MessageState:
+    if letter.is_report:
+        state, reason = MessageState.IGNORED, "It is a report about a message, not a message of a person."
+    else:
+        evidence = _evidence(desk, envelope, letter, at)
+        state = MessageState.ACCEPTED if evidence.proven else MessageState.QUARANTINED
+        reason = evidence.told
+    contact = desk.mail.book.senders(envelope.account).contact
+    with desk.store.write() as db:
+        account_id = claim_account(db, envelope.account)
+        known = messages.state_of(db, envelope.delivery)
+        if known is not None:
+            return known
+        state = messages.record(db, account_id, _arrived(envelope, letter), state, reason, at=at)
+        if state is MessageState.QUARANTINED and contact:
+            outbox.enqueue(db, NOTICE, contact, envelope.delivery, at=at)
+    _log.info("decided message=%s account=%s state=%s", envelope.delivery, envelope.account, state)
+    return state
+
+
+def _evidence(desk: Desk, envelope: Envelope, letter: Letter, at: datetime) -> Evidence:
+    if not letter.sender:
+        return Evidence(proven=False, told="The message has not exactly one sender.")
+    if not desk.mail.book.senders(envelope.account).allow(letter.sender):
+        return Evidence(proven=False, told=f"{letter.sender} is not among the account's senders.")
+    raw = desk.spool.content(envelope.delivery).read_bytes()
+    try:
+        return desk.mail.verify(raw, letter.sender, envelope.trace or {})
+    except DnsUnavailable as error:
+        if at - envelope.received_at < PATIENCE:
+            raise
+        return Evidence(proven=False, told=str(error))
+
+
+def _arrived(envelope: Envelope, letter: Letter) -> Arrived:
+    own = (letter.message_id,) if letter.message_id else ()
+    return Arrived(
+        message=envelope.delivery,
+        recipient=(envelope.trace or {})["recipient"],
+        sender=letter.sender,
+        subject=letter.subject,
+        thread=(*letter.references, *own),
+        identity=letter.identity,
+        unanswered=letter.unanswered,
+        received_at=envelope.received_at,
+    )
+
+
+def _unpacked(desk: Desk, envelope: Envelope, letter: Letter) -> list[Envelope]:
+    """Its files, landed: their numbers and arrival are those of the message and of their places in it."""
+    landed = []
+    for position, attachment in enumerate(() if letter.cut_off else letter.attachments, 1):
+        if attachment.damaged:
+            continue
+        upload = desk.spool.receive_part(envelope, position, attachment.name)
+        if upload is None:
+            landed.append(desk.spool.find(f"{envelope.delivery}-{position:04}"))
+            continue
+        with upload:
+            upload.write(attachment.content)
+            landed.append(upload.land(proven=True))
+    return landed
