@@ -22,12 +22,13 @@ from clawback import answers, mailroom
 from clawback.judging import Case, judge, turn_away
 from clawback.wiring import Desk
 from connectors.spool import Envelope
-from processing import catalog, deliveries
+from processing import catalog, deliveries, messages
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
 from processing.errors import ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
 from processing.instants import micros
 from processing.intent import FileShape
+from processing.messages import MessageState
 from processing.person import Wish, grant
 from processing.store import claim_account
 
@@ -54,7 +55,7 @@ def ingest(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
     """
     envelope = desk.spool.find(delivery)
     for older in desk.spool.pending(envelope.account):
-        if (older.received_at, older.delivery) < (envelope.received_at, envelope.delivery):
+        if _order(older) < _order(envelope):
             _finish_unless_broken(desk, older, at)
     return _finish(desk, envelope, at)
 
@@ -66,7 +67,7 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
     account, since files are applied in the order of their arrival.
     """
     collected, held_back = Collected(), set[str]()
-    for envelope in desk.spool.pending(account):
+    for envelope in sorted([*desk.spool.pending(account), *_released(desk, account)], key=_order):
         if envelope.account in held_back:
             continue
         try:
@@ -114,6 +115,15 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         message = f"{by} rejected it. {found.message}"
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
     return _answer(desk, envelope, at)
+
+
+def release_message(desk: Desk, message: str, *, by: str, at: datetime) -> Receipt:
+    """Apply a quarantined e-mail message after all; its own arrival still counts against the locks."""
+    envelope = desk.spool.find(message)
+    with desk.store.write() as db:
+        claim_account(db, envelope.account)
+        messages.decide(db, message, MessageState.ACCEPTED, by=by, at=at)
+    return _finish(desk, envelope, at)
 
 
 def receipt(desk: Desk, delivery: str) -> Receipt:
@@ -314,6 +324,17 @@ def recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator
             message = f"Processing failed ({type(error).__name__}); it is tried again with every round."
             deliveries.finish(db, number, DeliveryState.BROKEN, at=at, message=message)
         raise
+
+
+def _released(desk: Desk, account: str | None) -> list[Envelope]:
+    """Messages that a person released, whose end somebody did not reach."""
+    with desk.store.read() as db:
+        numbers = messages.released(db, account)
+    return [desk.spool.find(number) for number in numbers]
+
+
+def _order(envelope: Envelope) -> tuple[datetime, str]:
+    return envelope.received_at, envelope.delivery
 
 
 def _held(desk: Desk, delivery: str) -> Envelope:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, Final
 
 import authres
+import authres.dmarc
 import dkim
 import dns.exception
 import dns.resolver
@@ -29,6 +30,7 @@ _LIFETIME_S: Final = 5.0
 _SPF_S: Final = 20
 _MOST_SIGNATURES: Final = 5
 _LEAST_KEY_BITS: Final = 1024
+_AUTHRES: Final = authres.FeatureContext(authres.dmarc)
 _DATA: Final = {"A": "address", "AAAA": "address"}
 
 Answers = list[tuple[tuple[str, str], Any]]
@@ -130,7 +132,7 @@ class Verifier:
         told = []
         for value in _headers(raw).get_all("Authentication-Results", []):
             try:
-                parsed = authres.AuthenticationResultsHeader.parse_value(" ".join(str(value).split()))
+                parsed = _AUTHRES.parse_value(" ".join(str(value).split()))
             except authres.AuthResError:
                 continue
             if str(parsed.authserv_id).lower() != self._trust.name.lower():
@@ -183,7 +185,8 @@ def _asking(resolver: dns.resolver.Resolver) -> Iterator[None]:
 def _ask(name: str, kind: str, timeout_s: float) -> list[Any]:
     """The records of a name, none if it has none; raises DnsUnavailable."""
     try:
-        return list(_resolver.get().resolve(name, kind, lifetime=min(timeout_s, _LIFETIME_S), search=False))
+        resolver = _resolver.get()
+        return list(resolver.resolve(name, kind, lifetime=min(timeout_s, resolver.lifetime), search=False))
     except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN, dns.exception.SyntaxError, UnicodeError):
         return []
     except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape):

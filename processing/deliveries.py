@@ -150,6 +150,12 @@ def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list
     return [head(found) for found in db.execute(query)]
 
 
+def of_message(db: Connection, number: str) -> list[str]:
+    """The numbers of a delivery and of all that came in it, if it is a message or a container, in their order there."""
+    query = select(delivery.c.delivery).where(delivery.c.delivery.startswith(number, autoescape=True))
+    return list(db.execute(query.order_by(delivery.c.delivery)).scalars())
+
+
 def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
     """The held and broken deliveries of an account, oldest first."""
     states = [DeliveryState.HELD.value, DeliveryState.BROKEN.value]

@@ -90,6 +90,13 @@ def decide(db: Connection, number: str, state: MessageState, *, by: str, at: dat
     db.execute(update(message).values(values).where(message.c.message == number))
 
 
+def released(db: Connection, sid: str | None = None) -> list[str]:
+    """The messages that a person released and that did not come to their end yet."""
+    unfinished = (message.c.state == MessageState.ACCEPTED.value) & message.c.answered_at.is_(None)
+    query = _query().where(unfinished, message.c.decided_by.is_not(None))
+    return [found.message for found in db.execute(query if sid is None else query.where(account.c.sid == sid))]
+
+
 def answered(db: Connection, number: str, at: datetime) -> None:
     """Record that all its deliveries came to their ends and its reply, if there is one, is in the outbox."""
     db.execute(update(message).values(answered_at=micros(at)).where(message.c.message == number))

@@ -27,18 +27,21 @@ MAY_IMPORT = {
     "clawback.judging": INNER,
     "clawback.intake": INNER,
     "clawback.mailroom": INNER | {"clawback.wiring"},
+    "clawback.replies": {"processing"},
+    "clawback.postman": INNER | {"clawback.mailroom", "clawback.pipeline", "clawback.replies", "clawback.wiring"},
     "clawback.answers": INNER | {"clawback.judging", "clawback.wiring"},
     "clawback.pipeline": INNER | {"clawback.answers", "clawback.judging", "clawback.mailroom", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
-    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"},
+    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"}
+    | {"clawback.postman"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
-    | {"clawback.intake", "clawback.serve", "clawback.demo"},
+    | {"clawback.intake", "clawback.serve", "clawback.demo", "clawback.mailroom"},
     "clawback": {"clawback.cli"},
 }
 

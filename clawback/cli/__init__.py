@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "check": "clawback.cli.check:check",
     "ingest": "clawback.cli.ingest:ingest",
     "deliveries": "clawback.cli.deliveries:deliveries",
+    "mail": "clawback.cli.mail:mail",
     "actions": "clawback.cli.actions:actions",
     "lock": "clawback.cli.lock:lock",
     "terms": "clawback.cli.terms:terms",

@@ -6,16 +6,18 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Final
 
-from clawback.serving.dispatch import Dispatcher
+from clawback.serving.dispatch import Dispatcher, pause
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings
 from clawback.wiring import open_spool
 
 # One for each delivery in hand and each schedule, and some to look at the spool meanwhile.
 THREADS: Final = 12
+ANSWERS_S: Final = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 def serve_work(settings: Settings, supervisor: Supervisor, _port: int) -> None:
@@ -50,6 +52,7 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
     from flows.collect import collect  # noqa: PLC0415
     from flows.ingest import ingest  # noqa: PLC0415
     from flows.lock_due import lock_due  # noqa: PLC0415
+    from flows.send import send  # noqa: PLC0415
 
     # What fails in a run is said where its outcome is known.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
@@ -60,15 +63,36 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
     def waits(delivery: str) -> bool:
         return any(envelope.delivery == delivery for envelope in spool.pending())
 
-    dispatcher = Dispatcher(spool.pending, partial(ingest_by_prefect, api, waits))
+    relayed = bool(settings.relay.host)
+    answered = asyncio.Event()
+
+    async def finish(delivery: str) -> None:
+        await ingest_by_prefect(api, waits, delivery)
+        answered.set()
+
+    dispatcher = Dispatcher(spool.pending, finish)
     every = settings.schedule
     schedules = [
         Scheduled(collect, every.collect_every_s, work.finish_all, lambda: dispatcher.busy),
         Scheduled(lock_due, every.lock_every_s, work.lock),
         Scheduled(ingest),
+        *([Scheduled(send, every.send_every_s, work.send)] if relayed else []),
     ]
-    await asyncio.gather(dispatcher.run(stop), Schedules(schedules, api, now).run(stop, ready))
+    parts = [dispatcher.run(stop), Schedules(schedules, api, now).run(stop, ready)]
+    await asyncio.gather(*parts, *([_send_answers(answered, stop, work.send)] if relayed else []))
     await api.close()
+
+
+async def _send_answers(answered: asyncio.Event, stop: asyncio.Event, send: Callable[[], object]) -> None:
+    """Send replies as soon as there are some; the schedule sends what is tried again."""
+    while not stop.is_set():
+        await pause(answered, ANSWERS_S)
+        if answered.is_set():
+            answered.clear()
+            try:
+                await asyncio.to_thread(send)
+            except Exception:  # noqa: BLE001 - the schedule tries again
+                _log.exception("not_sent")
 
 
 if __name__ == "__main__":
