@@ -114,6 +114,7 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         found = _still_held(db, delivery)
         message = f"{by} rejected it. {found.message}"
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
+        mailroom.tell_again(db, envelope, at=at)
     return _answer(desk, envelope, at)
 
 
@@ -255,7 +256,7 @@ def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = Fal
     desk.spool.verify(envelope.delivery)
     for left in reversed(range(TRIES)):
         try:
-            _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), released=released)
+            _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), at, released=released)
         except Unreadable as error:
             because = error
             break
@@ -264,10 +265,12 @@ def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = Fal
                 raise
         else:
             return
-    _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), released=released)
+    _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), at, released=released)
 
 
-def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, released: bool) -> None:
+def _end(
+    desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], at: datetime, *, released: bool
+) -> None:
     """One transaction that ends a delivery, unless somebody else ended it while this one waited for the claim."""
     with desk.store.write() as db:
         claim_account(db, envelope.account)
@@ -275,6 +278,8 @@ def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None]
         open_states = {DeliveryState.HELD} if released else {None, DeliveryState.BROKEN}
         if state in open_states:
             end(db, case_of(db, desk, envelope))
+            if released:
+                mailroom.tell_again(db, envelope, at=at)
 
 
 def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
@@ -286,7 +291,6 @@ def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
         head = _publish(desk, envelope)
     with desk.store.write() as db:
         deliveries.answered(db, envelope.delivery, at)
-        mailroom.tell_again(db, envelope, at=at)
     desk.spool.acknowledge(envelope.delivery)
     _log.info(
         "finished delivery=%s account=%s state=%s rows=%s",

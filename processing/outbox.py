@@ -16,7 +16,7 @@ from processing.errors import NotFound
 from processing.instants import instant, micros
 from processing.tables import outbox
 
-# A relay that is down for a long weekend loses nothing: five days in all.
+# A relay that is down for a long weekend loses nothing: nearly five days in all.
 WAITS: Final = tuple(timedelta(minutes=one) for one in (1, 5, 15, 60, 180, 360, 720, 1440, 1440, 1440, 1440))
 CLAIMED: Final = timedelta(minutes=10)
 _LONGEST_ERROR: Final = 500

@@ -1,7 +1,7 @@
 """The world around the inbox, real and on the loopback: a name server, a relay, and a brand that signs its mail."""
 
-import asyncio
 import base64
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
@@ -112,10 +112,10 @@ class Signer:
 class Sink:
     """A relay that keeps what it is given; ``answers`` are its replies before it takes messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self.port = port
         self.taken: list[tuple[str, str, EmailMessage]] = []
         self.answers: list[str] = []
-        self.port = 0
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self,
@@ -143,11 +143,10 @@ class Sink:
 @contextmanager
 def relay() -> Iterator[Sink]:
     """A relay on a free port."""
-    sink = Sink()
-    controller = Controller(sink, hostname="127.0.0.1", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        sink = Sink(free.getsockname()[1])
+    controller = Controller(sink, hostname="127.0.0.1", port=sink.port)
     controller.start()
-    assert isinstance(controller.server, asyncio.Server)
-    sink.port = controller.server.sockets[0].getsockname()[1]
     try:
         yield sink
     finally:
