@@ -27,6 +27,8 @@ NOTICE: Final = "quarantine notice"
 KINDS: Final = (REPLY, NOTICE)
 # As long a message waits for name servers that do not answer; then a person decides.
 PATIENCE: Final = timedelta(hours=4)
+ASK_AGAIN: Final = timedelta(minutes=2)
+UNDECIDED: Final = (None, MessageState.UNDECIDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,14 @@ def open_message(desk: Desk, envelope: Envelope, *, at: datetime) -> Opened:
     letter = read(desk, envelope)
     with desk.store.read() as db:
         state = messages.state_of(db, envelope.delivery)
-    if state is None:
+        tried_at = messages.undecided_since(db, envelope.delivery)
+    if tried_at is not None and at - tried_at < ASK_AGAIN:
+        # Whoever can make name servers silent must not slow the account's other files down.
+        raise DnsUnavailable(f"Nobody can tell yet who sent message {envelope.delivery}. It is tried again.")
+    if state in UNDECIDED:
         desk.spool.verify(envelope.delivery)
         state = _decide(desk, envelope, letter, at)
+    assert state is not None  # noqa: S101 - it was decided above
     if state is not MessageState.ACCEPTED:
         return Opened(state)
     return Opened(state, tuple(_unpacked(desk, envelope, letter)))
@@ -96,16 +103,28 @@ def remarks(letter: Letter) -> list[str]:
 
 def _decide(desk: Desk, envelope: Envelope, letter: Letter, at: datetime) -> MessageState:
     if letter.is_report:
-        state, reason = MessageState.IGNORED, "It is a report about a message, not a message of a person."
-    else:
-        evidence = _evidence(desk, envelope, letter, at)
-        state = MessageState.ACCEPTED if evidence.proven else MessageState.QUARANTINED
-        reason = evidence.told
+        return _record(desk, envelope, letter, MessageState.IGNORED, "It is a report about a message.", at)
+    try:
+        evidence = _evidence(desk, envelope, letter)
+    except DnsUnavailable as error:
+        if at - envelope.received_at < PATIENCE:
+            _record(desk, envelope, letter, MessageState.UNDECIDED, str(error), at)
+            raise
+        evidence = Evidence(proven=False, told=str(error))
+    state = MessageState.ACCEPTED if evidence.proven else MessageState.QUARANTINED
+    return _record(desk, envelope, letter, state, evidence.told, at)
+
+
+def _record(
+    desk: Desk, envelope: Envelope, letter: Letter, state: MessageState, reason: str, at: datetime
+) -> MessageState:
+    """Write the decision down, unless somebody else decided meanwhile: then that counts."""
     contact = desk.mail.book.senders(envelope.account).contact
     with desk.store.write() as db:
         account_id = claim_account(db, envelope.account)
         known = messages.state_of(db, envelope.delivery)
-        if known is not None:
+        if known not in UNDECIDED:
+            assert known is not None  # noqa: S101 - None is undecided
             return known
         state = messages.record(db, account_id, _arrived(envelope, letter), state, reason, at=at)
         if state is MessageState.QUARANTINED and contact:
@@ -114,18 +133,13 @@ def _decide(desk: Desk, envelope: Envelope, letter: Letter, at: datetime) -> Mes
     return state
 
 
-def _evidence(desk: Desk, envelope: Envelope, letter: Letter, at: datetime) -> Evidence:
+def _evidence(desk: Desk, envelope: Envelope, letter: Letter) -> Evidence:
     if not letter.sender:
         return Evidence(proven=False, told="The message has not exactly one sender.")
     if not desk.mail.book.senders(envelope.account).allow(letter.sender):
         return Evidence(proven=False, told=f"{letter.sender} is not among the account's senders.")
     raw = desk.spool.content(envelope.delivery).read_bytes()
-    try:
-        return desk.mail.verify(raw, letter.sender, envelope.trace or {})
-    except DnsUnavailable as error:
-        if at - envelope.received_at < PATIENCE:
-            raise
-        return Evidence(proven=False, told=str(error))
+    return desk.mail.verify(raw, letter.sender, envelope.trace or {})
 
 
 def _arrived(envelope: Envelope, letter: Letter) -> Arrived:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, update
 
@@ -21,6 +21,11 @@ class MessageState(StrEnum):
     IGNORED = "ignored"
     QUARANTINED = "quarantined"
     REJECTED = "rejected"
+    UNDECIDED = "undecided"
+
+
+# What a person may decide.
+OPEN: Final = frozenset({MessageState.QUARANTINED, MessageState.UNDECIDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Arrived:
 def record(
     db: Connection, account_id: int, arrived: Arrived, state: MessageState, reason: str, *, at: datetime
 ) -> MessageState:
-    """Write down what was decided; the same message as one that was accepted is a duplicate of it.
+    """Write down what was decided, if only that nobody can tell yet; the same as an accepted message is a duplicate.
 
     The caller holds the account's claim.
     """
@@ -48,29 +53,37 @@ def record(
     first = db.execute(select(message.c.message).where(same)).scalar()
     if state is MessageState.ACCEPTED and first is not None:
         state, reason = MessageState.DUPLICATE, f"The same message as {first}."
-    db.execute(
-        message.insert().values(
-            message=arrived.message,
-            account_id=account_id,
-            recipient=arrived.recipient,
-            sender=arrived.sender,
-            subject=arrived.subject,
-            thread=json.dumps(arrived.thread),
-            identity=arrived.identity if state is MessageState.ACCEPTED else None,
-            state=state.value,
-            reason=reason,
-            unanswered=arrived.unanswered,
-            received_at=micros(arrived.received_at),
-            decided_at=micros(at),
-        )
-    )
+    values = {
+        "message": arrived.message,
+        "account_id": account_id,
+        "recipient": arrived.recipient,
+        "sender": arrived.sender,
+        "subject": arrived.subject,
+        "thread": json.dumps(arrived.thread),
+        "identity": arrived.identity if state is MessageState.ACCEPTED else None,
+        "state": state.value,
+        "reason": reason,
+        "unanswered": arrived.unanswered,
+        "received_at": micros(arrived.received_at),
+        "decided_at": micros(at),
+    }
+    known = update(message).values(values).where(message.c.message == arrived.message)
+    if not db.execute(known).rowcount:
+        db.execute(message.insert().values(values))
     return state
 
 
 def state_of(db: Connection, number: str) -> MessageState | None:
-    """What was decided about a message, None if nothing was yet."""
+    """What was decided about a message, None if nobody looked at it yet."""
     found = db.execute(select(message.c.state).where(message.c.message == number)).scalar()
     return None if found is None else MessageState(found)
+
+
+def undecided_since(db: Connection, number: str) -> datetime | None:
+    """When it was last tried to decide about a message, None if that was never tried or is over."""
+    undecided = (message.c.message == number) & (message.c.state == MessageState.UNDECIDED.value)
+    found = db.execute(select(message.c.decided_at).where(undecided)).scalar()
+    return None if found is None else instant(found)
 
 
 def find(db: Connection, number: str) -> Row[Any]:
@@ -82,9 +95,9 @@ def find(db: Connection, number: str) -> Row[Any]:
 
 
 def decide(db: Connection, number: str, state: MessageState, *, by: str, at: datetime) -> None:
-    """A person's decision about a quarantined message; raises NotFound and Unusable."""
+    """A person's decision about a message that was not believed, or not yet; raises NotFound and Unusable."""
     found = find(db, number)
-    if found.state != MessageState.QUARANTINED:
+    if found.state not in OPEN:
         raise Unusable(f"Message {number} is {found.state}, not quarantined; there is nothing to release or reject.")
     values = {"state": state.value, "decided_at": micros(at), "decided_by": by}
     db.execute(update(message).values(values).where(message.c.message == number))

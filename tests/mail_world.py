@@ -141,11 +141,11 @@ class Sink:
 
 
 @contextmanager
-def relay() -> Iterator[Sink]:
+def relay(**options: Any) -> Iterator[Sink]:  # noqa: ANN401 - of aiosmtpd's server
     """A relay on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         sink = Sink(free.getsockname()[1])
-    controller = Controller(sink, hostname="127.0.0.1", port=sink.port)
+    controller = Controller(sink, hostname="127.0.0.1", port=sink.port, **options)
     controller.start()
     try:
         yield sink

@@ -6,7 +6,7 @@ import click
 
 from clawback.cli.running import Outcome, desk, now, table, told
 
-_STATES = ("accepted", "duplicate", "ignored", "quarantined", "rejected")
+_STATES = ("accepted", "duplicate", "ignored", "quarantined", "rejected", "undecided")
 
 
 @click.group()

@@ -304,9 +304,12 @@ def test_silent_name_servers_put_off_then_set_aside(
     number = land(desk, mail(TO, GOOD), path="ops@silent.example")
     zone.silent = {"silent.example"}
     try:
-        with pytest.raises(DnsUnavailable):
+        with pytest.raises(DnsUnavailable, match=r"the name servers of silent\.example do not answer"):
             ingest(desk, number)
+        assert state(desk, number)[0] == "undecided"
         clock.pass_by(seconds=1)
+        with pytest.raises(DnsUnavailable, match="Nobody can tell yet"):
+            ingest(desk, number)
         later = land(desk, mail(TO, GOOD, Message_ID="<later@acme.example>"))
         assert ingest(desk, later)["state"] == "accepted"
         clock.now += timedelta(hours=4)

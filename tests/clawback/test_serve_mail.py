@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Site]
             "CLAWBACK_RELAY_PORT": str(sink.port),
             "CLAWBACK_RELAY_TLS": "off",
         }
-        with serving(settings, **environ) as site:
+        with serving(settings, (), **environ) as site:
             yield site
 
 
