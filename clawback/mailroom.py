@@ -64,18 +64,18 @@ def close_message(desk: Desk, envelope: Envelope, *, at: datetime) -> None:
         if found.state == MessageState.ACCEPTED and found.answered_at is None:
             messages.answered(db, envelope.delivery, at)
             if not found.unanswered:
-                outbox.enqueue(db, REPLY, found.sender, envelope.delivery, at=at)
+                _queue(desk, db, REPLY, found.sender, envelope.delivery, at)
     desk.spool.acknowledge(envelope.delivery)
     _log.info("message message=%s account=%s state=%s", envelope.delivery, envelope.account, found.state)
 
 
-def tell_again(db: Connection, envelope: Envelope, *, at: datetime) -> None:
+def tell_again(desk: Desk, db: Connection, envelope: Envelope, *, at: datetime) -> None:
     """Queue a reply about one delivery that came to another end after its message was answered."""
     if envelope.part_of is None or messages.state_of(db, message_of(envelope)) is None:
         return
     found = messages.find(db, message_of(envelope))
     if found.answered_at is not None and not found.unanswered:
-        outbox.enqueue(db, REPLY, found.sender, envelope.delivery, at=at)
+        _queue(desk, db, REPLY, found.sender, envelope.delivery, at)
 
 
 def message_of(envelope: Envelope) -> str:
@@ -128,9 +128,15 @@ def _record(
             return known
         state = messages.record(db, account_id, _arrived(envelope, letter), state, reason, at=at)
         if state is MessageState.QUARANTINED and contact:
-            outbox.enqueue(db, NOTICE, contact, envelope.delivery, at=at)
+            _queue(desk, db, NOTICE, contact, envelope.delivery, at)
     _log.info("decided message=%s account=%s state=%s", envelope.delivery, envelope.account, state)
     return state
+
+
+def _queue(desk: Desk, db: Connection, kind: str, recipient: str, number: str, at: datetime) -> None:
+    # Without a relay it would wait, and surprise somebody a year later when there is one.
+    if desk.mail.relay.host:
+        outbox.enqueue(db, kind, recipient, number, at=at)
 
 
 def _evidence(desk: Desk, envelope: Envelope, letter: Letter) -> Evidence:

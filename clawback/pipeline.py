@@ -114,7 +114,7 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         found = _still_held(db, delivery)
         message = f"{by} rejected it. {found.message}"
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
-        mailroom.tell_again(db, envelope, at=at)
+        mailroom.tell_again(desk, db, envelope, at=at)
     return _answer(desk, envelope, at)
 
 
@@ -279,7 +279,7 @@ def _end(
         if state in open_states:
             end(db, case_of(db, desk, envelope))
             if released:
-                mailroom.tell_again(db, envelope, at=at)
+                mailroom.tell_again(desk, db, envelope, at=at)
 
 
 def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:

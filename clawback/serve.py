@@ -159,7 +159,8 @@ class _Server:
             ftp, prefect = places["ftp"], places["prefect"]
             self._tell(f"FTP      {ftp['host']}:{ftp['port']}, TLS {ftp['tls']}")
             for smtp in (places["smtp"],) if self._inboxes else ():
-                self._tell(f"E-mail   {smtp['host']}:{smtp['port']}, TLS {smtp['tls']}, for {smtp['domain']}")
+                place = f"{smtp['host']}:{smtp['port']}, TLS {smtp['tls']}, for {smtp['domain']}"
+                self._tell(f"E-mail   {place}, {self._settings.relay.host or 'no'} relay")
             self._tell(f"Prefect  {prefect['url']}")
             self._tell(f"Store    {places['store']}")
             self._tell(f"State    {places['state']}")

@@ -62,10 +62,13 @@ class Verifier:
         domain = sender.rpartition("@")[2]
         if not domain:
             return Evidence(proven=False, told="The message has not exactly one sender.")
+        trusted = self._trust.covers(trace["peer"])
+        if trusted and (passed := self._passed(raw, domain)):
+            return Evidence(proven=True, told=passed)
         told, silent = [], False
         with _asking(self._resolver):
             alignment = self._alignment(domain)
-            for check in (self._relayed,) if self._trust.covers(trace["peer"]) else (self._spf, self._dkim):
+            for check in (self._relayed,) if trusted else (self._spf, self._dkim):
                 try:
                     evidence = check(raw, trace, alignment)
                 except DnsUnavailable as error:
@@ -128,20 +131,31 @@ class Verifier:
         aligned = alignment.holds(domain, strict=alignment.strict_dkim)
         return Evidence(aligned, f"DKIM: signed by {domain}{'' if aligned else f', which is not {alignment.domain}'}.")
 
+    def _passed(self, raw: bytes, domain: str) -> str:
+        """What the upstream server said if DMARC passed there, "" otherwise: then there is nothing to look up."""
+        for one in self._results(raw):
+            if one.method == "dmarc" and one.result == "pass" and str(one.header_from or "").lower() == domain:
+                return f"{self._trust.name}: {one}."
+        return ""
+
     def _relayed(self, raw: bytes, _trace: dict[str, str], alignment: Alignment) -> Evidence:
-        told = []
+        found = self._results(raw)
+        for one in found:
+            if one.result == "pass" and _says(one, alignment):
+                return Evidence(proven=True, told=f"{self._trust.name}: {one}.")
+        return Evidence(proven=False, told=f"{self._trust.name}: {'; '.join(map(str, found)) or 'no results'}.")
+
+    def _results(self, raw: bytes) -> list[Any]:
+        """What the upstream server found out, in its own words."""
+        found = []
         for value in _headers(raw).get_all("Authentication-Results", []):
             try:
                 parsed = _AUTHRES.parse_value(" ".join(str(value).split()))
             except authres.AuthResError:
                 continue
-            if str(parsed.authserv_id).lower() != self._trust.name.lower():
-                continue
-            for one in parsed.results:
-                if one.result == "pass" and _says(one, alignment):
-                    return Evidence(proven=True, told=f"{self._trust.name}: {one}.")
-                told.append(str(one))
-        return Evidence(proven=False, told=f"{self._trust.name}: {'; '.join(told) or 'no results'}.")
+            if str(parsed.authserv_id).lower() == self._trust.name.lower():
+                found += parsed.results
+        return found
 
 
 def resolver_of(address: str) -> dns.resolver.Resolver:
@@ -235,8 +249,6 @@ def _headers(raw: bytes) -> Message:
 
 def _says(one: Any, alignment: Alignment) -> bool:  # noqa: ANN401 - authres has no types
     """Whether a result of the upstream server is about the domain of From."""
-    if one.method == "dmarc":
-        return str(one.header_from or "").lower() == alignment.domain
     if one.method == "dkim":
         return alignment.holds(str(one.header_d or ""), strict=alignment.strict_dkim)
     if one.method == "spf":

@@ -19,13 +19,9 @@ _FILE: Final = "file:"
 class RelayUnavailable(ClawbackError):
     """The relay takes nothing now, whatever the message."""
 
-    retryable = True
-
 
 class RefusedForNow(ClawbackError):
     """The relay does not take this message now; trying again later can help."""
-
-    retryable = True
 
 
 class RefusedForEver(ClawbackError):

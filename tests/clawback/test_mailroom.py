@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -382,10 +383,8 @@ def test_relay_that_refuses(desk: Desk, sink: Sink, clock: Clock) -> None:
 def test_large_results_are_left_out(desk: Desk, sink: Sink) -> None:
     """Named, so that somebody can ask for them; the summary is always there."""
     ingest(desk, land(desk, mail(TO, GOOD)))
-    object.__setattr__(
-        desk.mail, "relay", MailRelay(host="127.0.0.1", port=sink.port, tls="off", max_message_bytes=100)
-    )
-    assert send(desk).sent == 1
+    small = replace(desk.mail, relay=replace(desk.mail.relay, max_message_bytes=100))
+    assert send(replace(desk, mail=small)).sent == 1
     (reply,) = (message for _, _, message in sink.taken)
     assert list(files(reply)) == ["not-attached.txt"]
     assert b"result_returns.csv" in files(reply)["not-attached.txt"]
@@ -399,3 +398,12 @@ def test_altered_message_is_not_opened(desk: Desk) -> None:
     content.write_bytes(content.read_bytes().replace(b"ops@acme", b"oqs@acme"))
     with pytest.raises(SpoolBroken):
         ingest(desk, number)
+
+
+@EMBEDDED
+def test_without_a_relay_nothing_is_queued(desk: Desk) -> None:
+    """Or it would all be sent on the day when there is one."""
+    alone = replace(desk, mail=replace(desk.mail, relay=MailRelay()))
+    assert ingest(alone, land(alone, mail(TO, GOOD)))["rows"]["applied"] == 1
+    assert ingest(alone, land(alone, mail(TO, GOOD, From="x@evil.example")))["state"] == "quarantined"
+    assert send(alone) == send(desk) == postman.Round()

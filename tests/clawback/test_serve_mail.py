@@ -120,4 +120,5 @@ def test_a_forged_message_waits_for_a_person(site: Site, sink: Sink) -> None:
 def test_says_where_the_inbox_is(site: Site) -> None:
     """With the other places."""
     places = site.places["smtp"]
-    assert f"E-mail   127.0.0.1:{places['port']}, TLS required, for {DOMAIN}" in site.said.splitlines()
+    said = f"E-mail   127.0.0.1:{places['port']}, TLS required, for {DOMAIN}, 127.0.0.1 relay"
+    assert said in site.said.splitlines()

@@ -52,14 +52,8 @@ def hand_over(sink: Sink, folder: Path = Path(), **values: Any) -> None:  # noqa
     message = EmailMessage()
     message["To"] = TO
     message.set_content("text")
-    given = {
-        "host": "localhost",
-        "port": sink.port,
-        "tls": "off",
-        "user": "",
-        "password": "",
-        "folder": folder,
-    } | values
+    given: dict[str, Any] = {"host": "localhost", "port": sink.port, "tls": "off", "user": "", "password": ""}
+    given |= {"folder": folder, **values}
     Relay(**given).hand_over(message, TO)
 
 
