@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
+from io import SEEK_END
 from itertools import islice
 from typing import Final
 
@@ -91,7 +92,8 @@ def _written(desk: Desk, entry: Entry) -> EmailMessage:
         return replies.notice(frame, messages.told(found))
     remarks = mailroom.remarks(mailroom.read(desk, desk.spool.find(number))) if entry.delivery == number else []
     message = replies.reply(frame, found.subject, found.thread, receipts, remarks)
-    replies.attach(message, _files(desk, receipts), at_most_bytes=desk.mail.relay.max_message_bytes)
+    at_most = desk.mail.relay.max_message_bytes
+    replies.attach(message, _files(desk, receipts, at_most), at_most_bytes=at_most)
     return message
 
 
@@ -102,15 +104,17 @@ def _receipt(db: Connection, number: str) -> Receipt:
     return {**deliveries.head(found), "lines": list(islice(problems, SHOWN_LINES))}
 
 
-def _files(desk: Desk, receipts: list[Receipt]) -> Iterator[File]:
-    """The files that answer the deliveries; a name that comes again gets the delivery's number."""
+def _files(desk: Desk, receipts: list[Receipt], at_most_bytes: int) -> Iterator[File]:
+    """The files that answer the deliveries, without what is too large; a name that comes again gets a number."""
     used = set[str]()
     for receipt in receipts:
         for which, pattern in _PATTERNS.items():
             with pipeline.answer_file(desk, receipt["delivery"], which) as answer:
                 if answer is None:
                     continue
-                content = answer.read()
+                size_bytes = answer.seek(0, SEEK_END)
+                answer.seek(0)
+                content = answer.read() if size_bytes <= at_most_bytes else None
             name = pattern.format(results.safe_name(receipt["name"]))
             if name in used:
                 stem, dot, extension = name.rpartition(".")

@@ -33,7 +33,8 @@ _STATES: Final = {
 }
 
 Receipt = dict[str, Any]
-File = tuple[str, bytes]
+# Without its content it is too large to be sent.
+File = tuple[str, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,11 @@ def attach(message: EmailMessage, files: Iterable[File], *, at_most_bytes: int) 
     left_out, size_bytes = [], 0
     for name, content in files:
         # Base64 makes four bytes of three, and lines.
-        size_bytes += len(content) * 14 // 10
-        if size_bytes > at_most_bytes:
+        coded_bytes = 0 if content is None else len(content) * 14 // 10
+        if content is None or size_bytes + coded_bytes > at_most_bytes:
             left_out.append(name)
             continue
+        size_bytes += coded_bytes
         kind = ("application", "json") if name.endswith(".json") else ("application", "octet-stream")
         kind = ("text", "csv") if name.endswith(".csv") else kind
         message.add_attachment(content, *kind, filename=name)

@@ -152,8 +152,9 @@ def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list
 
 def of_message(db: Connection, number: str) -> list[str]:
     """The numbers of a delivery and of all that came in it, if it is a message or a container, in their order there."""
-    query = select(delivery.c.delivery).where(delivery.c.delivery.startswith(number, autoescape=True))
-    return list(db.execute(query.order_by(delivery.c.delivery)).scalars())
+    within = delivery.c.delivery.between(f"{number}-0001", f"{number}-9999-9999")
+    query = select(delivery.c.delivery).where((delivery.c.delivery == number) | within)
+    return sorted(found for found in db.execute(query).scalars() if found.startswith(number))
 
 
 def unfinished(db: Connection, sid: str) -> list[Row[Any]]:

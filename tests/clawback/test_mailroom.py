@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline, postman
+from clawback import pipeline, postman, sweep
 from clawback.settings import MailRelay, Settings, SmtpServer
 from clawback.wiring import Desk, open_desk
 from connectors import mail_identity
@@ -25,7 +25,7 @@ from processing.errors import NotFound, SpoolBroken, Unusable
 from tests.conftest import START, Clock
 from tests.connectors.smtp_site import mail
 from tests.mail_world import BRAND, Sink, Zone, files, name_server, raw, relay
-from tests.worlds import SALE, SID, Sale, dump, lines, load, values
+from tests.worlds import LOCK, SALE, SID, Sale, dump, lines, load, values
 
 TO = "abcdefghijklmnopqrstuvwxyz234567@returns.example"
 GOOD = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,-1,OTHER").encode()
@@ -386,8 +386,9 @@ def test_large_results_are_left_out(desk: Desk, sink: Sink) -> None:
     small = replace(desk.mail, relay=replace(desk.mail.relay, max_message_bytes=100))
     assert send(replace(desk, mail=small)).sent == 1
     (reply,) = (message for _, _, message in sink.taken)
-    assert list(files(reply)) == ["not-attached.txt"]
-    assert b"result_returns.csv" in files(reply)["not-attached.txt"]
+    # The receipt alone is larger; the fix file, of one line, is not.
+    assert list(files(reply)) == ["fix_returns.csv", "not-attached.txt"]
+    assert b"receipt_returns.csv.json, result_returns.csv" in files(reply)["not-attached.txt"]
 
 
 @EMBEDDED
@@ -407,3 +408,24 @@ def test_without_a_relay_nothing_is_queued(desk: Desk) -> None:
     assert ingest(alone, land(alone, mail(TO, GOOD)))["rows"]["applied"] == 1
     assert ingest(alone, land(alone, mail(TO, GOOD, From="x@evil.example")))["state"] == "quarantined"
     assert send(alone) == send(desk) == postman.Round()
+
+
+@EMBEDDED
+def test_lock_waits_for_a_message_that_nobody_could_decide_about(
+    desk: Desk, zone: Zone, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrived in time and could name any action; set aside, it holds nothing back."""
+    monkeypatch.setattr(mail_identity, "_LIFETIME_S", 0.2)
+    clock.now = LOCK - timedelta(minutes=1)
+    number = land(desk, mail(TO, GOOD), path="ops@silent.example")
+    zone.silent = {"silent.example"}
+    try:
+        clock.pass_by(hours=1)
+        (swept,) = sweep.lock_due(desk, as_of=clock.now, at=clock.now)
+        assert (swept.locked, swept.deferred, swept.waits_for) == (0, 2, (number,))
+        clock.pass_by(hours=4)
+        (swept,) = sweep.lock_due(desk, as_of=clock.now, at=clock.now)
+        assert (swept.locked, swept.deferred) == (2, 0)
+        assert state(desk, number)[0] == "quarantined"
+    finally:
+        zone.silent = set()
