@@ -56,6 +56,11 @@ class HostedSmtp:
     ) -> None:
         self.close()
 
+    @property
+    def sessions(self) -> int:
+        """How many clients are connected."""
+        return 0 if self._desk is None else len(self._desk.sessions)
+
     def start(self) -> None:
         """Make what is missing (certificate), and listen."""
         settings = self._settings

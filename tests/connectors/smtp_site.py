@@ -110,7 +110,6 @@ def serving(folder: Path, spool: Spool | None = None, **settings: object) -> Ite
     values: dict[str, Any] = {
         "port": 0,
         "tls": "off",
-        "host": "localhost",
         "max_messages_per_minute": 100_000,
         "max_connections_per_address": 100,
     } | settings

@@ -2,6 +2,8 @@
 
 import os
 import smtplib
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -15,6 +17,7 @@ from connectors.spool import Spool, Upload
 from processing.errors import UploadRefused
 from tests.connectors.ftp_site import clock, eventually
 from tests.connectors.smtp_site import ACCOUNT, CSV, DOMAIN, Serve, Site, mail, serving
+from tests.mail_world import raw
 
 HEADER = b"Subject: Returns\r\n\r\n"
 
@@ -301,6 +304,21 @@ def test_swaks(serve: Serve, program: Callable[[str], str]) -> None:
     assert b"returns.csv" in landed
 
 
+@pytest.mark.parametrize("reset", [False, True])
+def test_message_that_is_cut_off_leaves_nothing(site: Site, *, reset: bool) -> None:
+    """At any byte before the last, by a closed or a broken connection; the rest of it never lands as another."""
+    message = raw(mail(site.address)) + b".\r\n"
+    for cut in [*range(0, len(message) - 1, 23), *range(len(message) - 6, len(message))]:
+        with site.line() as line:
+            line.begin(site.address)
+            line.send(message[:cut])
+            if reset:
+                line.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert eventually(lambda: not site.server.sessions)
+    assert site.contents() == []
+    assert not site.leftovers()
+
+
 class Slow(Spool):
     """A spool whose landing takes as long as the test wants."""
 
@@ -329,10 +347,10 @@ def test_client_that_leaves_after_the_dot(serve: Serve, tmp_path: Path, cut: str
         line.send(HEADER + b"once\r\n.\r\n")
         assert spool.reached.wait(10)
         if cut == "half":
-            line.connection.shutdown(1)
+            line.connection.shutdown(socket.SHUT_WR)
             assert line.hear() == ""
         elif cut == "reset":
-            line.connection.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")
+            line.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     spool.go_on.set()
     assert eventually(lambda: len(spool.pending()) == 1)
     with site.line() as line:
