@@ -7,9 +7,9 @@ files landed already.
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from clawback.wiring import Desk
 from connectors import mail_parts
@@ -63,8 +63,7 @@ def close_message(desk: Desk, envelope: Envelope, *, at: datetime) -> None:
         found = messages.find(db, envelope.delivery)
         if found.state == MessageState.ACCEPTED and found.answered_at is None:
             messages.answered(db, envelope.delivery, at)
-            if not found.unanswered:
-                _queue(desk, db, REPLY, found.sender, envelope.delivery, at)
+            _queue_reply(desk, db, found, envelope.delivery, at)
     desk.spool.acknowledge(envelope.delivery)
     _log.info("message message=%s account=%s state=%s", envelope.delivery, envelope.account, found.state)
 
@@ -74,8 +73,8 @@ def tell_again(desk: Desk, db: Connection, envelope: Envelope, *, at: datetime) 
     if envelope.part_of is None or messages.state_of(db, message_of(envelope)) is None:
         return
     found = messages.find(db, message_of(envelope))
-    if found.answered_at is not None and not found.unanswered:
-        _queue(desk, db, REPLY, found.sender, envelope.delivery, at)
+    if found.answered_at is not None:
+        _queue_reply(desk, db, found, envelope.delivery, at)
 
 
 def message_of(envelope: Envelope) -> str:
@@ -131,6 +130,12 @@ def _record(
             _queue(desk, db, NOTICE, contact, envelope.delivery, at)
     _log.info("decided message=%s account=%s state=%s", envelope.delivery, envelope.account, state)
     return state
+
+
+def _queue_reply(desk: Desk, db: Connection, found: Row[Any], number: str, at: datetime) -> None:
+    # One that a person released may name nobody.
+    if found.sender and not found.unanswered:
+        _queue(desk, db, REPLY, found.sender, number, at)
 
 
 def _queue(desk: Desk, db: Connection, kind: str, recipient: str, number: str, at: datetime) -> None:

@@ -15,7 +15,6 @@ from connectors.smtp_data import Landing, Recent, message
 from connectors.smtp_limits import Gate
 from connectors.smtp_settings import SmtpSettings
 from connectors.spool import Spool, Upload
-from processing.errors import ClawbackError
 
 _log = logging.getLogger(__name__)
 
@@ -140,9 +139,8 @@ class Session(SMTP):
         landing = Landing(lambda: self._begin(boxes, trace), self.desk.recent, self.desk.threads)
         try:
             status = await self._received(landing)
-        except (ClawbackError, OSError) as error:
-            _log.error("message_not_stored address=%s because=%s", self._address, type(error).__name__, exc_info=error)
-            status = OUR_TROUBLE
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not the client's fault
+            status = self._trouble(error)
         finally:
             self._receiving = False
             landing.give_up()
@@ -153,25 +151,33 @@ class Session(SMTP):
     async def _received(self, landing: Landing) -> str:
         limit = self.desk.settings.max_message_bytes
         await self.push("354 End the message with <CR><LF>.<CR><LF>")
-        self._receiving, received_bytes = True, 0
+        self._receiving, received_bytes, trouble = True, 0, ""
+        # To the end whatever happens: the rest of a message must never be taken for commands.
         async for piece in message(self._reader):
             received_bytes += len(piece)
-            if received_bytes <= limit:
-                await landing.add(piece)
-                continue
-            landing.give_up()
             if received_bytes > 2 * limit:
                 # It was told the limit and does not stop.
                 self.loop.call_soon(self.hang_up)
                 break
-        if received_bytes > limit:
-            return TOO_LARGE.format(limit)
+            if received_bytes > limit or trouble:
+                landing.give_up()
+                continue
+            try:
+                await landing.add(piece)
+            except Exception as error:  # noqa: BLE001 - as above
+                trouble = self._trouble(error)
+        if received_bytes > limit or trouble:
+            return trouble or TOO_LARGE.format(limit)
         self._receiving = False
         if self._timeout_handle is not None:
             # The client waits for us now, not we for it.
             self._timeout_handle.cancel()
         landed = await landing.finish()
         return f"250 2.0.0 {landed[0].delivery} received."
+
+    def _trouble(self, error: Exception) -> str:
+        _log.error("message_not_stored address=%s because=%s", self._address, type(error).__name__, exc_info=error)
+        return OUR_TROUBLE
 
     def _begin(self, boxes: list[Mailbox], trace: dict[str, str]) -> dict[str, Upload]:
         uploads: dict[str, Upload] = {}

@@ -96,7 +96,7 @@ class Line:
 
     def begin(self, address: str) -> None:
         """Up to DATA."""
-        self.say("MAIL FROM:<ops@acme.example>")
+        assert self.say("MAIL FROM:<ops@acme.example>").startswith("250")
         assert self.say(f"RCPT TO:<{address}>").startswith("250")
         assert self.say("DATA").startswith("354")
 

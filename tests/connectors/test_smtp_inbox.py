@@ -377,8 +377,9 @@ def test_our_trouble_is_451_and_tells_nothing(serve: Serve, tmp_path: Path) -> N
     assert not list((tmp_path / "slow" / "tmp").iterdir())
 
 
-def test_bug_is_451_and_tells_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is raised, wherever."""
+@pytest.mark.parametrize("size_bytes", [100, 3_000_000])
+def test_bug_is_451_and_tells_nothing(site: Site, monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
+    """Whatever is raised, wherever; what is left of the message is never taken for commands."""
 
     def broken(_upload: Upload, _data: bytes) -> None:
         raise RuntimeError("the secret of the exception")
@@ -387,8 +388,9 @@ def test_bug_is_451_and_tells_nothing(site: Site, monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patch:
             patch.setattr(Upload, "write", broken)
             line.begin(site.address)
-            line.send(HEADER + b"x\r\n.\r\n")
+            line.send(HEADER + b"NOOP\r\n" * (size_bytes // 6) + b".\r\n")
             assert line.hear().startswith("451 4.3.0 The message could not be stored")
+            assert line.say("NOOP") == "250 OK"
         line.begin(site.address)
         line.send(HEADER + b"x\r\n.\r\n")
         assert line.hear().startswith("250")
