@@ -68,7 +68,7 @@ class Verifier:
         told, silent = [], False
         with _asking(self._resolver):
             alignment = self._alignment(domain)
-            for check in (self._relayed,) if trusted else (self._spf, self._dkim):
+            for check in (self._relayed if trusted else self._spf, self._dkim):
                 try:
                     evidence = check(raw, trace, alignment)
                 except DnsUnavailable as error:
@@ -77,7 +77,7 @@ class Verifier:
                     return evidence
                 told.append(evidence.told)
         if silent:
-            raise DnsUnavailable(f"Nobody can tell whether {domain} sent it: {' '.join(told)} It is tried again.")
+            raise DnsUnavailable(f"Nobody can tell whether {domain} sent it: {' '.join(told)}")
         return Evidence(proven=False, told=" ".join(told))
 
     def _alignment(self, domain: str) -> Alignment:

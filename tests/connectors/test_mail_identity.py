@@ -173,6 +173,15 @@ def test_upstream_server_is_believed(zone: Zone, header: str, *, proven: bool) -
     assert not verify(zone, message).proven
 
 
+def test_upstream_server_that_says_nothing(zone: Zone, published: Signer) -> None:
+    """A signature is as good by way of it; its own address proves nothing."""
+    zone.texts[BRAND] = [b"v=spf1 ip4:192.0.2.1 -all"]
+    message = raw(mail(TO))
+    found = verify(zone, message, relay="mx.acme.net")
+    assert found == Evidence(proven=False, told="mx.acme.net: no results. DKIM: not signed.")
+    assert verify(zone, published.signed(message), relay="mx.acme.net").proven
+
+
 def test_no_sender(zone: Zone) -> None:
     """Nothing to prove."""
     assert not verify(zone, raw(mail(TO)), sender="").proven
