@@ -5,6 +5,7 @@ files landed already.
 """
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,8 +16,9 @@ from clawback.wiring import Desk
 from connectors import mail_parts
 from connectors.mail_evidence import DnsUnavailable, Evidence
 from connectors.mail_parts import ACCEPTED, Letter
-from connectors.spool import Envelope
-from processing import messages, outbox
+from connectors.spool import Envelope, part_number
+from processing import deliveries, messages, outbox
+from processing.errors import ClawbackError
 from processing.messages import Arrived, MessageState
 from processing.store import claim_account
 
@@ -57,6 +59,39 @@ def open_message(desk: Desk, envelope: Envelope, *, at: datetime) -> Opened:
     return Opened(state, tuple(_unpacked(desk, envelope, letter)))
 
 
+def finish_message(
+    desk: Desk, envelope: Envelope, finish: Callable[[Envelope], object], *, at: datetime
+) -> dict[str, Any]:
+    """Bring a message's files to their ends by ``finish`` and queue its reply; gives what they have together.
+
+    One that breaks does not stop the others, but the message then stays in the spool.
+    """
+    opened = open_message(desk, envelope, at=at)
+    broken = []
+    for delivery in _unfinished(desk, envelope, opened):
+        try:
+            finish(delivery)
+        except Exception as error:
+            if isinstance(error, ClawbackError) and error.retryable:
+                raise
+            broken.append(error)
+    if broken:
+        raise broken[0]
+    close_message(desk, envelope, at=at)
+    with desk.store.read() as db:
+        found = [deliveries.find(db, number) for number in deliveries.of_message(db, envelope.delivery)]
+    heads = [deliveries.head(one) for one in found]
+    rows = {verdict: sum(head["rows"][verdict] for head in heads) for verdict in deliveries.NO_ROWS}
+    return {"delivery": envelope.delivery, "account": envelope.account, "state": opened.state.value, "rows": rows}
+
+
+def released(desk: Desk, account: str | None) -> list[Envelope]:
+    """Messages that a person released, whose end somebody did not reach."""
+    with desk.store.read() as db:
+        numbers = messages.released(db, account)
+    return [desk.spool.find(number) for number in numbers]
+
+
 def close_message(desk: Desk, envelope: Envelope, *, at: datetime) -> None:
     """All of its deliveries are answered: queue the reply, and let the spool forget the message."""
     with desk.store.write() as db:
@@ -69,11 +104,11 @@ def close_message(desk: Desk, envelope: Envelope, *, at: datetime) -> None:
 
 
 def tell_again(desk: Desk, db: Connection, envelope: Envelope, *, at: datetime) -> None:
-    """Queue a reply about one delivery that came to another end after its message was answered."""
+    """Queue a reply about a delivery that came to an end nobody was told of after its message was answered."""
     if envelope.part_of is None or messages.state_of(db, message_of(envelope)) is None:
         return
     found = messages.find(db, message_of(envelope))
-    if found.answered_at is not None:
+    if found.answered_at is not None and deliveries.find(db, envelope.delivery).answered_at is None:
         _queue_reply(desk, db, found, envelope.delivery, at)
 
 
@@ -98,6 +133,13 @@ def remarks(letter: Letter) -> list[str]:
     if not letter.attachments:
         told.append(f"The message has no file that can be applied. Attach {ACCEPTED}.")
     return told
+
+
+def _unfinished(desk: Desk, envelope: Envelope, opened: Opened) -> Iterator[Envelope]:
+    """Its attachments; when they are done, the files of theirs that are not: the reply waits for those, too."""
+    yield from opened.deliveries
+    containers = {one.delivery for one in opened.deliveries}
+    yield from (one for one in desk.spool.pending(envelope.account) if one.part_of in containers)
 
 
 def _decide(desk: Desk, envelope: Envelope, letter: Letter, at: datetime) -> MessageState:
@@ -175,7 +217,7 @@ def _unpacked(desk: Desk, envelope: Envelope, letter: Letter) -> list[Envelope]:
             continue
         upload = desk.spool.receive_part(envelope, position, attachment.name)
         if upload is None:
-            landed.append(desk.spool.find(f"{envelope.delivery}-{position:04}"))
+            landed.append(desk.spool.find(part_number(envelope.delivery, position)))
             continue
         with upload:
             upload.write(attachment.content)

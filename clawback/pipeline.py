@@ -12,25 +12,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, Row
 
 from clawback import answers, mailroom
-from clawback.judging import Case, judge, turn_away
+from clawback.judging import Case, hold, judge, turn_away
+from clawback.sidecars import proven_by
+from clawback.unpacking import close_container, unpack
 from clawback.wiring import Desk
 from connectors.spool import Envelope
 from processing import catalog, deliveries, messages
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
-from processing.errors import ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
+from processing.errors import Braked, ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
 from processing.instants import micros
 from processing.intent import FileShape
 from processing.messages import MessageState
 from processing.person import Wish, grant
 from processing.store import claim_account
+from schemas.sidecar import described
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
     account, since files are applied in the order of their arrival.
     """
     collected, held_back = Collected(), set[str]()
-    for envelope in sorted([*desk.spool.pending(account), *_released(desk, account)], key=_order):
+    for envelope in sorted([*desk.spool.pending(account), *mailroom.released(desk, account)], key=_order):
         if envelope.account in held_back:
             continue
         try:
@@ -78,25 +81,6 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
             if isinstance(error, ClawbackError) and error.retryable:
                 held_back.add(envelope.account)
     return collected
-
-
-def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
-    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written."""
-    at = arrival.received_at
-
-    def told(end: Callable[[Connection, Case], None]) -> Receipt:
-        with desk.store.rehearse() as db:
-            claim_account(db, sid)
-            terms = catalog.read_terms(db, sid)
-            read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-            end(db, Case(read, content, terms))
-            return _receipt(db, arrival.delivery)
-
-    try:
-        return told(lambda db, case: judge(db, case, at=at))
-    except Unreadable as error:
-        because = error
-    return told(lambda db, case: turn_away(db, case, because, at=at))
 
 
 def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
@@ -114,7 +98,6 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         found = _still_held(db, delivery)
         message = f"{by} rejected it. {found.message}"
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
-        mailroom.tell_again(desk, db, envelope, at=at)
     return _answer(desk, envelope, at)
 
 
@@ -130,7 +113,16 @@ def release_message(desk: Desk, message: str, *, by: str, at: datetime) -> Recei
 def receipt(desk: Desk, delivery: str) -> Receipt:
     """A delivery's receipt with its lines."""
     with desk.store.read() as db:
-        return _receipt(db, delivery)
+        return deliveries.receipt(db, delivery)
+
+
+def receipt_with_files(desk: Desk, delivery: str) -> Receipt:
+    """A delivery's receipt with its lines, that of a container with the receipts of its files as ``files``."""
+    with desk.store.read() as db:
+        found = deliveries.receipt(db, delivery)
+        if "files" in found:
+            found["files"] = [deliveries.receipt(db, file["delivery"]) for file in found["files"]]
+        return found
 
 
 @contextmanager
@@ -174,14 +166,16 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
         grant(application, wish)
         summary = application.tally.told(terms.partners)
         deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
-        return _receipt(db, arrival.delivery)
+        # Whoever asked for it is told at once.
+        deliveries.answered(db, arrival.delivery, at)
+        return deliveries.receipt(db, arrival.delivery)
 
 
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
     terms = catalog.read_terms(db, envelope.account)
     arrival = replace(_arrival(envelope), encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-    return Case(arrival, desk.spool.content(envelope.delivery), terms)
+    return Case(arrival, desk.spool.content(envelope.delivery), terms, desk.most_bytes)
 
 
 def _judged_case(db: Connection, desk: Desk, envelope: Envelope, found: Row[Any]) -> Case:
@@ -206,11 +200,6 @@ def _arrival(envelope: Envelope) -> Arrival:
     )
 
 
-def _receipt(db: Connection, delivery: str) -> Receipt:
-    found = deliveries.find(db, delivery)
-    return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
-
-
 def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
     try:
         _finish(desk, envelope, at)
@@ -222,64 +211,91 @@ def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
 
 def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
     if envelope.trace is not None:
-        return _finish_message(desk, envelope, at)
-    with desk.store.read() as db:
-        state = deliveries.state_of(db, envelope.delivery)
-    if state is None or state is DeliveryState.BROKEN:
+        return mailroom.finish_message(desk, envelope, partial(_finish, desk, at=at), at=at)
+    if _state(desk, envelope) in {None, DeliveryState.BROKEN}:
         with recording_breakage(desk, envelope, at):
             _judge(desk, envelope, at)
+    state = _state(desk, envelope)
+    if state is DeliveryState.DONE and described(envelope.name):
+        _release_proven(desk, envelope, at)
+    if state is DeliveryState.UNPACKED:
+        # Before anything that arrived later: its files arrived when it did.
+        for part in desk.spool.pending(envelope.account):
+            if part.part_of == envelope.delivery:
+                _finish_unless_broken(desk, part, at)
+    _tell_anew(desk, envelope, at)
     return _answer(desk, envelope, at)
 
 
-def _finish_message(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
-    """Bring an e-mail message's attachments to their ends; gives what they have together.
+def _tell_anew(desk: Desk, envelope: Envelope, at: datetime) -> None:
+    """Answer the deliveries that another one brought to a new end, such as those that it replaced.
 
-    One that breaks does not stop the others, but the message then stays in the spool.
+    What cannot be answered now is tried again with the account's next delivery, and stops none.
     """
-    opened = mailroom.open_message(desk, envelope, at=at)
-    heads, broken = [], []
-    for delivery in opened.deliveries:
-        try:
-            heads.append(_finish(desk, delivery, at))
-        except Exception as error:
-            if isinstance(error, ClawbackError) and error.retryable:
-                raise
-            broken.append(error)
-    if broken:
-        raise broken[0]
-    mailroom.close_message(desk, envelope, at=at)
-    rows = {verdict: sum(head["rows"][verdict] for head in heads) for verdict in deliveries.NO_ROWS}
-    return {"delivery": envelope.delivery, "account": envelope.account, "state": opened.state.value, "rows": rows}
+    with desk.store.read() as db:
+        numbers = deliveries.unanswered(db, envelope.account)
+    if numbers != [envelope.delivery]:
+        # Those that wait in the spool have their turn.
+        waiting = {one.delivery for one in desk.spool.pending(envelope.account)}
+        for number in numbers:
+            if number not in waiting | {envelope.delivery}:
+                with _logging_failure(number):
+                    _answer(desk, desk.spool.find(number), at)
 
 
-def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False) -> None:
+@contextmanager
+def _logging_failure(delivery: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - its own answer, not that of the delivery in hand
+        _log.exception("unanswered delivery=%s", delivery)
+
+
+def _release_proven(desk: Desk, sidecar: Envelope, at: datetime) -> None:
+    """Apply the delivery that a sidecar has proven to be whole, if it is held."""
+    with desk.store.read() as db:
+        held = proven_by(db, sidecar.delivery)
+    if held is not None:
+        _judge(desk, desk.spool.find(held), at, proven=True)
+
+
+def _state(desk: Desk, envelope: Envelope) -> DeliveryState | None:
+    with desk.store.read() as db:
+        return deliveries.state_of(db, envelope.delivery)
+
+
+def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False, proven: bool = False) -> None:
     desk.spool.verify(envelope.delivery)
-    for left in reversed(range(TRIES)):
-        try:
-            _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), at, released=released)
-        except Unreadable as error:
-            because = error
-            break
-        except LedgerConflict:
-            if not left:
-                raise
-        else:
+    end = partial(_end, desk, envelope, was_held=released or proven)
+    try:
+        came = unpack(desk, envelope)
+        if came is not None:
+            end(lambda db, case: close_container(db, case, came, at=at))
             return
-    _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), at, released=released)
+        for left in reversed(range(TRIES)):
+            try:
+                end(lambda db, case: judge(db, case, at=at, released=released, proven=proven))
+            except LedgerConflict:
+                if not left:
+                    raise
+            else:
+                return
+    except Unreadable as error:
+        unreadable = error
+        end(lambda db, case: turn_away(db, case, unreadable, at=at))
+    except Braked as error:
+        braked = error
+        end(lambda db, case: hold(db, case, braked, at=at))
 
 
-def _end(
-    desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], at: datetime, *, released: bool
-) -> None:
+def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, was_held: bool) -> None:
     """One transaction that ends a delivery, unless somebody else ended it while this one waited for the claim."""
     with desk.store.write() as db:
         claim_account(db, envelope.account)
         state = deliveries.state_of(db, envelope.delivery)
-        open_states = {DeliveryState.HELD} if released else {None, DeliveryState.BROKEN}
+        open_states = {DeliveryState.HELD} if was_held else {None, DeliveryState.BROKEN}
         if state in open_states:
             end(db, case_of(db, desk, envelope))
-            if released:
-                mailroom.tell_again(desk, db, envelope, at=at)
 
 
 def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
@@ -290,6 +306,7 @@ def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
         # Another worker may have acknowledged it while this one read: the bytes have moved, once and for all.
         head = _publish(desk, envelope)
     with desk.store.write() as db:
+        mailroom.tell_again(desk, db, envelope, at=at)
         deliveries.answered(db, envelope.delivery, at)
     desk.spool.acknowledge(envelope.delivery)
     _log.info(
@@ -328,13 +345,6 @@ def recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator
             message = f"Processing failed ({type(error).__name__}); it is tried again with every round."
             deliveries.finish(db, number, DeliveryState.BROKEN, at=at, message=message)
         raise
-
-
-def _released(desk: Desk, account: str | None) -> list[Envelope]:
-    """Messages that a person released, whose end somebody did not reach."""
-    with desk.store.read() as db:
-        numbers = messages.released(db, account)
-    return [desk.spool.find(number) for number in numbers]
 
 
 def _order(envelope: Envelope) -> tuple[datetime, str]:

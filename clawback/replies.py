@@ -23,13 +23,20 @@ _PAGE: Final = (
     "<div style=\"font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:15px;"
     'line-height:1.5;color:#1f2933;max-width:640px">{}</div>'
 )
-_COLOURS: Final = {"done": "#1b7f4b", "duplicate": "#52606d", "held": "#b25e09", "rejected": "#b3261e"}
+_COLOURS: Final = {
+    "done": "#1b7f4b",
+    "unpacked": "#1b7f4b",
+    "duplicate": "#52606d",
+    "held": "#b25e09",
+    "rejected": "#b3261e",
+}
 _STATES: Final = {
     "done": "finished",
     "duplicate": "sent before",
     "held": "held for a person",
     "rejected": "not applied",
     "broken": "not applied yet",
+    "unpacked": "unpacked",
 }
 
 Receipt = dict[str, Any]
@@ -122,7 +129,8 @@ _FOOT: Final = (
 def _text(receipt: Receipt) -> str:
     rows = receipt["rows"]
     verdicts = " + ".join(f"{rows[one.value]:,} {one.value}" for one in Verdict)
-    parts = [f"{receipt['name']}: {_STATES[receipt['state']]}", *_whole(receipt), f"{rows['read']:,} read = {verdicts}"]
+    parts = [f"{receipt['name']}: {_STATES[receipt['state']]}", *_whole(receipt)]
+    parts += [f"{rows['read']:,} read = {verdicts}"] if _has_lines(receipt) else []
     parts += [f"  payout {one}: {before} -> {after}" for one, before, after in _payouts(receipt)]
     parts += [_lock(receipt)] if receipt["nearest_lock"] else []
     parts += ["", *(f"  line {one['line']}: {one['verdict']}. {one['message']}" for one in receipt["lines"])]
@@ -139,7 +147,7 @@ def _html(receipt: Receipt) -> str:
     parts = [
         f'<h2 style="font-size:17px;margin:24px 0 4px">{escape(receipt["name"])} {state}</h2>',
         *(f"<p>{escape(one)}</p>" for one in _whole(receipt)),
-        _table(_row("read", f"{rows['read']:,}", strong=True) + counts + payouts),
+        _table(_row("read", f"{rows['read']:,}", strong=True) + counts + payouts) if _has_lines(receipt) else "",
         f'<p style="color:#52606d">{escape(_lock(receipt))}</p>' if receipt["nearest_lock"] else "",
         _table(lines) if lines else "",
         *(f"<p>{escape(one)}</p>" for one in _more(receipt)),
@@ -155,6 +163,11 @@ def _table(rows: str) -> str:
 def _row(name: str, value: str, *, strong: bool = False) -> str:
     weight = ";font-weight:600" if strong else ""
     return f'<tr><td style="{_CELL}{weight}">{escape(name)}</td><td style="{_NUMBER}{weight}">{value}</td></tr>'
+
+
+def _has_lines(receipt: Receipt) -> bool:
+    """Whether it is no container, whose files have the lines."""
+    return "files" not in receipt
 
 
 def _whole(receipt: Receipt) -> list[str]:

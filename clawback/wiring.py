@@ -1,6 +1,6 @@
 """Opens what the settings name: the store, the spool and the folders. The only place that knows concrete parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +9,11 @@ from pathlib import Path
 from clawback.settings import MailRelay, Settings
 from connectors.mail_book import MailBook
 from connectors.mail_evidence import Evidence, trust_of
+from connectors.source import Source
+from connectors.source_settings import SftpSettings, SourceSettings
 from connectors.spool import Spool
 from processing.store import Store
+from schemas.containers import MOST_BYTES
 
 Progress = Callable[[str, int], None]
 # A raw message, the address in its From, and what its session told.
@@ -44,6 +47,7 @@ class Desk:
     brands: Path
     mail: Mail
     progress: Progress = silent
+    most_bytes: int = MOST_BYTES
 
 
 @contextmanager
@@ -55,7 +59,9 @@ def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progr
     store = Store(settings.store_url)
     try:
         store.migrate()
-        yield Desk(store, open_spool(settings, clock), brands_folder(settings), open_mail(settings), progress)
+        spool = open_spool(settings, clock)
+        brands, mail = brands_folder(settings), open_mail(settings)
+        yield Desk(store, spool, brands, mail, progress, settings.max_delivery_bytes)
     finally:
         store.close()
 
@@ -92,3 +98,20 @@ def credentials_folder(settings: Settings) -> Path:
 def mail_folder(settings: Settings) -> Path:
     """The folder of the inbox's addresses and of who may send."""
     return settings.state / "mail"
+
+
+def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:
+    """The source of these settings, not connected yet; ``environ`` holds the secrets they refer to."""
+    # Each kind's library is slow to import, and of no use to who does not pull.
+    if isinstance(settings, SftpSettings):
+        from connectors.sftp_source import SftpSource  # noqa: PLC0415
+
+        return SftpSource(settings, environ)
+    from connectors.ftp_source import FtpSource  # noqa: PLC0415
+
+    return FtpSource(settings, environ)
+
+
+def claims_folder(settings: Settings) -> Path:
+    """The folder of the claims by which a source is pulled by one process at a time."""
+    return settings.state / "sources"

@@ -206,11 +206,12 @@ def rename_kept(path: Path, target: Path) -> None:
         sync_folder(path.parent)
 
 
-def into_spool(upload: Upload) -> Callable[[], str]:
-    """How an upload into the spool ends."""
+def into_spool(upload: Upload, declared: Declared | None) -> Callable[[], str]:
+    """How an upload into the spool ends; it is proven to be whole if its exact length was announced."""
+    proven = declared is not None and not declared.as_text
 
     def end() -> str:
-        return receipt_of(upload.land(), 226)
+        return receipt_of(upload.land(proven=proven), 226)
 
     return end
 

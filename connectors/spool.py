@@ -1,11 +1,11 @@
 """The spool: a durable folder in which every delivery waits for the pipeline.
 
 ``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
-``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``. A
-delivery appears in ``new`` by one rename, after its bytes and its envelope are on disk; the envelope's last key is the
-END record. The claim file ``order`` makes the order of
-arrival stamps equal to the order in which deliveries become visible, across threads and processes: who reads
-the clock and then calls ``pending`` has seen every delivery that is stamped earlier. Needs no database.
+``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``.
+A delivery appears in ``new`` by one rename, after its bytes and its envelope are on disk; the envelope's last key
+is the END record. The claim file ``order`` makes the order of arrival stamps equal to the order in which deliveries
+become visible, across threads and processes: who reads the clock and then calls ``pending`` has seen every delivery
+that is stamped earlier, or the container that it comes in. Needs no database.
 """
 
 import hashlib
@@ -70,9 +70,20 @@ class Envelope:
 
     @property
     def part_of(self) -> str | None:
-        """The container that it came in, ``None`` for a delivery that came by itself."""
+        """The message or container that it came in, ``None`` for a delivery that came by itself."""
         found = _DELIVERY.fullmatch(self.delivery)
         return self.delivery.removesuffix(found[1]) if found and found[1] else None
+
+    @property
+    def in_container(self) -> bool:
+        """Whether it came in a container; what is attached to a message did not."""
+        levels = self.delivery.count("-") - 1
+        return levels > (1 if self.channel == EMAIL else 0)
+
+
+def part_number(container: str, position: int) -> str:
+    """The number of the delivery that a container's file is; it sorts behind the container, in the files' order."""
+    return f"{container}-{position:04}"
 
 
 class Upload:
@@ -107,7 +118,7 @@ class Upload:
 
     @property
     def sha256(self) -> str:
-        """The digest of what was written so far."""
+        """The digest of what was written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def sync(self) -> None:
@@ -179,12 +190,12 @@ class Spool:
         return self._begin(draft)
 
     def receive_part(self, container: Envelope, position: int, name: str) -> Upload | None:
-        """Begin the upload of a file of a container, ``None`` if it has landed.
+        """Begin the upload of a file of a container or message, ``None`` if it has landed.
 
         Its number and its arrival follow from those of the container, so that however often a container is unpacked,
         by whomever, each of its files is one delivery. ``position`` counts from 1.
         """
-        draft = replace(container, delivery=f"{container.delivery}-{position:04}", name=name, trace=None)
+        draft = replace(container, delivery=part_number(container.delivery, position), name=name, trace=None)
         return None if self._has(draft.delivery) else self._begin(draft)
 
     def _begin(self, draft: Envelope) -> Upload:
@@ -210,11 +221,12 @@ class Spool:
         event_type: int | None = None,
         again: bool = False,
         received_at: datetime | None = None,
+        proven: bool = False,
     ) -> Envelope:
         """Receive, write and land ``content`` in one call."""
         with self.receive(account=account, channel=channel, name=name, event_type=event_type, again=again) as upload:
             upload.write(content)
-            return upload.land(received_at)
+            return upload.land(received_at, proven=proven)
 
     def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None) -> Envelope:
         """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already."""

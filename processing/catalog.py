@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from processing import tables
 from processing.errors import NotFound, Unusable
-from processing.model import Account, Basis, Change, Contract, EventType, Level, Program, SameOrder
+from processing.model import Account, Basis, Brakes, Change, Contract, EventType, Level, Program, SameOrder, Trailer
 from processing.terms import Period
 
 
@@ -52,10 +52,12 @@ class Terms:
     currency: str
     encoding: str | None
     ignore_columns: tuple[str, ...]
+    brakes: Brakes
     event_types: Mapping[int, StoredEventType]
     dispositions: Mapping[int, Mapping[str, Change]]
     contracts: Mapping[int, StoredContract]
     partners: Mapping[int, str]
+    trailer: Trailer = Trailer.OPTIONAL
 
 
 def read_terms(db: Connection, sid: str) -> Terms:
@@ -78,10 +80,12 @@ def read_terms(db: Connection, sid: str) -> Terms:
         currency=found.currency,
         encoding=found.encoding,
         ignore_columns=tuple(json.loads(found.ignore_columns)),
+        brakes=Brakes(**json.loads(found.brakes)),
         event_types={one.event_type_id: _stored_event_type(one) for one in rows(tables.event_type)},
         dispositions=dispositions,
         contracts={one.id: _stored_contract(one) for one in rows(tables.contract)},
         partners={one.partner_id: one.name for one in rows(tables.partner)},
+        trailer=Trailer(found.trailer),
     )
 
 
@@ -134,6 +138,8 @@ def _save_account(db: Connection, account: Account) -> None:
         "currency": account.currency,
         "encoding": account.encoding,
         "ignore_columns": json.dumps(account.ignore_columns),
+        "brakes": json.dumps(asdict(account.brakes)),
+        "trailer": account.trailer.value,
     }
     _upsert(db, tables.account, [row], key=("sid",))
     account_id = db.execute(select(tables.account.c.id).where(tables.account.c.sid == account.sid)).scalar_one()

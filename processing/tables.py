@@ -43,6 +43,10 @@ account = Table(
     Column("currency", String(3), nullable=False),
     Column("encoding", Text),
     Column("ignore_columns", Text, nullable=False, server_default="[]"),
+    # When a delivery is held for a second pair of eyes, as JSON; empty for the usual values.
+    Column("brakes", Text, nullable=False, server_default="{}"),
+    # Whether a CSV file that does not end with a trailer may be incomplete.
+    Column("trailer", Text, nullable=False, server_default="optional"),
 )
 
 # A program belongs to one account: its id alone tells whose an action is.
@@ -172,6 +176,8 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+Index("delivery_state", delivery.c.account_id, delivery.c.state)
+Index("delivery_answered", delivery.c.account_id, delivery.c.answered_at)
 
 entry = Table(
     "entry",
@@ -252,39 +258,63 @@ outbox = Table(
 )
 Index("outbox_due", outbox.c.kind, outbox.c.due_at)
 
+# What one unit of a currency was worth in another on a day, in 10^-10 (processing.exchange).
+exchange_rate = Table(
+    "exchange_rate",
+    metadata,
+    Column("day", Date, nullable=False),
+    Column("source", String(3), nullable=False),
+    Column("target", String(3), nullable=False),
+    Column("scaled", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "source", "target"),
+)
+
+# What a line asked for after its action had locked: proposed for the next cycle, never applied by itself.
+adjustment = Table(
+    "adjustment",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("action_id", BigInteger, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("amount_before", BigInteger, nullable=False),
+    Column("amount_after", BigInteger, nullable=False),
+    Column("payout_before", BigInteger, nullable=False),
+    Column("payout_after", BigInteger, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "line"),
+    sqlite_with_rowid=False,
+)
+
+# What was fetched from brands' own servers, for ever: the same file is not fetched again, another always is.
+fetched = Table(
+    "fetched",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # Whole seconds by the clock of the far side: part of an identity, no instant of ours.
+    Column("modified_at", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("delivery", String(64), nullable=False, unique=True),
+    Column("fetched_at", BigInteger, nullable=False),
+    # The instant of the answers that the source has in its result folder.
+    Column("returned_at", BigInteger),
+    UniqueConstraint("source", "name", "size_bytes", "modified_at", "sha256"),
+)
+
+# The newest round of each source, as it is told to people.
+source_round = Table(
+    "source_round",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("told", Text, nullable=False),
+)
+
 # Temporary tables of one connection: they carry a chunk of lines to the database in bulk.
 staging = MetaData()
-
-staged_line = Table(
-    "staged_line",
-    staging,
-    Column("position", BigInteger),
-    # Beside each line, so that a planner looks actions up by line and never lines by action.
-    Column("account_id", BigInteger),
-    Column("action_id", Text),
-    Column("order_id", Text),
-    Column("event_type_id", BigInteger),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
-)
-
-staged_change = Table(
-    "staged_change",
-    staging,
-    Column("id", BigInteger),
-    Column("version_before", Integer),
-    Column("version", Integer),
-    Column("state_before", Text),
-    Column("state", Text),
-    Column("amount", BigInteger),
-    Column("payout", BigInteger),
-    Column("customer_status", Text),
-    Column("prior_amount", BigInteger),
-    Column("prior_payout", BigInteger),
-    Column("changes", Integer),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
-)
 
 staged_action = Table(
     "staged_action",

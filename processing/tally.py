@@ -13,6 +13,7 @@ from processing.columns import NONE, Ints
 from processing.decide import Decided, Entries
 from processing.instants import instant
 from processing.match import Actions, Matched
+from processing.model import State
 from processing.money import to_text
 
 SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
@@ -22,13 +23,15 @@ SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
 class Tally:
     """What a delivery did: lines by verdict, and money before and after of the actions it changed.
 
-    ``money`` is keyed by (partner id, currency) and holds minor units in the order of ``SIDES``.
+    ``money`` is keyed by (partner id, currency) and holds minor units in the order of ``SIDES``; ``reversed`` holds the
+    payout that reversals took away, by currency.
     """
 
     read: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     money: dict[tuple[int, str], Ints] = field(default_factory=dict)
     changed: Counter[tuple[int, str]] = field(default_factory=Counter)
+    reversed: Counter[str] = field(default_factory=Counter)
     nearest_lock: int | None = None
 
     def count(self, verdict: Verdict, lines: int) -> None:
@@ -43,6 +46,11 @@ class Tally:
         codes[Verdict.UNCHANGED] = int(decided.unchanged.sum())
         self.verdicts.update(codes)
         self.read += len(decided.code)
+        gone = decided.entries.state_after == State.REVERSED
+        taken = decided.entries.payout_before[gone]
+        currencies = matched.actions.currency[decided.entries.row[gone]]
+        for currency in set(currencies.tolist()):
+            self.reversed[currency] += int(taken[currencies == currency].sum())
         self._add_money(decided.entries, matched.actions, delivery_id, first)
         self._see_locks(matched.actions, received_at)
 

@@ -96,6 +96,14 @@ class Table:
         self.wrong(key, f"{shown(value)} is not an id; give a whole number from 1 to {_LARGEST_ID}")
         return 0
 
+    def count(self, key: str) -> int | None:
+        """A whole number from 1 on that may be left out."""
+        value = self.get(key, optional=True)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST_ID):
+            return value
+        self.wrong(key, f"{shown(value)} is not a count; give a whole number from 1 on")
+        return None
+
     def choice(self, key: str, choices: tuple[_Choice, ...], *, optional: bool = False) -> _Choice:
         """One of some words; the first where it is optional and not given."""
         value = self.get(key, optional=optional)

@@ -22,26 +22,40 @@ MAY_IMPORT = {
     "processing": set[str](),
     "schemas": {"processing"},
     "connectors": {"processing.errors", "processing.codes"},
-    "clawback.settings": {"processing.errors"},
+    "clawback.source_tables": {"connectors.host_key", "connectors.source_settings", "processing.errors"},
+    "clawback.settings": {"clawback.source_tables", "connectors.source_settings", "processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
-    "clawback.judging": INNER,
+    "clawback.sidecars": INNER,
+    "clawback.judging": INNER | {"clawback.sidecars"},
     "clawback.intake": INNER,
     "clawback.mailroom": INNER | {"clawback.wiring"},
     "clawback.replies": {"processing"},
     "clawback.postman": INNER | {"clawback.mailroom", "clawback.pipeline", "clawback.replies", "clawback.wiring"},
     "clawback.answers": INNER | {"clawback.judging", "clawback.wiring"},
-    "clawback.pipeline": INNER | {"clawback.answers", "clawback.judging", "clawback.mailroom", "clawback.wiring"},
+    "clawback.unpacking": INNER | {"clawback.judging", "clawback.sidecars", "clawback.wiring"},
+    "clawback.preview": INNER | {"clawback.judging", "clawback.unpacking", "clawback.wiring"},
+    "clawback.pipeline": INNER
+    | {"clawback.answers", "clawback.judging", "clawback.mailroom", "clawback.sidecars", "clawback.unpacking"}
+    | {"clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.judging", "clawback.pipeline", "clawback.wiring"},
+    "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
-    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"}
-    | {"clawback.postman"},
+    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
+    | {"clawback.postman", "processing.errors"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
-    | {"clawback.intake", "clawback.serve", "clawback.demo", "clawback.mailroom"},
+    | {
+        "clawback.intake",
+        "clawback.mailroom",
+        "clawback.preview",
+        "clawback.pulling",
+        "clawback.serve",
+        "clawback.demo",
+    },
     "clawback": {"clawback.cli"},
 }
 

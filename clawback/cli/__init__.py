@@ -14,6 +14,8 @@ COMMANDS: Final = {
     "deliveries": "clawback.cli.deliveries:deliveries",
     "mail": "clawback.cli.mail:mail",
     "actions": "clawback.cli.actions:actions",
+    "adjustments": "clawback.cli.adjustments:adjustments",
+    "sources": "clawback.cli.sources:sources",
     "lock": "clawback.cli.lock:lock",
     "terms": "clawback.cli.terms:terms",
     "serve": "clawback.cli.serve:serve",

@@ -14,6 +14,16 @@ def receipt_code(receipt: dict[str, Any]) -> int:
     return NOT_ALL_APPLIED if whole or rows["rejected"] or rows["refused"] or rows["held"] else DONE
 
 
+def receipts_code(receipt: dict[str, Any]) -> int:
+    """The exit code for a delivery and the files in it."""
+    return max(map(receipt_code, [receipt, *receipt.get("files", [])]))
+
+
+def receipts_text(receipt: dict[str, Any]) -> str:
+    """A receipt, and those of the files in it."""
+    return "\n\n".join(map(receipt_text, [receipt, *receipt.get("files", [])]))
+
+
 def receipt_text(receipt: dict[str, Any]) -> str:
     """A receipt in a few paragraphs."""
     parts = [_head(receipt), _equation(receipt["rows"])]

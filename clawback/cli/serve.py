@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def serve() -> None:
-    """Serve until Ctrl-C: hosted FTP, Prefect with its UI, the dispatcher and the schedules.
+    """Serve until Ctrl-C: hosted FTP, sources, Prefect with its UI, the dispatcher and the schedules.
 
     With smtp.domain set it is also the e-mail inbox of that domain.
 

@@ -6,12 +6,16 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from clawback.serving.dispatch import Dispatcher, pause
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings
 from clawback.wiring import open_spool
+
+if TYPE_CHECKING:
+    from clawback.serving.schedules import Scheduled
 
 # One for each delivery in hand and each schedule, and some to look at the spool meanwhile.
 THREADS: Final = 12
@@ -26,7 +30,7 @@ def serve_work(settings: Settings, supervisor: Supervisor, _port: int) -> None:
     The event loop runs beside the main thread, which alone gets signals: Prefect's engine would take SIGTERM over.
     """
     loop = asyncio.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    loop.set_default_executor(ThreadPoolExecutor(THREADS + len(settings.sources)))
     stop = asyncio.Event()
     supervisor.when_told_to_stop(lambda: loop.call_soon_threadsafe(stop.set))
     failed: list[BaseException] = []
@@ -47,12 +51,8 @@ def serve_work(settings: Settings, supervisor: Supervisor, _port: int) -> None:
 async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     # The environment must be complete before Prefect is imported.
     from clawback.serving.api import PrefectApi, ingest_by_prefect  # noqa: PLC0415
-    from clawback.serving.schedules import Scheduled, Schedules  # noqa: PLC0415
+    from clawback.serving.schedules import Schedules  # noqa: PLC0415
     from flows import work  # noqa: PLC0415
-    from flows.collect import collect  # noqa: PLC0415
-    from flows.ingest import ingest  # noqa: PLC0415
-    from flows.lock_due import lock_due  # noqa: PLC0415
-    from flows.send import send  # noqa: PLC0415
 
     # What fails in a run is said where its outcome is known.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
@@ -63,7 +63,6 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
     def waits(delivery: str) -> bool:
         return any(envelope.delivery == delivery for envelope in spool.pending())
 
-    relayed = bool(settings.relay.host)
     answered = asyncio.Event()
 
     async def finish(delivery: str) -> None:
@@ -71,16 +70,44 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
         answered.set()
 
     dispatcher = Dispatcher(spool.pending, finish)
+    schedules = Schedules(_schedules(settings, lambda: dispatcher.busy), api, now)
+    parts = [dispatcher.run(stop), schedules.run(stop, ready)]
+    if settings.relay.host:
+        parts.append(_send_answers(answered, stop, work.send))
+    await asyncio.gather(*parts)
+    await api.close()
+
+
+def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]":
+    from clawback.serving.schedules import Scheduled  # noqa: PLC0415
+    from flows import work  # noqa: PLC0415
+    from flows.collect import collect  # noqa: PLC0415
+    from flows.ingest import ingest  # noqa: PLC0415
+    from flows.lock_due import lock_due  # noqa: PLC0415
+    from flows.pull import pull  # noqa: PLC0415
+    from flows.send import send  # noqa: PLC0415
+
     every = settings.schedule
     schedules = [
-        Scheduled(collect, every.collect_every_s, work.finish_all, lambda: dispatcher.busy),
+        Scheduled(collect, every.collect_every_s, work.finish_all, busy),
         Scheduled(lock_due, every.lock_every_s, work.lock),
         Scheduled(ingest),
-        *([Scheduled(send, every.send_every_s, work.send)] if relayed else []),
+        *([Scheduled(send, every.send_every_s, work.send)] if settings.relay.host else []),
+        # Without a schedule, for any source; those that are no longer in the settings are forgotten by its name.
+        Scheduled(pull, prompt=False),
     ]
-    parts = [dispatcher.run(stop), Schedules(schedules, api, now).run(stop, ready)]
-    await asyncio.gather(*parts, *([_send_answers(answered, stop, work.send)] if relayed else []))
-    await api.close()
+    schedules += [
+        Scheduled(
+            pull,
+            one.every_s,
+            partial(work.pull, one.name),
+            name=one.name,
+            parameters={"source": one.name},
+            prompt=False,
+        )
+        for one in settings.sources
+    ]
+    return schedules
 
 
 async def _send_answers(answered: asyncio.Event, stop: asyncio.Event, send: Callable[[], object]) -> None:

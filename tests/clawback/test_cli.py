@@ -13,6 +13,7 @@ import click
 import pytest
 
 from clawback.cli import COMMANDS, cli
+from tests.schemas.test_containers import gzipped, zipped
 from tests.worlds import CATALOGUE
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -138,6 +139,29 @@ ACTION_KEYS = {
 }  # fmt: skip
 
 
+def test_a_container_is_previewed_checked_and_ingested(loaded: Run, tmp_path: Path) -> None:
+    """Its files are told one after the other; the worst of them gives the exit code."""
+    bad = b"ActionId,Amuont\n1000.1,0\n"
+    (tmp_path / "returns.zip").write_bytes(zipped({"returns.csv": RETURNS.encode(), "bad.csv": bad}))
+    (tmp_path / "good.csv.gz").write_bytes(gzipped(b"ActionId,Reason\n1000.2,OTHER"))
+    account = ("--account", "IRacme1")
+    for command, end in ((("ingest", *account, "--preview"), "PREVIEW"), (("ingest", *account), "returns.zip")):
+        told = loaded(command[0], "returns.zip", *command[1:])
+        assert (told.returncode, told.stdout.startswith(end)) == (3, True)
+        assert [
+            one for one in ("1 applied", "is negative", "bad.csv", "Did you mean Amount") if one not in told.stdout
+        ] == []
+    document = json.loads(loaded("ingest", "good.csv.gz", *account, "--json").stdout)
+    assert (document["state"], [one["rows"]["applied"] for one in document["files"]]) == ("unpacked", [1])
+    checked = loaded("check", "returns.zip", "--json")
+    assert checked.returncode == 3
+    assert [[each["code"] for each in one["problems"]] for one in json.loads(checked.stdout)["files"]] == [
+        ["AMOUNT_NEGATIVE"],
+        ["COLUMN_UNKNOWN"],
+    ]
+    assert loaded("check", "good.csv.gz").stdout == "good.csv: csv, utf-8, 1 lines, 0 with problems\n"
+
+
 def test_documents_have_their_keys(loaded: Run) -> None:
     """Receipts and actions have all the keys that programs rely on."""
     receipt = json.loads(loaded("ingest", "returns.csv", "--account", "IRacme1", "--preview", "--json").stdout)
@@ -168,6 +192,14 @@ def test_a_person_changes_an_action(loaded: Run) -> None:
         ("approve", "dana", "APPROVED", "80.00"),
         ("reset", "dana", "PENDING", "100.00"),
     ]
+
+
+def test_rates_are_loaded(loaded: Run, tmp_path: Path) -> None:
+    """Lines with problems are listed, the others loaded, and the exit code says that not all were."""
+    (tmp_path / "rates.csv").write_text("Day,From,To,Rate\n2027-01-15,EUR,USD,1.1\n2027-01-15,EUR,USD,x\n")
+    done = loaded("load", "rates", "rates.csv")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (3, "2 read = 1 loaded + 1 not loaded")
+    assert "Rate 'x' is not a rate" in done.stdout
 
 
 @pytest.mark.parametrize(

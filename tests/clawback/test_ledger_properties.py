@@ -18,6 +18,7 @@ from sqlalchemy import event, select
 
 from clawback import pipeline
 from clawback.judging import Case
+from clawback.preview import preview
 from clawback.wiring import Desk
 from processing import history
 from processing.store import Store
@@ -193,10 +194,10 @@ def test_a_preview_says_what_ingest_then_does_and_writes_nothing(desk: Desk, tmp
             file = written(tmp_path, "preview.csv", step.content)
             known = arrival(step.content, step.received_at, event_type=step.event_type)
             before = dump(desk.store)
-            preview = pipeline.preview(desk, known, product.sid, file)
+            foretold = preview(desk, known, product.sid, file)
             assert dump(desk.store) == before
             receipt = product.ingest(step)
-            assert plain(preview) == plain(receipt)
+            assert plain(foretold) == plain(receipt)
 
     holds()
 

@@ -19,16 +19,18 @@ from clawback.settings import MailRelay, Settings, SmtpServer
 from clawback.wiring import Desk, open_desk
 from connectors import mail_identity
 from connectors.mail_evidence import DnsUnavailable
-from processing import deliveries, messages, outbox
-from processing.deliveries import DeliveryState
+from processing import messages, outbox
 from processing.errors import NotFound, SpoolBroken, Unusable
 from tests.conftest import START, Clock
 from tests.connectors.smtp_site import mail
 from tests.mail_world import BRAND, Sink, Zone, files, name_server, raw, relay
+from tests.schemas.test_containers import gzipped, zipped
 from tests.worlds import LOCK, SALE, SID, Sale, dump, lines, load, values
 
 TO = "abcdefghijklmnopqrstuvwxyz234567@returns.example"
 GOOD = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,-1,OTHER").encode()
+FIRST = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE").encode()
+SECOND = lines("ActionId,Amount,Reason", "A-2,0,ITEM_RETURNED").encode()
 CONTACT = "it@acme.example"
 # For what does not depend on the store.
 EMBEDDED = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -222,6 +224,56 @@ def test_one_broken_file_does_not_stop_the_other(desk: Desk, monkeypatch: pytest
     assert send(desk).sent == 1
 
 
+def test_zip_is_answered_in_one_reply(desk: Desk, sink: Sink) -> None:
+    """Each of its files is a delivery with the message's arrival; the zip has no lines of its own."""
+    number = land(desk, mail(TO, zipped({"first.csv": FIRST, "second.csv": SECOND}), "returns.zip"))
+    head = ingest(desk, number)
+    assert (head["state"], head["rows"]["read"], head["rows"]["applied"]) == ("accepted", 2, 2)
+    assert values(desk.store, "A-1") == ("PENDING", "40.00", "2.00")
+    assert values(desk.store, "A-2") == ("REVERSED", "0.00", "0.00")
+    assert desk.spool.pending() == []
+    receipt = pipeline.receipt(desk, f"{number}-0001-0002")
+    assert (receipt["channel"], receipt["name"], receipt["received_at"]) == ("email", "second.csv", START.isoformat())
+    assert send(desk).sent == 1
+    ((_, _, reply),) = sink.taken
+    assert list(files(reply)) == [
+        "receipt_returns.zip.json",
+        "receipt_first.csv.json",
+        "result_first.csv",
+        "receipt_second.csv.json",
+        "result_second.csv",
+    ]
+    assert "returns.zip: unpacked" in text(reply)
+    assert text(reply).count("1 read = 1 applied") == 2
+    assert "0 read" not in text(reply)
+    assert text(reply, "html").count("<h2") == 3
+
+
+@EMBEDDED
+def test_reply_waits_for_the_files_of_a_zip(desk: Desk, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them breaks: the zip is done and the message is not, until that file is."""
+    number = land(desk, mail(TO, zipped({"first.csv": FIRST, "inner.zip": zipped({}), "second.csv": SECOND}), "a.zip"))
+    verify = desk.spool.verify
+
+    def broken(delivery: str) -> None:
+        if delivery.endswith("-0001-0001"):
+            raise SpoolBroken("The disk has a hole.")
+        verify(delivery)
+
+    monkeypatch.setattr(desk.spool, "verify", broken)
+    with pytest.raises(SpoolBroken, match="hole"):
+        ingest(desk, number)
+    monkeypatch.undo()
+    assert [one.delivery for one in desk.spool.pending()] == [number, f"{number}-0001-0001"]
+    assert pipeline.receipt(desk, f"{number}-0001")["state"] == "unpacked"
+    assert pipeline.receipt(desk, f"{number}-0001-0002")["code"] == "NOT_READABLE"
+    assert pipeline.receipt(desk, f"{number}-0001-0003")["rows"]["applied"] == 1
+    assert send(desk).sent == 0
+    assert ingest(desk, number)["rows"]["applied"] == 2
+    assert send(desk).sent == 1
+    assert "first.csv: finished" in text(sink.taken[0][2])
+
+
 @EMBEDDED
 def test_event_type_is_that_of_the_address(desk: Desk) -> None:
     """Lines may name orders alone."""
@@ -350,17 +402,32 @@ def test_no_loops(desk: Desk, sink: Sink) -> None:
 
 @EMBEDDED
 def test_held_delivery_is_answered_again_when_it_is_decided(desk: Desk, sink: Sink, clock: Clock) -> None:
-    """A second reply, about that delivery alone."""
-    number = land(desk, mail(TO, GOOD))
-    ingest(desk, number)
-    with desk.store.write() as db:
-        found = deliveries.find(db, f"{number}-0001")
-        deliveries.finish(db, found.id, DeliveryState.HELD, at=clock.now, message="A person looks.")
-    send(desk)
-    pipeline.reject(desk, f"{number}-0001", by="dana", at=clock.now)
+    """The brakes are pulled for what came by e-mail, too; a second reply is about that delivery alone."""
+    rows = ["A-1,40.00,ORDER_UPDATE"] + ["A-1,30.00,ORDER_UPDATE"] * 9 + ["A-2,-1,OTHER"] * 11
+    number = land(desk, mail(TO, lines("ActionId,Amount,Reason", *rows).encode()))
+    assert ingest(desk, number)["rows"]["held"] == 10
     assert send(desk).sent == 1
-    assert "returns.csv: not applied" in text(sink.taken[1][2])
+    assert "returns.csv: held for a person" in text(sink.taken[0][2])
+    pipeline.release(desk, f"{number}-0001", at=clock.now)
+    assert values(desk.store, "A-1") == ("PENDING", "30.00", "1.50")
+    assert send(desk).sent == 1
+    assert "returns.csv: finished" in text(sink.taken[1][2])
     assert send(desk).sent == 0
+
+
+@EMBEDDED
+def test_replaced_delivery_is_answered_again(desk: Desk, sink: Sink, clock: Clock) -> None:
+    """Another one brought it to its end, when its own message had been answered."""
+    cut = gzipped(FIRST) + gzipped(b"A-2,0,OTHER")
+    number = land(desk, mail(TO, cut, "returns.csv.gz"))
+    ingest(desk, number)
+    assert send(desk).sent == 1
+    assert "returns.csv: held for a person" in text(sink.taken[0][2])
+    clock.pass_by(seconds=1)
+    assert ingest(desk, land(desk, mail(TO, FIRST + b"A-2,0,OTHER\n")))["rows"]["applied"] == 2
+    assert send(desk).sent == 2
+    (told,) = (one for one in (text(reply) for _, _, reply in sink.taken[1:]) if f"{number}-0001-0001" in one)
+    assert told.startswith("returns.csv: not applied")
 
 
 @EMBEDDED

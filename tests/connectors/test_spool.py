@@ -275,6 +275,41 @@ def test_workers_that_acknowledge_at_once_do_no_harm(spool: Spool) -> None:
     assert [spool.find(e.delivery) for e in landed] == landed
 
 
+def test_a_file_of_a_container_is_one_delivery(spool: Spool) -> None:
+    """Its number and arrival follow from the container's; however often it is landed, it is there once."""
+    container = spool.receive(account="acme", channel="ftp", name="a.zip", event_type=7, again=True)
+    container.write(b"PK")
+    envelope = container.land()
+    uploads = [spool.receive_part(envelope, 2, "b.csv") for _ in range(2)]
+    landed = []
+    for upload in filter(None, uploads):
+        upload.write(CONTENT)
+        landed.append(upload.land(proven=True))
+    number = f"{envelope.delivery}-0002"
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    part = Envelope(number, "acme", "ftp", "b.csv", NOON, digest, len(CONTENT), 7, again=True, proven=True)
+    assert landed == [part, part]
+    assert (part.part_of, envelope.part_of) == (envelope.delivery, None)
+    assert (part.in_container, envelope.in_container) == (True, False)
+    assert spool.receive_part(envelope, 2, "b.csv") is None
+    assert spool.pending() == [envelope, part]
+    assert spool.content(number).read_bytes() == CONTENT
+    spool.acknowledge(number)
+    assert spool.receive_part(envelope, 2, "b.csv") is None
+    assert spool.sweep_leftovers() == 0
+
+
+def test_an_envelope_of_an_older_release_is_read(spool: Spool, tmp_path: Path) -> None:
+    """It says nothing of proof."""
+    envelope = land(spool)
+    path = tmp_path / "new" / envelope.delivery / "envelope.json"
+    fields = json.loads(path.read_bytes())
+    del fields["end"], fields["proven"]
+    fields["end"] = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(fields))
+    assert spool.find(envelope.delivery) == envelope
+
+
 def test_leftovers_are_swept_but_no_upload_under_way(spool: Spool, tmp_path: Path) -> None:
     """What a killed process left is removed; an upload that another instance is writing stays and lands."""
     abandoned = subprocess.run([sys.executable, "-c", LEAVE_BEHIND, str(tmp_path)], check=False, timeout=30)
@@ -364,6 +399,28 @@ while True:
     os.kill(os.getpid(), 9) if status == 0 else None
     kill_before += 1
 """
+
+
+def landed_part(spool: Spool, container: Envelope, position: int) -> Envelope:
+    """A file of a container or message, landed."""
+    upload = spool.receive_part(container, position, "b.csv")
+    assert upload is not None
+    with upload:
+        upload.write(CONTENT)
+        return upload.land()
+
+
+def test_container_in_a_message_has_parts_of_its_own(spool: Spool) -> None:
+    """What is attached to a message came by itself; what is in a container that is attached did not."""
+    with spool.receive_message(account="acme", name="message.eml", event_type=7, trace={"peer": "::1"}) as upload:
+        message = upload.land()
+    attached = landed_part(spool, message, 2)
+    inner = landed_part(spool, attached, 10)
+    assert (inner.delivery, inner.part_of) == (f"{message.delivery}-0002-0010", attached.delivery)
+    assert (attached.part_of, attached.in_container, inner.in_container) == (message.delivery, False, True)
+    assert (inner.channel, inner.event_type, inner.trace) == ("email", 7, None)
+    assert (inner.received_at, message.trace) == (message.received_at, {"peer": "::1"})
+    assert [one.delivery for one in spool.pending()] == [one.delivery for one in (message, attached, inner)]
 
 
 def test_killed_at_any_call_of_landing_nothing_or_all_is_there(tmp_path: Path) -> None:

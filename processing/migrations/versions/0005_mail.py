@@ -3,8 +3,8 @@
 from alembic import op
 import sqlalchemy as sa
 
-revision = '0004'
-down_revision = '0001'
+revision = '0005'
+down_revision = '0004'
 
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
 
