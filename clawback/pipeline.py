@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, Row
 
-from clawback import answers
+from clawback import answers, mailroom
 from clawback.cases import arrival_of, case_of, judged_case
 from clawback.judging import Case, hold, judge, turn_away
 from clawback.rejudging import Settled, settle
@@ -26,12 +26,13 @@ from clawback.sidecars import proven_by
 from clawback.unpacking import close_container, unpack
 from clawback.wiring import Desk
 from connectors.spool import Envelope
-from processing import catalog, deliveries, waiting
+from processing import catalog, deliveries, messages, waiting
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
 from processing.errors import Braked, ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
 from processing.instants import micros
 from processing.intent import FileShape
+from processing.messages import MessageState
 from processing.person import Wish, grant
 from processing.store import claim_account
 from schemas.sidecar import described
@@ -59,7 +60,7 @@ def ingest(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
     """
     envelope = desk.spool.find(delivery)
     for older in desk.spool.pending(envelope.account):
-        if (older.received_at, older.delivery) < (envelope.received_at, envelope.delivery):
+        if _order(older) < _order(envelope):
             _finish_unless_broken(desk, older, at)
     return _finish(desk, envelope, at)
 
@@ -72,7 +73,7 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
     """
     collected, held_back = Collected(), set[str]()
     collected.failures |= settle_waiting(desk, account=account, at=at).failures
-    for envelope in desk.spool.pending(account):
+    for envelope in sorted([*desk.spool.pending(account), *mailroom.released(desk, account)], key=_order):
         if envelope.account in held_back:
             continue
         try:
@@ -114,6 +115,15 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         message = f"{by} rejected it. {found.message}"
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
     return answer(desk, delivery, at)
+
+
+def release_message(desk: Desk, message: str, *, by: str, at: datetime) -> Receipt:
+    """Apply a quarantined e-mail message after all; its own arrival still counts against the locks."""
+    envelope = desk.spool.find(message)
+    with desk.store.write() as db:
+        claim_account(db, envelope.account)
+        messages.decide(db, message, MessageState.ACCEPTED, by=by, at=at)
+    return _finish(desk, envelope, at)
 
 
 def receipt(desk: Desk, delivery: str) -> Receipt:
@@ -183,6 +193,8 @@ def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
 
 
 def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
+    if envelope.trace is not None:
+        return mailroom.finish_message(desk, envelope, partial(_finish, desk, at=at), at=at)
     if _state(desk, envelope) in {None, DeliveryState.BROKEN}:
         with recording_breakage(desk, envelope, at):
             judge_anew(desk, envelope, at)
@@ -273,6 +285,8 @@ def answer(desk: Desk, delivery: str, at: datetime) -> Receipt:
             # Another worker may have acknowledged it while this one read: the bytes have moved, once and for all.
             found = _publish(desk, delivery)
         with desk.store.write() as db:
+            if found.channel not in WITHOUT_BYTES:
+                mailroom.tell_again(desk, db, desk.spool.find(delivery), at=at)
             told = deliveries.answered(db, delivery, found.revision, at)
     if found.channel not in WITHOUT_BYTES:
         desk.spool.acknowledge(delivery)
@@ -334,6 +348,10 @@ def recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator
             message = f"Processing failed ({type(error).__name__}); it is tried again with every round."
             deliveries.finish(db, number, DeliveryState.BROKEN, at=at, message=message)
         raise
+
+
+def _order(envelope: Envelope) -> tuple[datetime, str]:
+    return envelope.received_at, envelope.delivery
 
 
 def _held(desk: Desk, delivery: str) -> Envelope:

@@ -79,8 +79,9 @@ class _Server:
         self._ftp = Part("ftp", lambda: self._environ)
         self._prefect = Part("prefect", lambda: self._environ)
         self._worker = Part("worker", self._worker_environ)
+        self._inboxes = [Part("smtp", lambda: self._environ)] if settings.smtp.domain else []
         # They end in this order: no new files, then what is in hand, then what records it.
-        self._parts = (self._ftp, self._worker, self._prefect)
+        self._parts = (self._ftp, *self._inboxes, self._worker, self._prefect)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -157,6 +158,9 @@ class _Server:
             _log.info("ready part=all")
             ftp, prefect = places["ftp"], places["prefect"]
             self._tell(f"FTP      {ftp['host']}:{ftp['port']}, TLS {ftp['tls']}")
+            for smtp in (places["smtp"],) if self._inboxes else ():
+                place = f"{smtp['host']}:{smtp['port']}, TLS {smtp['tls']}, for {smtp['domain']}"
+                self._tell(f"E-mail   {place}, {self._settings.relay.host or 'no'} relay")
             self._tell(f"Prefect  {prefect['url']}")
             self._tell(f"Store    {places['store']}")
             self._tell(f"State    {places['state']}")
@@ -165,11 +169,17 @@ class _Server:
     def _told_places(self) -> dict[str, Any]:
         settings, prefect = self._settings, self._prefect
         api = prefect_environment.api_url(settings, prefect.port)
+        smtp = settings.smtp
+        inboxes = {
+            part.name: {"host": smtp.host, "port": part.port, "tls": smtp.tls, "domain": smtp.domain, "pid": part.pid}
+            for part in self._inboxes
+        }
         return {
             "pid": os.getpid(),
             "state": str(settings.state),
             "store": logs.without_secrets(settings.store_url),
             "ftp": {"host": settings.ftp.host, "port": self._ftp.port, "tls": settings.ftp.tls, "pid": self._ftp.pid},
+            **inboxes,
             "prefect": {"url": api.removesuffix("/api"), "api": api, "port": prefect.port, "pid": prefect.pid},
             "worker": {"pid": self._worker.pid},
         }

@@ -44,6 +44,49 @@ class FtpServer:
 
 
 @dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """The e-mail inbox, served once ``domain`` names the domain of its addresses.
+
+    ``trusted_relay`` names the upstream server whose ``Authentication-Results`` are believed, if the message came from
+    one of the ``trusted_networks`` (``"10.0.0.0/8, 192.0.2.7"``); ``dns`` is ``host:port``, by default the system's.
+    """
+
+    domain: str = ""
+    host: str = "127.0.0.1"
+    port: int = 2525
+    tls: Literal["required", "optional", "off"] = "optional"
+    certificate: str = ""
+    key: str = ""
+    max_message_bytes: int = 50 * 1024**2
+    max_recipients: int = 20
+    max_connections: int = 200
+    max_connections_per_address: int = 20
+    max_messages_per_minute: int = 300
+    idle_timeout_s: int = 120
+    session_timeout_s: int = 1800
+    trusted_relay: str = ""
+    trusted_networks: str = ""
+    dns: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MailRelay:
+    """The server that takes our replies; without ``host`` there are none.
+
+    ``password`` is ``env:NAME`` or ``file:PATH``; ``sender`` is the address that replies come from, by default
+    ``returns@`` the inbox's domain.
+    """
+
+    host: str = ""
+    port: int = 25
+    tls: Literal["required", "optional", "off"] = "required"
+    user: str = ""
+    password: str = ""
+    sender: str = ""
+    max_message_bytes: int = 20 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
 class PrefectServer:
     """Where Prefect's server and its UI listen."""
 
@@ -57,6 +100,7 @@ class Schedule:
 
     collect_every_s: int = 60
     lock_every_s: int = 900
+    send_every_s: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +114,8 @@ class Settings:
     store: str = ""
     max_delivery_bytes: int = 2 * 1024**3
     ftp: FtpServer = field(default_factory=FtpServer)
+    smtp: SmtpServer = field(default_factory=SmtpServer)
+    relay: MailRelay = field(default_factory=MailRelay)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     schedule: Schedule = field(default_factory=Schedule)
     sources: tuple[SourceSettings, ...] = ()

@@ -78,8 +78,12 @@ def _unfinished(desk: Desk, db: Connection, sid: str) -> list[tuple[str, datetim
 def _named(desk: Desk, db: Connection, delivery: str, otherwise: set[int]) -> set[int]:
     """The actions (row ids) that an unfinished delivery names, ``otherwise`` when it cannot be read."""
     try:
+        envelope = desk.spool.find(delivery)
+        if envelope.trace is not None:
+            # A message that was not unpacked yet could name any of them.
+            return otherwise
         with db.begin_nested():
-            return named_actions(db, case_of(db, desk, desk.spool.find(delivery)))
+            return named_actions(db, case_of(db, desk, envelope))
     except Exception:  # noqa: BLE001 - whatever is wrong with it, its actions must not lock
         _log.exception("unreadable delivery=%s", delivery)
         return otherwise

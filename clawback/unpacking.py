@@ -55,7 +55,7 @@ def unpack(desk: Desk, envelope: Envelope) -> Unpacked | None:
     before the first has landed, also when a sidecar says another digest.
     """
     content = desk.spool.content(envelope.delivery)
-    container = None if envelope.part_of else open_container(content, envelope.name, desk.most_bytes)
+    container = None if envelope.in_container else open_container(content, envelope.name, desk.most_bytes)
     if container is None:
         return None
     with desk.store.read() as db:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clawback.settings import Settings
+from clawback.settings import MailRelay, Settings
+from connectors.mail_book import MailBook
+from connectors.mail_evidence import Evidence, trust_of
 from connectors.source import Source
 from connectors.source_settings import SftpSettings, SourceSettings
 from connectors.spool import Spool
@@ -14,10 +16,26 @@ from processing.store import Store
 from schemas.containers import MOST_BYTES
 
 Progress = Callable[[str, int], None]
+# A raw message, the address in its From, and what its session told.
+Verify = Callable[[bytes, str, dict[str, str]], Evidence]
 
 
 def silent(what: str, lines: int) -> None:
     """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The e-mail side of an installation: who may write, how that is proven, and who takes our replies.
+
+    ``folder`` is where the settings' relative paths begin.
+    """
+
+    book: MailBook
+    verify: Verify
+    domain: str
+    relay: MailRelay
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +45,7 @@ class Desk:
     store: Store
     spool: Spool
     brands: Path
+    mail: Mail
     progress: Progress = silent
     most_bytes: int = MOST_BYTES
 
@@ -41,7 +60,8 @@ def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progr
     try:
         store.migrate()
         spool = open_spool(settings, clock)
-        yield Desk(store, spool, brands_folder(settings), progress, settings.max_delivery_bytes)
+        brands, mail = brands_folder(settings), open_mail(settings)
+        yield Desk(store, spool, brands, mail, progress, settings.max_delivery_bytes)
     finally:
         store.close()
 
@@ -49,6 +69,20 @@ def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progr
 def open_spool(settings: Settings, clock: Callable[[], datetime]) -> Spool:
     """The spool alone: a receiver needs no store."""
     return Spool(settings.state / "spool", clock=clock)
+
+
+def open_mail(settings: Settings) -> Mail:
+    """The e-mail side alone; raises Unusable."""
+    smtp = settings.smtp
+    trust = trust_of(smtp.trusted_relay, smtp.trusted_networks)
+
+    def verify(raw: bytes, sender: str, trace: dict[str, str]) -> Evidence:
+        # Its libraries take a quarter of a second to import, which only a message needs.
+        from connectors.mail_identity import Verifier, resolver_of  # noqa: PLC0415
+
+        return Verifier(resolver_of(smtp.dns), trust).verify(raw, sender, trace)
+
+    return Mail(MailBook(mail_folder(settings)), verify, smtp.domain, settings.relay, settings.state.parent)
 
 
 def brands_folder(settings: Settings) -> Path:
@@ -59,6 +93,11 @@ def brands_folder(settings: Settings) -> Path:
 def credentials_folder(settings: Settings) -> Path:
     """The folder of the accounts' hashed passwords."""
     return settings.state / "credentials"
+
+
+def mail_folder(settings: Settings) -> Path:
+    """The folder of the inbox's addresses and of who may send."""
+    return settings.state / "mail"
 
 
 def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:

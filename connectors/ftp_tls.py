@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,7 +23,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 
 from connectors.durable import claim, ensure_folder, replace_file
-from connectors.ftp_settings import FtpSettings
 from processing.errors import Unusable
 
 _log = logging.getLogger(__name__)
@@ -32,7 +31,23 @@ _LIFE: Final = timedelta(days=3653)
 _ALWAYS: Final = ("localhost", "127.0.0.1", "::1")
 
 
-def ensure_certificate(settings: FtpSettings, clock: Callable[[], datetime]) -> None:
+class Certified(Protocol):
+    """The settings of a server that has a certificate."""
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate with its chain, PEM."""
+
+    @property
+    def key(self) -> Path:
+        """Its key, PEM, without a password."""
+
+    @property
+    def host(self) -> str:
+        """Where the server listens."""
+
+
+def ensure_certificate(settings: Certified, clock: Callable[[], datetime]) -> None:
     """Make a self-signed certificate if there is neither a certificate nor a key."""
     ensure_folder(settings.certificate.parent)
     ensure_folder(settings.key.parent)
@@ -49,7 +64,7 @@ def ensure_certificate(settings: FtpSettings, clock: Callable[[], datetime]) -> 
         _log.info("certificate_made path=%s", settings.certificate)
 
 
-def control_context(settings: FtpSettings) -> SSL.Context:
+def control_context(settings: Certified) -> SSL.Context:
     """TLS 1.2 or newer with the server's certificate, for control connections."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -66,7 +81,7 @@ def control_context(settings: FtpSettings) -> SSL.Context:
     return context
 
 
-def data_context(settings: FtpSettings) -> ssl.SSLContext:
+def data_context(settings: Certified) -> ssl.SSLContext:
     """The same for data connections, without session tickets."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

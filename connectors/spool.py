@@ -38,7 +38,9 @@ from processing.errors import NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
 
-_DELIVERY: Final = re.compile(r"(\d{8}T\d{12}-[0-9a-f]{8})(-\d{4})?")
+EMAIL: Final = "email"
+# A container may come in a message: <message>-0001-0002.
+_DELIVERY: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}(-\d{4}){0,2}")
 _TICK: Final = timedelta(microseconds=1)
 _CONTENT: Final = "content"
 _ENVELOPE: Final = "envelope.json"
@@ -50,7 +52,8 @@ _CHUNK_BYTES: Final = 1 << 20
 class Envelope:
     """Who sent what, by which channel, and when it was durable.
 
-    ``proven``: it is known that no byte is missing, by a checksum or because their number was announced.
+    ``proven``: it is known that no byte is missing, by a checksum or because their number was announced. With ``trace``
+    it is an e-mail message, and this is what its SMTP session told about it.
     """
 
     delivery: str
@@ -63,12 +66,19 @@ class Envelope:
     event_type: int | None = None
     again: bool = False
     proven: bool = False
+    trace: dict[str, str] | None = None
 
     @property
     def part_of(self) -> str | None:
-        """The container that it came in, ``None`` for a delivery that came by itself."""
+        """The message or container that it came in, ``None`` for a delivery that came by itself."""
         found = _DELIVERY.fullmatch(self.delivery)
-        return found[1] if found and found[2] else None
+        return self.delivery.removesuffix(found[1]) if found and found[1] else None
+
+    @property
+    def in_container(self) -> bool:
+        """Whether it came in a container; what is attached to a message did not."""
+        levels = self.delivery.count("-") - 1
+        return levels > (1 if self.channel == EMAIL else 0)
 
 
 def part_number(container: str, position: int) -> str:
@@ -174,13 +184,18 @@ class Spool:
         draft = Envelope("", account, channel, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, again)
         return self._begin(draft)
 
+    def receive_message(self, *, account: str, name: str, event_type: int | None, trace: dict[str, str]) -> Upload:
+        """Begin an e-mail message, whose attachments are the deliveries; ``trace`` is what its session told."""
+        draft = Envelope("", account, EMAIL, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, trace=trace)
+        return self._begin(draft)
+
     def receive_part(self, container: Envelope, position: int, name: str) -> Upload | None:
-        """Begin the upload of a file of a container, ``None`` if it has landed.
+        """Begin the upload of a file of a container or message, ``None`` if it has landed.
 
         Its number and its arrival follow from those of the container, so that however often a container is unpacked,
         by whomever, each of its files is one delivery. ``position`` counts from 1.
         """
-        draft = replace(container, delivery=part_number(container.delivery, position), name=name)
+        draft = replace(container, delivery=part_number(container.delivery, position), name=name, trace=None)
         return None if self._has(draft.delivery) else self._begin(draft)
 
     def _begin(self, draft: Envelope) -> Upload:

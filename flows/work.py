@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from clawback import pipeline, pulling, sweep
+from clawback import pipeline, postman, pulling, sweep
 from clawback.settings import load
 from clawback.wiring import claims_folder, open_desk, open_spool, source_of
 from processing.errors import ClawbackError, Unusable
@@ -65,6 +66,12 @@ def _named(error: Exception) -> str:
     """What Prefect may keep: our own sentences, and of anything else only its kind."""
     name = type(error).__name__
     return f"{name}: {error}" if isinstance(error, ClawbackError) else name
+
+
+def send() -> dict[str, int]:
+    """Send what is due in the outbox; what nobody takes is tried again."""
+    with open_desk(load(os.environ), now) as desk:
+        return asdict(postman.send_due(desk, at=now()))
 
 
 def lock(as_of: str | None = None) -> list[dict[str, Any]]:

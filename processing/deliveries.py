@@ -181,6 +181,13 @@ def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list
     return [head(found) for found in db.execute(query)]
 
 
+def of_message(db: Connection, number: str) -> list[str]:
+    """The numbers of a delivery and of all that came in it, if it is a message or a container, in their order there."""
+    within = delivery.c.delivery.between(f"{number}-0001", f"{number}-9999-9999")
+    query = select(delivery.c.delivery).where((delivery.c.delivery == number) | within)
+    return sorted(found for found in db.execute(query).scalars() if found.startswith(number))
+
+
 def maybe_incomplete(db: Connection, account_id: int, received_by: datetime) -> list[Row[Any]]:
     """The deliveries received by an instant that are held because they may have been cut off, oldest first."""
     held = in_state(db, account_id, DeliveryState.HELD)

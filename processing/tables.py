@@ -277,6 +277,49 @@ line = Table(
     sqlite_with_rowid=False,
 )
 
+# E-mail messages, whose attachments are deliveries. Only what was accepted has an identity.
+message = Table(
+    "message",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("message", String(64), nullable=False, unique=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    # The Message-IDs that a reply names: those it refers to and its own, as JSON.
+    Column("thread", Text, nullable=False, server_default="[]"),
+    Column("identity", String(64)),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    # Why there is no reply; empty when there is one.
+    Column("unanswered", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("decided_by", Text),
+    Column("answered_at", BigInteger),
+    UniqueConstraint("account_id", "identity"),
+)
+Index("message_received", message.c.account_id, message.c.received_at)
+
+# What is to be sent outside; ``delivery`` may also be a message. ``due_at`` is null for what is done or given up.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("delivery", String(64), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    Column("done_at", BigInteger),
+    Column("given_up_at", BigInteger),
+    UniqueConstraint("kind", "recipient", "delivery"),
+)
+Index("outbox_due", outbox.c.kind, outbox.c.due_at)
+
 # What one unit of a currency was worth in another on a day, in 10^-10 (processing.exchange).
 exchange_rate = Table(
     "exchange_rate",

@@ -28,29 +28,32 @@ MAY_IMPORT = {
     "clawback.sidecars": INNER,
     "clawback.judging": INNER | {"clawback.sidecars"},
     "clawback.intake": INNER,
+    "clawback.mailroom": INNER | {"clawback.wiring"},
+    "clawback.replies": {"processing"},
+    "clawback.postman": INNER | {"clawback.mailroom", "clawback.pipeline", "clawback.replies", "clawback.wiring"},
     "clawback.answers": INNER | {"clawback.judging", "clawback.wiring"},
     "clawback.cases": INNER | {"clawback.judging", "clawback.wiring"},
     "clawback.rejudging": INNER | {"clawback.cases", "clawback.judging", "clawback.wiring"},
     "clawback.unpacking": INNER | {"clawback.judging", "clawback.sidecars", "clawback.wiring"},
     "clawback.preview": INNER | {"clawback.judging", "clawback.unpacking", "clawback.wiring"},
     "clawback.pipeline": INNER
-    | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.rejudging", "clawback.sidecars"}
-    | {"clawback.unpacking", "clawback.wiring"},
+    | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.rejudging"}
+    | {"clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
     "clawback.revising": INNER
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
-    | {"processing.errors"},
+    | {"clawback.postman", "processing.errors"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
-    | {"clawback.intake", "clawback.preview", "clawback.pulling", "clawback.revising", "clawback.serve"}
-    | {"clawback.demo"},
+    | {"clawback.intake", "clawback.mailroom", "clawback.preview", "clawback.pulling", "clawback.revising"}
+    | {"clawback.serve", "clawback.demo"},
     "clawback": {"clawback.cli"},
 }
 

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "check": "clawback.cli.check:check",
     "ingest": "clawback.cli.ingest:ingest",
     "deliveries": "clawback.cli.deliveries:deliveries",
+    "mail": "clawback.cli.mail:mail",
     "actions": "clawback.cli.actions:actions",
     "adjustments": "clawback.cli.adjustments:adjustments",
     "sources": "clawback.cli.sources:sources",

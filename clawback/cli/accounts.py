@@ -1,15 +1,19 @@
-"""``clawback accounts``: the brands of the catalogue and their passwords."""
+"""``clawback accounts``: the brands of the catalogue, their passwords, e-mail addresses and senders."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from clawback.cli.running import Outcome, desk, settings, table, told
 
+if TYPE_CHECKING:
+    from connectors.mail_book import MailBook
+
 
 @click.group()
 def accounts() -> None:
-    """Accounts (brands): list them, give them passwords."""
+    """Accounts (brands): list them, give them passwords and e-mail addresses, say who may send."""
 
 
 @accounts.command("list")
@@ -64,3 +68,78 @@ def password(sid: str, channel: str, *, password_stdin: bool) -> Outcome:
     document = {"account": sid, "channel": channel, "password": None if password_stdin else secret}
     text = f"The {channel} password of {sid} is set." if password_stdin else secret
     return Outcome(document, text)
+
+
+@accounts.command()
+@click.argument("sid")
+@click.option("--event-type", type=int, metavar="ID", help="The event type meant by lines that name none.")
+@click.option("--list", "list_all", is_flag=True, help="List the account's addresses instead of making one.")
+@click.option("--revoke", metavar="ADDRESS", help="Take no more messages at ADDRESS.")
+@told
+def address(sid: str, event_type: int | None, revoke: str | None, *, list_all: bool) -> Outcome:
+    """Make an address for account SID: files mailed to it are its deliveries.
+
+    Nobody can guess it; treat it like a password all the same, and say with `clawback accounts senders` who may send.
+
+    \b
+    Example:
+      clawback accounts address IRacme1 --event-type 16027
+      clawback accounts address IRacme1 --list
+      clawback accounts address IRacme1 --revoke 3k5v...@returns.example
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from processing.catalog import read_terms
+    from processing.errors import Unusable
+
+    domain = settings().smtp.domain
+    if not domain:
+        raise Unusable("There is no e-mail inbox yet; set smtp.domain to the domain of its addresses.")
+    book = _book()
+    if list_all:
+        made = [{"address": f"{box.local}@{domain}", "event_type": box.event_type} for box in book.mailboxes(sid)]
+        return Outcome(made, table(made, {"address": "address", "event type": "event_type"}, f"{sid} has no address."))
+    if revoke:
+        book.close_mailbox(sid, revoke.partition("@")[0])
+        return Outcome({"account": sid, "revoked": revoke}, f"{revoke} takes no more messages.")
+    with desk() as opened, opened.store.read() as db:
+        terms = read_terms(db, sid)
+    if event_type is not None and event_type not in terms.event_types:
+        raise Unusable(f"{event_type} is none of the event types of {sid}.")
+    made_address = f"{book.open_mailbox(sid, event_type).local}@{domain}"
+    return Outcome({"account": sid, "event_type": event_type, "address": made_address}, made_address)
+
+
+@accounts.command()
+@click.argument("sid")
+@click.option("--allow", multiple=True, metavar="SENDER", help="An address, or a domain with all its addresses.")
+@click.option("--remove", multiple=True, metavar="SENDER", help="Allow it no more.")
+@click.option("--contact", metavar="ADDRESS", help="Who is told of messages that were not believed; '' for nobody.")
+@told
+def senders(sid: str, allow: tuple[str, ...], remove: tuple[str, ...], contact: str | None) -> Outcome:
+    """Who may send for account SID by e-mail, if SPF or DKIM prove that it was them; lists them.
+
+    Messages of others are quarantined (`clawback mail list`). At first nobody may send.
+
+    \b
+    Example:
+      clawback accounts senders IRacme1
+      clawback accounts senders IRacme1 --allow acme.example --allow erp@brand.example --contact it@acme.example
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from processing.catalog import read_terms
+
+    with desk() as opened, opened.store.read() as db:
+        read_terms(db, sid)
+    book = _book()
+    if allow or remove or contact is not None:
+        known = book.change_senders(sid, allow=allow, remove=remove, contact=contact)
+    else:
+        known = book.senders(sid)
+    document = {"account": sid, "allowed": list(known.allowed), "contact": known.contact}
+    allowed = "\n".join(known.allowed) or "Nobody may send; --allow an address or a domain."
+    return Outcome(document, f"{allowed}\nContact: {known.contact or 'nobody'}")
+
+
+def _book() -> "MailBook":
+    from clawback.wiring import mail_folder
+    from connectors.mail_book import MailBook
+
+    return MailBook(mail_folder(settings()))

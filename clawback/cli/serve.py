@@ -7,6 +7,8 @@ import click
 def serve() -> None:
     """Serve until Ctrl-C: hosted FTP, sources, Prefect with its UI, the dispatcher and the schedules.
 
+    With smtp.domain set it is also the e-mail inbox of that domain.
+
     Everything listens on the loopback unless the settings say otherwise, and nothing calls the internet. What waits
     is taken up at once; killing it at any moment and starting it again loses and doubles nothing.
 

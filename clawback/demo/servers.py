@@ -10,29 +10,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from clawback.demo.mailbox import UPSTREAM
 from processing.errors import ClawbackError
 
 PATIENCE_S: Final = 90
 READY: Final = "serve.json"
+INBOX: Final = "returns.example"
 
 
 class NotServing(ClawbackError):
     """The servers did not come up, or did not go down."""
 
 
-def environment(state: Path) -> dict[str, str]:
+def environment(state: Path, relay_port: int) -> dict[str, str]:
     """The settings of the demonstration as the environment says them; nothing of the caller's installation."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CLAWBACK_", "PREFECT_"))}
-    return own | {"CLAWBACK_STATE": str(state), "CLAWBACK_FTP_PORT": "0", "CLAWBACK_PREFECT_PORT": "0"}
+    own |= {"CLAWBACK_STATE": str(state), "CLAWBACK_FTP_PORT": "0", "CLAWBACK_PREFECT_PORT": "0"}
+    own |= {"CLAWBACK_SMTP_DOMAIN": INBOX, "CLAWBACK_SMTP_PORT": "0", "CLAWBACK_SMTP_TLS": "required"}
+    own |= {"CLAWBACK_SMTP_TRUSTED_RELAY": UPSTREAM, "CLAWBACK_SMTP_TRUSTED_NETWORKS": "127.0.0.1"}
+    relay = {"CLAWBACK_RELAY_HOST": "127.0.0.1", "CLAWBACK_RELAY_PORT": str(relay_port), "CLAWBACK_RELAY_TLS": "off"}
+    return own | relay
 
 
 @contextmanager
-def serving(state: Path) -> Iterator[dict[str, Any]]:
+def serving(state: Path, relay_port: int) -> Iterator[dict[str, Any]]:
     """The running servers, as ``serve.json`` describes them; raises NotServing with the end of their log."""
     log = state / "serve.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "clawback", "serve"]
-        process = subprocess.Popen(command, env=environment(state), cwd=state, stdout=out, stderr=out)  # noqa: S603 - our own program
+        environ = environment(state, relay_port)
+        process = subprocess.Popen(command, env=environ, cwd=state, stdout=out, stderr=out)  # noqa: S603 - our own program
         try:
             yield _ready(state / READY, process, log)
         finally:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from clawback import sweep
 from clawback.demo import world
 from clawback.demo.brand import Brand
-from clawback.demo.servers import environment, serving
+from clawback.demo.mailbox import DOMAIN, Mailbox, mailbox
+from clawback.demo.servers import INBOX, environment, serving
 from clawback.demo.tell import Teller
 from clawback.loading import load_actions, load_catalog
 from clawback.settings import load
@@ -23,20 +24,22 @@ LOCKS_IN_S: Final = 6
 
 def tell(teller: Teller) -> dict[str, Any]:
     """Run the demonstration in a temporary folder; gives what it found, for ``--json``."""
-    with TemporaryDirectory(prefix="clawback-demo-") as folder:
+    with TemporaryDirectory(prefix="clawback-demo-") as folder, mailbox() as mail:
         state = Path(folder)
-        settings = load(environment(state))
+        settings = load(environment(state, mail.relay_port))
         with open_desk(settings, _now) as desk:
             teller.chapter("A brand and its pending actions")
             _load(desk, teller, state)
             password = new_password()
             Credentials(credentials_folder(settings)).set_password(world.SID, "ftp", password)
             before = _totals(desk)
-            teller.chapter("Clawback serves: hosted FTPS, Prefect, the store")
-            with serving(state) as ready:
-                teller.say(f"FTPS at 127.0.0.1:{ready['ftp']['port']}, flows at {ready['prefect']['url']}")
+            teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Prefect, the store")
+            with serving(state, mail.relay_port) as ready:
+                places = f"FTPS at 127.0.0.1:{ready['ftp']['port']}, SMTP at 127.0.0.1:{ready['smtp']['port']}"
+                teller.say(f"{places}, flows at {ready['prefect']['url']}")
                 brand = Brand(ready["ftp"]["port"], world.SID, password, state / "tls" / "certificate.pem")
                 receipts = _deliver(desk, brand, teller, state)
+                receipts.append(_mailed(desk, mail, teller, ready["smtp"]["port"], state))
             after = _totals(desk)
     teller.chapter("Every line of every file, answered")
     teller.receipts(receipts)
@@ -71,6 +74,21 @@ def _deliver(desk: Desk, brand: Brand, teller: Teller, state: Path) -> list[dict
     teller.check("refused, and nothing of it applied", holds=answer.startswith("426"))
     teller.chapter("One file just before a lock, one just after")
     return [clean, messy, again, *_around_a_lock(desk, brand, teller, state)]
+
+
+def _mailed(desk: Desk, mail: Mailbox, teller: Teller, port: int, state: Path) -> dict[str, Any]:
+    teller.chapter("A file by e-mail, to an address that nobody can guess")
+    address = f"{desk.mail.book.open_mailbox(world.SID, world.SALE).local}@{INBOX}"
+    desk.mail.book.change_senders(world.SID, allow=(DOMAIN,))
+    content = world.mailed_file()
+    answer = mail.send(port, state / "tls" / "certificate.pem", address, "mailed.csv", content)
+    teller.say(f"mailed.csv, {len(content):,} bytes. The server: {answer}")
+    teller.check("250: the message is on disk", holds=answer.startswith("250"))
+    subject, receipt = mail.receipt()
+    teller.check(f"answered by mail, {subject!r}", holds=subject.startswith("Re: "))
+    rows = receipt["rows"]
+    teller.check(f"{rows['read']} read = {rows['applied']} applied", holds=rows["read"] == rows["applied"] == 20)
+    return receipt
 
 
 def _check_messy(brand: Brand, teller: Teller, receipt: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 SID: Final = "IRacme1"
+SALE: Final = 16027
 ACTIONS: Final = 4_000
 
 CATALOGUE: Final = """\
@@ -156,6 +157,13 @@ def messy_file() -> bytes:
 def last_minute_file(number: int) -> bytes:
     """A reversal of one of the actions that lock soon."""
     return as_csv(CHANGE_COLUMNS, [[f"1000.7777.{number}", "", "", "0", "ITEM_RETURNED"]])
+
+
+def mailed_file() -> bytes:
+    """20 returns by order alone: the address they are mailed to says which event type they are about."""
+    return as_csv(
+        ("Oid", "Amount", "Reason"), [[order_id(number), "0", "ITEM_RETURNED"] for number in range(3_001, 3_021)]
+    )
 
 
 def action_id(number: int) -> str:

@@ -7,15 +7,21 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from clawback.serving.dispatch import Dispatcher
+from clawback.serving.dispatch import Dispatcher, pause
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings
 from clawback.wiring import open_spool
 
+if TYPE_CHECKING:
+    from clawback.serving.schedules import Scheduled
+
 # One for each delivery in hand and each schedule, and some to look at the spool meanwhile.
 THREADS: Final = 12
+ANSWERS_S: Final = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 def serve_work(settings: Settings, supervisor: Supervisor, _port: int) -> None:
@@ -45,12 +51,8 @@ def serve_work(settings: Settings, supervisor: Supervisor, _port: int) -> None:
 async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     # The environment must be complete before Prefect is imported.
     from clawback.serving.api import PrefectApi, ingest_by_prefect  # noqa: PLC0415
-    from clawback.serving.schedules import Scheduled, Schedules  # noqa: PLC0415
+    from clawback.serving.schedules import Schedules  # noqa: PLC0415
     from flows import work  # noqa: PLC0415
-    from flows.collect import collect  # noqa: PLC0415
-    from flows.ingest import ingest  # noqa: PLC0415
-    from flows.lock_due import lock_due  # noqa: PLC0415
-    from flows.pull import pull  # noqa: PLC0415
 
     # What fails in a run is said where its outcome is known.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
@@ -61,12 +63,36 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
     def waits(delivery: str) -> bool:
         return any(envelope.delivery == delivery for envelope in spool.pending())
 
-    dispatcher = Dispatcher(spool.pending, partial(ingest_by_prefect, api, waits))
+    answered = asyncio.Event()
+
+    async def finish(delivery: str) -> None:
+        await ingest_by_prefect(api, waits, delivery)
+        answered.set()
+
+    dispatcher = Dispatcher(spool.pending, finish)
+    schedules = Schedules(_schedules(settings, lambda: dispatcher.busy), api, now)
+    parts = [dispatcher.run(stop), schedules.run(stop, ready)]
+    if settings.relay.host:
+        parts.append(_send_answers(answered, stop, work.send))
+    await asyncio.gather(*parts)
+    await api.close()
+
+
+def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]":
+    from clawback.serving.schedules import Scheduled  # noqa: PLC0415
+    from flows import work  # noqa: PLC0415
+    from flows.collect import collect  # noqa: PLC0415
+    from flows.ingest import ingest  # noqa: PLC0415
+    from flows.lock_due import lock_due  # noqa: PLC0415
+    from flows.pull import pull  # noqa: PLC0415
+    from flows.send import send  # noqa: PLC0415
+
     every = settings.schedule
     schedules = [
-        Scheduled(collect, every.collect_every_s, work.finish_all, lambda: dispatcher.busy),
+        Scheduled(collect, every.collect_every_s, work.finish_all, busy),
         Scheduled(lock_due, every.lock_every_s, work.lock),
         Scheduled(ingest),
+        *([Scheduled(send, every.send_every_s, work.send)] if settings.relay.host else []),
         # Without a schedule, for any source; those that are no longer in the settings are forgotten by its name.
         Scheduled(pull, prompt=False),
     ]
@@ -81,8 +107,19 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
         )
         for one in settings.sources
     ]
-    await asyncio.gather(dispatcher.run(stop), Schedules(schedules, api, now).run(stop, ready))
-    await api.close()
+    return schedules
+
+
+async def _send_answers(answered: asyncio.Event, stop: asyncio.Event, send: Callable[[], object]) -> None:
+    """Send replies as soon as there are some; the schedule sends what is tried again."""
+    while not stop.is_set():
+        await pause(answered, ANSWERS_S)
+        if answered.is_set():
+            answered.clear()
+            try:
+                await asyncio.to_thread(send)
+            except Exception:  # noqa: BLE001 - the schedule tries again
+                _log.exception("not_sent")
 
 
 if __name__ == "__main__":

@@ -290,6 +290,7 @@ def test_a_file_of_a_container_is_one_delivery(spool: Spool) -> None:
     part = Envelope(number, "acme", "ftp", "b.csv", NOON, digest, len(CONTENT), 7, again=True, proven=True)
     assert landed == [part, part]
     assert (part.part_of, envelope.part_of) == (envelope.delivery, None)
+    assert (part.in_container, envelope.in_container) == (True, False)
     assert spool.receive_part(envelope, 2, "b.csv") is None
     assert spool.pending() == [envelope, part]
     assert spool.content(number).read_bytes() == CONTENT
@@ -398,6 +399,28 @@ while True:
     os.kill(os.getpid(), 9) if status == 0 else None
     kill_before += 1
 """
+
+
+def landed_part(spool: Spool, container: Envelope, position: int) -> Envelope:
+    """A file of a container or message, landed."""
+    upload = spool.receive_part(container, position, "b.csv")
+    assert upload is not None
+    with upload:
+        upload.write(CONTENT)
+        return upload.land()
+
+
+def test_container_in_a_message_has_parts_of_its_own(spool: Spool) -> None:
+    """What is attached to a message came by itself; what is in a container that is attached did not."""
+    with spool.receive_message(account="acme", name="message.eml", event_type=7, trace={"peer": "::1"}) as upload:
+        message = upload.land()
+    attached = landed_part(spool, message, 2)
+    inner = landed_part(spool, attached, 10)
+    assert (inner.delivery, inner.part_of) == (f"{message.delivery}-0002-0010", attached.delivery)
+    assert (attached.part_of, attached.in_container, inner.in_container) == (message.delivery, False, True)
+    assert (inner.channel, inner.event_type, inner.trace) == ("email", 7, None)
+    assert (inner.received_at, message.trace) == (message.received_at, {"peer": "::1"})
+    assert [one.delivery for one in spool.pending()] == [one.delivery for one in (message, attached, inner)]
 
 
 def test_killed_at_any_call_of_landing_nothing_or_all_is_there(tmp_path: Path) -> None:

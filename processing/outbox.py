@@ -1,0 +1,114 @@
+"""The outbox: what is to be sent outside (replies, notices), each once, tried again until it is taken or given up.
+
+Whoever sends claims an entry for a while. One that dies with it leaves it to the next when that while is over, so a
+recipient may get something twice and never not at all; it carries an identity by which that can be told.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, null, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from processing.errors import NotFound
+from processing.instants import instant, micros
+from processing.tables import outbox
+
+# A relay that is down for a long weekend loses nothing: nearly five days in all.
+WAITS: Final = tuple(timedelta(minutes=one) for one in (1, 5, 15, 60, 180, 360, 720, 1440, 1440, 1440, 1440))
+CLAIMED: Final = timedelta(minutes=10)
+_LONGEST_ERROR: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that is due: what (``kind``), to whom, about which delivery or message."""
+
+    id: int
+    kind: str
+    recipient: str
+    delivery: str
+    attempts: int
+    made_at: datetime
+
+
+def enqueue(db: Connection, kind: str, recipient: str, delivery: str, *, at: datetime) -> None:
+    """Have something sent as soon as possible; the same thing is queued once, whoever asks for it again."""
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    now = micros(at)
+    values = {"kind": kind, "recipient": recipient, "delivery": delivery, "made_at": now, "due_at": now}
+    db.execute(insert(outbox).values(**values).on_conflict_do_nothing())
+
+
+def claim_due(db: Connection, kinds: Collection[str], *, at: datetime) -> Entry | None:
+    """Take what has been due longest, so that nobody else takes it for ten minutes; None if nothing is due."""
+    due = (outbox.c.kind.in_(kinds)) & (outbox.c.due_at <= micros(at))
+    while found := db.execute(select(outbox).where(due).order_by(outbox.c.due_at, outbox.c.id).limit(1)).one_or_none():
+        mine = (outbox.c.id == found.id) & (outbox.c.due_at == found.due_at)
+        if db.execute(update(outbox).values(due_at=micros(at + CLAIMED)).where(mine)).rowcount:
+            made_at = instant(found.made_at)
+            return Entry(found.id, found.kind, found.recipient, found.delivery, found.attempts, made_at)
+    return None
+
+
+def sent(db: Connection, entry: Entry, *, at: datetime) -> None:
+    """It was taken."""
+    db.execute(
+        update(outbox)
+        .values(due_at=null(), done_at=micros(at), attempts=entry.attempts + 1, last_error=None)
+        .where(outbox.c.id == entry.id)
+    )
+
+
+def failed(db: Connection, entry: Entry, error: str, *, at: datetime, for_ever: bool = False) -> bool:
+    """It was not taken: try again later, or give it up when trying is over or cannot help; whether it was given up."""
+    over = for_ever or entry.attempts >= len(WAITS)
+    db.execute(
+        update(outbox)
+        .values(
+            due_at=null() if over else micros(at + WAITS[entry.attempts]),
+            given_up_at=micros(at) if over else None,
+            attempts=entry.attempts + 1,
+            last_error=error[:_LONGEST_ERROR],
+        )
+        .where(outbox.c.id == entry.id)
+    )
+    return over
+
+
+def again(db: Connection, number: int, *, at: datetime) -> None:
+    """Try something that waits or was given up now; raises NotFound."""
+    tried = update(outbox).values(due_at=micros(at), given_up_at=None, attempts=0)
+    if not db.execute(tried.where(outbox.c.id == number, outbox.c.done_at.is_(None))).rowcount:
+        raise NotFound(f"The outbox has nothing unsent with the number {number}; `clawback mail outbox` shows it.")
+
+
+def listing(db: Connection, kinds: Collection[str], *, limit: int = 100) -> list[dict[str, Any]]:
+    """What is not sent, and below it what was sent last."""
+    order = (outbox.c.done_at.is_not(None), outbox.c.id.desc())
+    return [
+        _told(found)
+        for found in db.execute(select(outbox).where(outbox.c.kind.in_(kinds)).order_by(*order).limit(limit))
+    ]
+
+
+def _told(found: Row[Any]) -> dict[str, Any]:
+    states = {"sent": found.done_at, "given up": found.given_up_at}
+    instants = {name: _instant(found, name) for name in ("made_at", "due_at", "done_at", "given_up_at")}
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "recipient": found.recipient,
+        "delivery": found.delivery,
+        "state": next((state for state, at in states.items() if at is not None), "waiting"),
+        "attempts": found.attempts,
+        "last_error": found.last_error,
+        **instants,
+    }
+
+
+def _instant(found: Row[Any], name: str) -> str | None:
+    number = getattr(found, name)
+    return None if number is None else instant(number).isoformat()

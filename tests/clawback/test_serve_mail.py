@@ -1,0 +1,124 @@
+"""``clawback serve`` with its inbox: a brand mails a file and gets its answer by mail; the command line shows it."""
+
+import json
+import os
+import smtplib
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawback.settings import Settings
+from tests.clawback.serve_site import SID, Site, load_world, returns, serving, until
+from tests.connectors.smtp_site import mail
+from tests.mail_world import BRAND, Sink, files, name_server, relay
+
+pytestmark = pytest.mark.xdist_group("serve")
+DOMAIN = "returns.example"
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[Sink]:
+    """The relay."""
+    with relay() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Site]:
+    """A server with an inbox, a relay, and a name server that knows the brand."""
+    settings = Settings(state=tmp_path_factory.mktemp("mail") / "var")
+    load_world(settings, 100)
+    with name_server() as zone:
+        zone.texts[BRAND] = [b"v=spf1 ip4:127.0.0.1 -all"]
+        environ = {
+            "CLAWBACK_SMTP_DOMAIN": DOMAIN,
+            "CLAWBACK_SMTP_PORT": "0",
+            "CLAWBACK_SMTP_TLS": "required",
+            "CLAWBACK_SMTP_DNS": f"127.0.0.1:{zone.port}",
+            "CLAWBACK_RELAY_HOST": "127.0.0.1",
+            "CLAWBACK_RELAY_PORT": str(sink.port),
+            "CLAWBACK_RELAY_TLS": "off",
+        }
+        with serving(settings, (), **environ) as site:
+            yield site
+
+
+def command(site: Site, *words: str) -> Any:  # noqa: ANN401 - any JSON
+    """What a command of the command line prints as JSON."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CLAWBACK_")}
+    environ |= {"CLAWBACK_STATE": str(site.settings.state), **site.environ}
+    program = [sys.executable, "-c", "from clawback.cli import main; main()", *words, "--json"]
+    done = subprocess.run(program, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+def send(site: Site, message: EmailMessage) -> None:
+    """Mail it, over TLS."""
+    context = ssl.create_default_context(cafile=str(site.settings.state / "tls" / "certificate.pem"))
+    with smtplib.SMTP("localhost", site.places["smtp"]["port"], timeout=30) as client:
+        client.starttls(context=context)
+        client.send_message(message)
+
+
+def test_a_mailed_file_is_applied_and_answered(site: Site, sink: Sink, capsys: pytest.CaptureFixture[str]) -> None:
+    """From 250 to the reply at the brand's relay, which has a receipt that balances."""
+    address = command(site, "accounts", "address", SID, "--event-type", "16027")["address"]
+    assert command(site, "accounts", "senders", SID, "--allow", BRAND)["allowed"] == [BRAND]
+    message = mail(address, returns(range(50)), "mailed.csv")
+    send(site, message)
+    begun = time.monotonic()
+    _, recipient, reply = until(lambda: sink.taken[0] if sink.taken else None, "the reply", log=lambda: site.log)
+    with capsys.disabled():
+        print(f"\n250 to the reply, 50 lines: {time.monotonic() - begun:.2f} s")  # noqa: T201 - a measurement
+    assert (recipient, reply["In-Reply-To"]) == (f"ops@{BRAND}", message["Message-ID"])
+    receipt = json.loads(files(reply)["receipt_mailed.csv.json"])
+    assert receipt["rows"] == {
+        "read": 50,
+        "applied": 50,
+        **dict.fromkeys(("unchanged", "rejected", "refused", "waiting", "held"), 0),
+    }
+    assert files(reply)["result_mailed.csv"].count(b"applied") == 50
+    (told,) = command(site, "mail", "list")
+    assert (told["state"], told["from"], told["reason"]) == ("accepted", f"ops@{BRAND}", f"SPF: pass for {BRAND}.")
+    shown = command(site, "mail", "show", told["message"])
+    assert shown["files"] == [{"name": "mailed.csv", "bytes": len(returns(range(50)))}]
+    assert shown["deliveries"] == [{"delivery": receipt["delivery"], "state": "done"}]
+    (sent,) = until(lambda: [one for one in command(site, "mail", "outbox") if one["state"] == "sent"], "it is noted")
+    assert (sent["kind"], sent["recipient"]) == ("reply", f"ops@{BRAND}")
+    assert Path(shown["content"]).is_file()
+
+
+def test_a_forged_message_waits_for_a_person(site: Site, sink: Sink) -> None:
+    """It is set aside, then released on the command line, applied and answered; another is rejected."""
+    (box,) = command(site, "accounts", "address", SID, "--list")
+    before = len(sink.taken)
+    for number in (60, 61):
+        forged = mail(box["address"], returns([number]), f"forged{number}.csv", From="boss@evil.example")
+        send(site, forged)
+
+    def aside() -> list[dict[str, Any]] | None:
+        found: list[dict[str, Any]] = command(site, "mail", "list", "--state", "quarantined")
+        return found if len(found) == 2 else None
+
+    second, first = until(aside, "both are set aside")
+    assert command(site, "mail", "release", first["message"], "--by", "dana")["rows"]["applied"] == 1
+    assert command(site, "mail", "reject", second["message"], "--by", "dana")["state"] == "rejected"
+    until(lambda: len(sink.taken) > before, "the released one is answered", log=lambda: site.log)
+    assert sink.taken[before][1] == "boss@evil.example"
+    assert command(site, "accounts", "address", SID, "--revoke", box["address"])["revoked"] == box["address"]
+    with pytest.raises(smtplib.SMTPRecipientsRefused, match="550"):
+        send(site, mail(box["address"]))
+
+
+def test_says_where_the_inbox_is(site: Site) -> None:
+    """With the other places."""
+    places = site.places["smtp"]
+    said = f"E-mail   127.0.0.1:{places['port']}, TLS required, for {DOMAIN}, 127.0.0.1 relay"
+    assert said in site.said.splitlines()

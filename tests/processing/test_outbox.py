@@ -1,0 +1,100 @@
+"""The outbox: each thing once, tried again with growing patience, given up in the open."""
+
+from datetime import timedelta
+
+import pytest
+
+from clawback.wiring import Desk
+from processing import outbox
+from processing.errors import NotFound
+from processing.outbox import CLAIMED, WAITS, Entry
+from tests.conftest import START, Clock
+
+KINDS = ("reply",)
+NUMBER = "20270120T120000000000-1a2b3c4d"
+
+
+def claim(desk: Desk, clock: Clock) -> Entry | None:
+    """What is due now."""
+    with desk.store.write() as db:
+        return outbox.claim_due(db, KINDS, at=clock.now)
+
+
+def queue(desk: Desk, clock: Clock, *recipients: str) -> None:
+    """Queue replies."""
+    with desk.store.write() as db:
+        for recipient in recipients:
+            outbox.enqueue(db, "reply", recipient, NUMBER, at=clock.now)
+
+
+def test_is_sent_once(desk: Desk, clock: Clock) -> None:
+    """However often it is queued, before and after it was sent."""
+    queue(desk, clock, "a@acme.example", "a@acme.example")
+    entry = claim(desk, clock)
+    assert entry == Entry(1, "reply", "a@acme.example", NUMBER, 0, START)
+    assert claim(desk, clock) is None
+    with desk.store.write() as db:
+        outbox.sent(db, entry, at=clock.pass_by(seconds=2))
+    queue(desk, clock, "a@acme.example")
+    clock.pass_by(days=30)
+    assert claim(desk, clock) is None
+    with desk.store.read() as db:
+        (told,) = outbox.listing(db, KINDS)
+    assert (told["state"], told["attempts"], told["done_at"]) == ("sent", 1, "2027-01-20T12:00:02+00:00")
+
+
+def test_other_kinds_are_somebody_elses(desk: Desk, clock: Clock) -> None:
+    """Who sends mail does not take what is posted to a URL."""
+    with desk.store.write() as db:
+        outbox.enqueue(db, "webhook", "https://acme.example/hook", NUMBER, at=clock.now)
+    assert claim(desk, clock) is None
+
+
+def test_sender_that_dies_leaves_it_to_the_next(desk: Desk, clock: Clock) -> None:
+    """When its claim is over."""
+    queue(desk, clock, "a@acme.example")
+    first = claim(desk, clock)
+    clock.now += CLAIMED - timedelta(seconds=1)
+    assert claim(desk, clock) is None
+    clock.pass_by(seconds=1)
+    assert claim(desk, clock) == first
+
+
+def test_is_tried_again_and_given_up(desk: Desk, clock: Clock) -> None:
+    """For days, each time after a longer wait; then it is seen, and may be tried once more by a person."""
+    queue(desk, clock, "a@acme.example")
+    for wait in WAITS:
+        entry = claim(desk, clock)
+        assert entry is not None
+        with desk.store.write() as db:
+            assert not outbox.failed(db, entry, "The relay is away.", at=clock.now)
+        clock.now += wait - timedelta(seconds=1)
+        assert claim(desk, clock) is None
+        clock.pass_by(seconds=1)
+    assert timedelta(days=4) < clock.now - START < timedelta(days=5)
+    entry = claim(desk, clock)
+    assert entry is not None
+    with desk.store.write() as db:
+        assert outbox.failed(db, entry, "The relay is away.", at=clock.now)
+        (given_up,) = outbox.listing(db, KINDS)
+        assert (given_up["state"], given_up["attempts"]) == ("given up", len(WAITS) + 1)
+        assert given_up["last_error"] == "The relay is away."
+        outbox.again(db, entry.id, at=clock.now)
+    again = claim(desk, clock)
+    assert again is not None
+    assert (again.id, again.attempts) == (entry.id, 0)
+
+
+def test_refusal_for_ever_is_not_tried_again(desk: Desk, clock: Clock) -> None:
+    """And what was sent cannot be."""
+    queue(desk, clock, "a@acme.example")
+    entry = claim(desk, clock)
+    assert entry is not None
+    with desk.store.write() as db:
+        assert outbox.failed(db, entry, "550 " + "x" * 1000, at=clock.now, for_ever=True)
+        (told,) = outbox.listing(db, KINDS)
+        assert (told["state"], len(told["last_error"]), told["due_at"]) == ("given up", 500, None)
+        outbox.again(db, entry.id, at=clock.now)
+        outbox.sent(db, entry, at=clock.now)
+        with pytest.raises(NotFound, match="nothing unsent with the number 1"):
+            outbox.again(db, entry.id, at=clock.now)
