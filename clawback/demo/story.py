@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from clawback import sweep
+from clawback import pipeline, sweep
 from clawback.demo import world
 from clawback.demo.brand import Brand
 from clawback.demo.mailbox import DOMAIN, Mailbox, mailbox
@@ -63,7 +63,11 @@ def _deliver(desk: Desk, brand: Brand, teller: Teller, state: Path) -> list[dict
     teller.say(f"Applied and answered {time.monotonic() - began:.1f} s after the upload began.")
     teller.check("all 600 lines applied", holds=clean["rows"]["applied"] == clean["rows"]["read"] == 600)
     teller.chapter("A messy file: one line of every kind a brand gets wrong")
-    messy = _sent(brand, teller, "messy.csv", world.messy_file())
+    held = _sent(brand, teller, "messy.csv", world.messy_file())
+    teller.check(f"held for a second pair of eyes, {held['code']}", holds=held["state"] == "held")
+    pipeline.release(desk, held["delivery"], at=_now())
+    teller.say("Somebody looked at it, and released it.")
+    messy = _answered(brand, teller, held["delivery"])
     _check_messy(brand, teller, messy)
     teller.chapter("The same bytes again, under another name")
     again = _sent(brand, teller, "again.csv", world.clean_file())
@@ -125,7 +129,11 @@ def _around_a_lock(desk: Desk, brand: Brand, teller: Teller, state: Path) -> lis
 def _sent(brand: Brand, teller: Teller, name: str, content: bytes) -> dict[str, Any]:
     answer = brand.upload(name, content)
     teller.say(f"{name}, {len(content):,} bytes. The server: {answer.partition(';')[0]}.")
-    receipt = brand.receipt(answer.split()[2])
+    return _answered(brand, teller, answer.split()[2])
+
+
+def _answered(brand: Brand, teller: Teller, delivery: str) -> dict[str, Any]:
+    receipt = brand.receipt(delivery)
     rows = receipt["rows"]
     verdicts = {name: count for name, count in rows.items() if name != "read" and count}
     if verdicts:

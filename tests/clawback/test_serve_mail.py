@@ -1,11 +1,8 @@
 """``clawback serve`` with its inbox: a brand mails a file and gets its answer by mail; the command line shows it."""
 
 import json
-import os
 import smtplib
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -13,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from clawback.cli import cli
 from clawback.settings import Settings
 from tests.clawback.serve_site import SID, Site, load_world, returns, serving, until
 from tests.connectors.smtp_site import mail
@@ -52,10 +51,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Site]
 
 def command(site: Site, *words: str) -> Any:  # noqa: ANN401 - any JSON
     """What a command of the command line prints as JSON."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("CLAWBACK_")}
-    environ |= {"CLAWBACK_STATE": str(site.settings.state), **site.environ}
-    program = [sys.executable, "-c", "from clawback.cli import main; main()", *words, "--json"]
-    done = subprocess.run(program, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    environ = {"CLAWBACK_STATE": str(site.settings.state), **site.environ}
+    done = CliRunner().invoke(cli, [*words, "--json"], env=environ, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 

@@ -16,7 +16,7 @@ from connectors.mail_book import MailBook
 from tests.connectors.ftp_site import clock
 
 # Seconds after the clients begin.
-KILLED_AT = (0.05, 0.1, 0.17, 0.26, 0.38, 0.5)
+KILLED_AT = (0.05, 0.12, 0.26, 0.5)
 CLIENTS = 6
 
 
