@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import pandas as pd
 from sqlalchemy import Connection, Row
@@ -16,12 +16,17 @@ from processing.deliveries import DeliveryState
 from processing.instants import told
 from schemas.result import REPAIRABLE, write_fix, write_result
 
+# Who sends by Web Services asks for the answers there.
+ASKED_FOR: Final = frozenset({"api", "http"})
+
 Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
 
 
 def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
     """Put the delivery's answers where its brand finds them; doing it twice changes nothing."""
+    if found.channel in ASKED_FOR:
+        return
     home = desk.brands / found.sid
     for pattern, write in files(db, found, case).items():
         results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)

@@ -57,7 +57,7 @@ def judge(db: Connection, case: Case, *, at: datetime, released: bool = False) -
         deliveries.finish(db, number, DeliveryState.DUPLICATE, at=at, duplicate_of=first)
         return
     document = case.open()
-    if document.terminated is False and not released:
+    if document.terminated is False and case.arrival.proven is None and not released:
         _hold(db, number, case, document, at)
         return
     tally = _apply(db, number, case, document)

@@ -191,6 +191,7 @@ def _arrival(envelope: Envelope) -> Arrival:
         received_at=envelope.received_at,
         event_type=envelope.event_type,
         again=envelope.again,
+        proven=envelope.proven,
     )
 
 

@@ -39,6 +39,24 @@ class FtpServer:
 
 
 @dataclass(frozen=True, slots=True)
+class WebServer:
+    """Web Services; without ``tls`` they listen on this machine only, or behind the ``proxies`` that are named."""
+
+    serve: Literal["on", "off"] = "on"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    tls: Literal["on", "off"] = "off"
+    certificate: str = ""
+    key: str = ""
+    proxies: str = ""
+    workers: int = 1
+    requests_per_hour: int = 1000
+    max_upload_bytes: int = 2 * 1024**3
+    max_connections: int = 256
+    idle_timeout_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class PrefectServer:
     """Where Prefect's server and its UI listen."""
 
@@ -61,6 +79,7 @@ class Settings:
     state: Path = Path("var")
     store: str = ""
     ftp: FtpServer = field(default_factory=FtpServer)
+    web: WebServer = field(default_factory=WebServer)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     schedule: Schedule = field(default_factory=Schedule)
 

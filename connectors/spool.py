@@ -1,7 +1,8 @@
 """The spool: a durable folder in which every delivery waits for the pipeline.
 
 ``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
-``done/<delivery>/`` is acknowledged. A delivery appears in ``new`` by one rename, after its bytes and its
+``done/<delivery>/`` is acknowledged. ``keys`` tells which delivery a sender's key belongs to.
+A delivery appears in ``new`` by one rename, after its bytes and its
 envelope are on disk; the envelope's last key is the END record. The claim file ``order`` makes the order of
 arrival stamps equal to the order in which deliveries become visible, across threads and processes: who reads
 the clock and then calls ``pending`` has seen every delivery that is stamped earlier. Needs no database.
@@ -33,7 +34,8 @@ from connectors.durable import (
     write_all,
     write_new,
 )
-from processing.errors import NotFound, SpoolBroken, Unusable
+from connectors.keys import Keys
+from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
 
@@ -58,14 +60,17 @@ class Envelope:
     size_bytes: int
     event_type: int | None = None
     again: bool = False
+    # By what the bytes are known to be complete, such as "length" or "digest"; None where only the bytes could tell.
+    proven: str | None = None
 
 
 class Upload:
     """Bytes on their way into the spool; nothing of them stays unless ``land`` returns."""
 
-    def __init__(self, spool: "Spool", draft: Envelope, folder: Path, handle: int) -> None:
+    def __init__(self, spool: "Spool", draft: Envelope, folder: Path, handle: int, key: str | None = None) -> None:
         self._spool = spool
         self._draft = draft
+        self._key = key
         self._folder = folder
         self._handle: int | None = handle
         self._digest = hashlib.sha256()
@@ -96,15 +101,23 @@ class Upload:
             os.fsync(self._open_handle())
 
     def land(self, received_at: datetime | None = None) -> Envelope:
-        """Make the delivery durable and visible; once this returns it may be acknowledged to the sender."""
+        """Make the delivery durable and visible; once this returns it may be acknowledged to the sender.
+
+        Under a key that was used before nothing lands: the same is the delivery that landed then, and for anything else
+        ``KeyReused`` is raised.
+        """
         try:
             self.sync()
             with refusing_when_disk_fails(self._draft.name):
                 draft = replace(self._draft, sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
-                envelope = self._spool.reveal(self._folder, draft, received_at)
+                envelope = self._spool.reveal(self._folder, draft, received_at, self._key)
         except BaseException:
             self.abort()
             raise
+        if self._folder.exists():
+            # It landed before, under the same key.
+            self.abort()
+            return envelope
         self._close()
         _log.info(
             "landed delivery=%s account=%s channel=%s bytes=%d",
@@ -145,12 +158,26 @@ class Spool:
         self._reported: set[str] = set()
         for part in (self._tmp, self._new, self._done):
             ensure_folder(part)
+        self._keys = Keys(folder / "keys")
 
-    def receive(
-        self, *, account: str, channel: str, name: str, event_type: int | None = None, again: bool = False
+    def receive(  # noqa: PLR0913 - what an envelope says, and the sender's key
+        self,
+        *,
+        account: str,
+        channel: str,
+        name: str,
+        event_type: int | None = None,
+        again: bool = False,
+        proven: str | None = None,
+        key: str | None = None,
     ) -> Upload:
-        """Begin an upload; write to it, then land it."""
-        draft = Envelope("", account, channel, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, again)
+        """Begin an upload; write to it, then land it.
+
+        ``key`` is the account's own word for this request: what lands under it lands once, however often it is sent and
+        whatever dies in between, for as long as the spool keeps the delivery.
+        """
+        nothing_yet = datetime.min.replace(tzinfo=UTC)
+        draft = Envelope("", account, channel, name, nothing_yet, "", 0, event_type, again, proven)
         folder = self._tmp / secrets.token_hex(8)
         # Shared, so that a sweep of leftovers never meets an upload whose content is not claimed yet.
         with refusing_when_disk_fails(name), claim(self._order, shared=True):
@@ -161,7 +188,7 @@ class Spool:
                 folder.rmdir()
                 raise
             claim_or_leave(handle)
-        return Upload(self, draft, folder, handle)
+        return Upload(self, draft, folder, handle, key)
 
     def land(  # noqa: PLR0913 - those of receive and of Upload.land
         self,
@@ -172,22 +199,34 @@ class Spool:
         name: str,
         event_type: int | None = None,
         again: bool = False,
+        proven: str | None = None,
+        key: str | None = None,
         received_at: datetime | None = None,
     ) -> Envelope:
         """Receive, write and land ``content`` in one call."""
-        with self.receive(account=account, channel=channel, name=name, event_type=event_type, again=again) as upload:
+        with self.receive(
+            account=account, channel=channel, name=name, event_type=event_type, again=again, proven=proven, key=key
+        ) as upload:
             upload.write(content)
             return upload.land(received_at)
 
-    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None) -> Envelope:
-        """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already."""
+    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None, key: str | None = None) -> Envelope:
+        """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already.
+
+        When the key has a delivery already, that one is given and the folder stays where it is.
+        """
         given = None if received_at is None else _utc(received_at)
         with claim(self._order) as order:
+            landed_before = None if key is None else self._under(key, draft)
+            if landed_before is not None:
+                return landed_before
             stamp = given or self._next_stamp(order)
             delivery = f"{stamp:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
             envelope = replace(draft, delivery=delivery, received_at=stamp)
             write_new(folder / _ENVELOPE, _sealed(envelope))
             sync_folder(folder)
+            if key is not None:
+                self._keys.give(envelope.account, key, delivery)
             landed = self._new / delivery
             folder.rename(landed)
             try:
@@ -197,6 +236,22 @@ class Spool:
                 landed.rename(folder)
                 raise
         return envelope
+
+    def _under(self, key: str, draft: Envelope) -> Envelope | None:
+        """The delivery that landed under the key; raises KeyReused when it is another request than the draft."""
+        number = self._keys.delivery_of(draft.account, key)
+        try:
+            landed = None if number is None else self.find(number)
+        except NotFound:
+            # A key without its delivery is what a crash before the rename leaves.
+            return None
+        if landed is None:
+            return None
+        if _asked(landed) != _asked(draft):
+            raise KeyReused(
+                f"The key {key!r} belongs to another request, delivery {landed.delivery}. Give each request its own."
+            )
+        return landed
 
     def _next_stamp(self, order: int) -> datetime:
         """The clock, but always later than the last stamp; the clock may have been set back."""
@@ -294,6 +349,11 @@ class Spool:
                 if (part / delivery).is_dir():
                     return part / delivery
         raise NotFound(f"There is no delivery {delivery!r} in the spool.")
+
+
+def _asked(envelope: Envelope) -> tuple[object, ...]:
+    """What makes a request under a key the same request."""
+    return envelope.channel, envelope.name, envelope.sha256, envelope.event_type, envelope.again
 
 
 def _utc(instant: datetime) -> datetime:

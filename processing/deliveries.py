@@ -56,6 +56,7 @@ class Arrival:
     sent_by: str | None = None
     encoding: str | None = None
     ignore_columns: tuple[str, ...] = ()
+    proven: str | None = None
 
 
 def state_of(db: Connection, number: str) -> DeliveryState | None:

@@ -6,6 +6,7 @@
     ├─ Unusable          the person who gave it   a setting, catalogue, argument or command that cannot be used
     ├─ Unreadable        the brand                the bytes are not the file we agreed on; carries a code
     ├─ UploadRefused     the brand                a channel will not take these bytes (too large, bad name)
+    ├─ KeyReused         the brand                a request's key belongs to another request
     ├─ SpoolBroken       the operator             a landed delivery is not what its END record says
     ├─ NotFound          the person who asked     no such account, action or delivery
     ├─ StoreUnavailable  nobody: try again        the database does not answer or was busy too long
@@ -39,6 +40,10 @@ class Unreadable(ClawbackError):
 
 class UploadRefused(ClawbackError):
     """A channel will not take these bytes; nothing was kept."""
+
+
+class KeyReused(ClawbackError):
+    """A key that makes a request safe to repeat belongs to another request; nothing was kept."""
 
 
 class SpoolBroken(ClawbackError):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from processing import tables
 from processing.errors import NotFound, StoreUnavailable, Unusable
 
-HEAD: Final = "0001"
+HEAD: Final = "0005"
 BUSY_S: Final = 60
 PRAGMAS: Final = (
     "journal_mode = wal",

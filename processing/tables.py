@@ -144,6 +144,7 @@ Index(
     sqlite_where=text("locked_at is null"),
     postgresql_where=text("locked_at is null"),
 )
+Index("action_created", action.c.program_id, action.c.created_at, action.c.id)
 
 delivery = Table(
     "delivery",
@@ -172,6 +173,7 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+Index("delivery_finished", delivery.c.account_id, delivery.c.finished_at)
 
 entry = Table(
     "entry",

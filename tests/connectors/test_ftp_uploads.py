@@ -80,7 +80,7 @@ class Gated(Spool):
         self.asked = threading.Event()
         self.may = threading.Event()
 
-    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None) -> Envelope:
+    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None, key: str | None = None) -> Envelope:
         """Wait for permission."""
         self.asked.set()
         assert self.may.wait(30)
