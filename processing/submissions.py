@@ -1,5 +1,6 @@
 """Submissions as programs read them: an account's one-line deliveries, its files, and the lines that went wrong."""
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, func, select
 
 from processing.codes import Verdict
-from processing.deliveries import DeliveryState
+from processing.deliveries import NO_ROWS, DeliveryState
 from processing.errors import NotFound
 from processing.pages import Page, Place, read
 from processing.tables import action, delivery, entry, line
@@ -15,7 +16,13 @@ from processing.tables import action, delivery, entry, line
 # The only line of a one-line delivery stands below its header.
 ONE_LINE: Final = 2
 _WRONG: Final = (Verdict.REJECTED.value, Verdict.REFUSED.value, Verdict.HELD.value, Verdict.WAITING.value)
-_TARGET: Final = (action.c.program_id, action.c.event_type_id, action.c.partner_id, action.c.order_id)
+# A delivery can have an event type of its own.
+_TARGET: Final = (
+    action.c.program_id,
+    action.c.event_type_id.label("tracked_by"),
+    action.c.partner_id,
+    action.c.order_id,
+)
 
 Span = tuple[int, int]
 
@@ -65,6 +72,12 @@ def finished(found: Row[Any]) -> bool:
     return found.state in {DeliveryState.DONE, DeliveryState.DUPLICATE, DeliveryState.REJECTED} and (
         found.verdict != Verdict.WAITING
     )
+
+
+def rows(found: Row[Any]) -> dict[str, int]:
+    """How many lines a submission has, and of each verdict."""
+    counted: dict[str, int] = json.loads(found.summary).get("rows", NO_ROWS)
+    return counted
 
 
 def _channel(wanted: Wanted) -> Any:  # noqa: ANN401 - SQLAlchemy's type of a condition

@@ -30,9 +30,11 @@ MAY_IMPORT = {
     "clawback.pipeline": INNER | {"clawback.answers", "clawback.judging", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
+    "clawback.web": INNER
+    | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.loading", "clawback.intake"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"},
     "clawback.serving": INNER
-    | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "flows"},
+    | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER

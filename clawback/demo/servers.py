@@ -23,7 +23,8 @@ class NotServing(ClawbackError):
 def environment(state: Path) -> dict[str, str]:
     """The settings of the demonstration as the environment says them; nothing of the caller's installation."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CLAWBACK_", "PREFECT_"))}
-    return own | {"CLAWBACK_STATE": str(state), "CLAWBACK_FTP_PORT": "0", "CLAWBACK_PREFECT_PORT": "0"}
+    ports = dict.fromkeys(("CLAWBACK_FTP_PORT", "CLAWBACK_WEB_PORT", "CLAWBACK_PREFECT_PORT"), "0")
+    return own | {"CLAWBACK_STATE": str(state)} | ports
 
 
 @contextmanager

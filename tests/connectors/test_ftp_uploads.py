@@ -84,7 +84,7 @@ class Gated(Spool):
         """Wait for permission."""
         self.asked.set()
         assert self.may.wait(30)
-        return super().reveal(folder, draft, received_at)
+        return super().reveal(folder, draft, received_at, key)
 
 
 def test_226_comes_after_landing_and_nobody_else_waits(serve: Serve, tmp_path: Path) -> None:
