@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from clawback.web import actions, changes, company, conversions, deliveries, submissions
 from clawback.web.access import CHALLENGE
 from clawback.web.bodies import faults
-from clawback.web.document import document
+from clawback.web.document import document, methods
 from clawback.web.office import Office
 from clawback.web.refusal import Refusal, Refused
 from clawback.web.representation import Single, Suffixes, respond
@@ -124,7 +124,10 @@ async def _refuse_invalid(request: Request, error: Exception) -> Response:
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     code = _STATUSES.get(error.status_code, Refused.VALIDATION_FAILED)
-    return _envelope(request, Refusal(code, headers=CHALLENGE if code is Refused.UNAUTHORIZED else error.headers))
+    headers = {Refused.UNAUTHORIZED: CHALLENGE}.get(code, {})
+    if code is Refused.METHOD_NOT_ALLOWED:
+        headers = {"Allow": methods(request.app, request.url.path)}
+    return _envelope(request, Refusal(code, headers=headers))
 
 
 async def _refuse_ours(request: Request, error: Exception) -> Response:

@@ -11,20 +11,22 @@ from schemas.contract import ACTION_ID, EVENT_TYPE, LONGEST_ORDER_ID, LONGEST_ST
 _CLEAN: Final = r"[^\x00-\x1f\x7f-\x9f]"
 _AMOUNT: Final = r"^[0-9]{1,8}(\.[0-9]{1,4})?$"
 _NUMBER: Final = r"^[0-9]{1,10}$"
-# Those of an order's items: the first without a number, as the original has it, or with one.
-_ITEM: Final = r"(Sku|Category|Quantity|Amount)([1-9][0-9]{0,2})?"
-_IS_ITEM: Final = re.compile(_ITEM)
+_QUANTITY: Final = r"^[0-9]{1,9}$"
+_SKU: Final = f"^{_CLEAN}{{1,255}}$"
+# The fields of an order's items: the first without a number, as the original has it, or with one.
+_ITEM: Final = re.compile(r"(Sku|Category|Quantity|Amount)[1-9][0-9]{0,2}")
+_ITEM_FIELDS: Final = {"Sku": _SKU, "Category": _SKU, "Quantity": _QUANTITY, "Amount": _AMOUNT}
 
 ActionIdText = Annotated[str, Field(pattern=f"^{ACTION_ID}$", examples=["1000.4636.158133"])]
 OrderIdText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,{LONGEST_ORDER_ID}}}$", examples=["O9999935"])]
 EventTypeText = Annotated[str, Field(pattern=f"^{EVENT_TYPE}$", examples=["16027"])]
 NumberText = Annotated[str, Field(pattern=_NUMBER, examples=["1000"])]
 AmountText = Annotated[str, Field(pattern=_AMOUNT, examples=["79.90"])]
-QuantityText = Annotated[str, Field(pattern=r"^[0-9]{1,9}$", examples=["1"])]
+QuantityText = Annotated[str, Field(pattern=_QUANTITY, examples=["1"])]
 ReasonText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,64}}$")]
 StatusText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,{LONGEST_STATUS}}}$", examples=["NEW"])]
 CurrencyText = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["USD"])]
-SkuText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,255}}$", examples=["TENT-2P"])]
+SkuText = Annotated[str, Field(pattern=_SKU, examples=["TENT-2P"])]
 
 # What pydantic cannot say of several fields together, for the API's document.
 _TARGET: Final[dict[str, Any]] = {
@@ -57,7 +59,10 @@ class Modification(_Target):
         extra="allow",
         json_schema_extra=_TARGET
         | {
-            "patternProperties": {"^(Sku|Category|Quantity|Amount)[1-9][0-9]{0,2}$": {"type": "string", "minLength": 1}}
+            "patternProperties": {
+                f"^{name}[1-9][0-9]{{0,2}}$": {"type": "string", "pattern": pattern}
+                for name, pattern in _ITEM_FIELDS.items()
+            }
         },
     )
 
@@ -73,10 +78,11 @@ class Modification(_Target):
     @model_validator(mode="after")
     def _known(self) -> "Modification":
         for name, value in (self.model_extra or {}).items():
-            if not _IS_ITEM.fullmatch(name):
+            field = _ITEM.fullmatch(name)
+            if field is None:
                 raise ValueError(f"{name[:80]!r} is no parameter of this request.")
-            if not re.fullmatch(f"{_CLEAN}{{1,255}}", value):
-                raise ValueError(f"{name} is empty, longer than 255 characters, or holds control characters.")
+            if not re.fullmatch(_ITEM_FIELDS[field[1]], value) or value.endswith("\n"):
+                raise ValueError(f"{name} is no {field[1]}.")
         return self
 
     def columns(self) -> dict[str, str]:
@@ -135,7 +141,7 @@ class Conversion(BaseModel):
     EventDate: Annotated[
         str, Field(pattern=f"^NOW$|{DATE}", description="ISO 8601, or NOW.", examples=["2027-01-15T10:00:00-05:00"])
     ]
-    Amount: Annotated[str, Field(pattern=r"^[0-9]{1,8}(\.[0-9]{1,4})?$", examples=["120.00"])]
+    Amount: Annotated[str, Field(pattern=_AMOUNT, examples=["120.00"])]
     CurrencyCode: Annotated[CurrencyText | None, Field(description="By default the account's.")] = None
     CustomerStatus: StatusText | None = None
     ActionId: Annotated[ActionIdText | None, Field(description="By default made of event type and order.")] = None

@@ -15,13 +15,17 @@ from starlette.requests import ClientDisconnect
 from clawback.web.access import office_of
 from clawback.web.refusal import Fault, Refusal, Refused
 
+# What JSON may give as a number; items carry a number of their own behind the name.
+NUMERIC: Final = frozenset(
+    {"ActionId", "OrderId", "ActionTrackerId", "CampaignId", "MediaPartnerId", "Amount", "Quantity", "Sku"}
+)
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 _MOST_BYTES: Final = 64 * 1024
 _MOST_FIELDS: Final = 400
 _LARGEST: Final = Decimal(10) ** 15
 _DECIMALS: Final = Decimal("0.0001")
-_WHOLE: Final = re.compile(r"-?[0-9]{1,15}")
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _SANE: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
 _NOISE: Final = Decimal("1e-9")
 
@@ -121,10 +125,10 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _as_text(name: str, value: object) -> str:
-    if isinstance(value, _Number):
+    if isinstance(value, _Number) and name.rstrip("0123456789") in NUMERIC:
         return _plain(name, value)
-    if not isinstance(value, str):
-        raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "Give a text or a number."))
+    if isinstance(value, _Number) or not isinstance(value, str):
+        raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "Give a text."))
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -138,10 +142,14 @@ def _plain(name: str, written: str) -> str:
         return written
     value = Decimal(written) if _SANE.fullmatch(written) else _LARGEST
     exact = value.quantize(_DECIMALS) if abs(value) < _LARGEST else value
-    if abs(value) >= _LARGEST or abs(value - exact) > _NOISE:
-        raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "The number is too large or has too many decimals."))
-    text = f"{exact:f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+    if value < 0 or value >= _LARGEST or abs(value - exact) > _NOISE:
+        raise Refusal(
+            Refused.VALIDATION_FAILED, Fault(name, "The number is negative, too large, or has too many decimals.")
+        )
+    text = f"{abs(exact):f}".rstrip("0").rstrip(".")
+    if "." in text and not name.startswith("Amount"):
+        raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "Give a whole number."))
+    return text
 
 
 def _once(pairs: list[tuple[str, str]]) -> Mapping[str, str]:

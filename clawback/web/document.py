@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI finds out of the routes, told as the API behaves."""
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,6 +22,15 @@ def document(app: FastAPI) -> dict[str, Any]:
                 _tell(operation)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def methods(app: FastAPI, path: str) -> str:
+    """The methods of a path, for the header Allow."""
+    found: set[str] = set()
+    for template, operations in document(app)["paths"].items():
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path):
+            found |= {method.upper() for method in operations}
+    return ", ".join(sorted(found))
 
 
 def _tell(operation: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ class Refused(Enum):
     DIGEST_MISMATCH = (400, "The body is not the one its Content-Digest tells; nothing was kept. Send it again.")
     IDEMPOTENCY_KEY_REUSED = (409, "This Idempotency-Key belongs to another request; give each request its own.")
     CONTRACT_ERROR = (409, "The conversion cannot be credited.")
-    NOT_FINISHED = (404, "The delivery has no such file, or not yet.")
+    NOT_FINISHED = (409, "The delivery has no such file, or not yet.")
     RATE_LIMITED = (
         429,
         "The account has used up its requests of this hour; X-RateLimit-Reset tells when more are given.",

@@ -1,0 +1,51 @@
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from clawback.wiring import Desk
+from connectors.tokens import Scope
+from tests.clawback.web.site import Site, serving, settings_of
+from tests.conftest import Clock
+from tests.worlds import SID, Sale, lines
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+# All phases once; the store does not change what is refused, so that the longest of them need not run on both.
+PHASES = {"sqlite": "examples,coverage,fuzzing,stateful", "postgresql": "examples,fuzzing,stateful"}
+EXAMPLES = 3
+
+
+@pytest.mark.timeout(280)
+def test_the_api_keeps_its_document(desk: Desk, store_url: str, tmp_path: Path, clock: Clock) -> None:
+    """Schemathesis, with all its checks and along the links, finds nothing, while what it lands is being judged."""
+    with serving(desk, settings_of(tmp_path, store_url, idle_timeout_s=1), clock) as site:
+        site.load(tmp_path, *(Sale(f"A-{number}", f"O-{number}") for number in range(5)))
+        stop = threading.Event()
+        worker = threading.Thread(target=_work, args=(site, stop))
+        worker.start()
+        try:
+            found = _schemathesis(site, PHASES[store_url.partition(":")[0]])
+        finally:
+            stop.set()
+            worker.join()
+    assert found.returncode == 0, found.stdout
+    assert "24 selected / 24 total" in found.stdout
+
+
+def _schemathesis(site: Site, phases: str) -> subprocess.CompletedProcess[str]:
+    with site.client() as client:
+        client.put("/Actions", data={"ActionId": "A-1", "Amount": "1", "Reason": "ORDER_UPDATE"})
+        client.post("/Deliveries", content=lines("ActionId,Amount,Reason", "A-2,x,OTHER", "A-3,0,OTHER"))
+    site.finish()
+    _, secret = site.office.tokens.make(SID, Scope.WRITE, site.clock())
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{site.url}/openapi"]
+    options = ["--checks", "all", "--phases", phases, "--max-examples", str(EXAMPLES), "--workers", "2", "--no-color"]
+    access = ["--auth", f"{SID}:{secret}", "--header", "Accept: application/json"]
+    return subprocess.run([*command, *options, *access], capture_output=True, text=True, timeout=250, check=False)
+
+
+def _work(site: Site, stop: threading.Event) -> None:
+    while not stop.wait(1):
+        site.finish()
