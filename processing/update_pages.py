@@ -44,7 +44,7 @@ def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
     updates = union_all(tracked, changed).subquery()
     query = select(updates)
     if wanted.state is not None:
-        query = query.where(updates.c.state == wanted.state.value)
+        query = query.where(updates.c.state_after == wanted.state.value)
     return read(db, query, (updates.c.updated_at, updates.c.number), place)
 
 

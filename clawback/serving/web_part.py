@@ -98,6 +98,7 @@ def _bound(web: WebServer, port: int) -> socket.socket:
         listener.bind((web.host, port))
         listener.listen(BACKLOG)
     except OSError as error:
+        listener.close()
         reason = error.strerror
         raise Unusable(
             f"Web Services cannot listen on {web.host}:{port}: {reason}. Give another web.port, or 0."

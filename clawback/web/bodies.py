@@ -147,7 +147,7 @@ def _plain(name: str, written: str) -> str:
             Refused.VALIDATION_FAILED, Fault(name, "The number is negative, too large, or has too many decimals.")
         )
     text = f"{abs(exact):f}".rstrip("0").rstrip(".")
-    if "." in text and not name.startswith("Amount"):
+    if not name.startswith("Amount") and value != value.to_integral_value():
         raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "Give a whole number."))
     return text
 
