@@ -136,9 +136,10 @@ UPLOAD: Final = {
     "requestBody": {
         "required": True,
         "content": {
-            "text/csv": {"schema": {"type": "string"}, "example": _FILE},
-            "application/xml": {"schema": {"type": "string"}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            # Whatever bytes come are a body; what they mean is told in the receipt.
+            "text/csv": {"schema": {"contentMediaType": "text/csv"}, "example": _FILE},
+            "application/xml": {"schema": {"contentMediaType": "application/xml"}},
+            "application/octet-stream": {"schema": {"contentMediaType": "application/octet-stream"}},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 from sqlalchemy import Row
 
 from clawback.web.refusal import Refusal, invalid
-from clawback.web.representation import Fields, Listing
+from clawback.web.representation import Fields, Listing, path_as_asked
 from processing.pages import Keys, Page, Place
 
 LEAST: Final = 2_000
@@ -107,7 +107,7 @@ def _asked(request: Request, Page: PageNumber = 1, PageSize: PageSize = DEFAULT,
         total=total,
         last=kind == "z",
     )
-    return Asked(place, request.url.path, given)
+    return Asked(place, path_as_asked(request), given)
 
 
 Paged = Annotated[Asked, Depends(_asked)]
@@ -116,7 +116,7 @@ Paged = Annotated[Asked, Depends(_asked)]
 def whole(request: Request, name: str, item: str, rows: list[Fields]) -> Listing:
     """A short list as its only page."""
     place = Place(1, max(LEAST, len(rows)))
-    about = Asked(place, request.url.path, {})._about(len(rows), len(rows), None, {})  # noqa: SLF001 - the same module
+    about = Asked(place, path_as_asked(request), {})._about(len(rows), len(rows), None, {})  # noqa: SLF001 - the same module
     return Listing(name, item, about, rows)
 
 

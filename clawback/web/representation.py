@@ -58,7 +58,8 @@ class Suffixes:
             for suffix, media_type in _SUFFIXES.items():
                 if scope["path"].endswith(suffix):
                     path = scope["path"].removesuffix(suffix)
-                    scope = {**scope, "path": path, "state": {**scope.get("state", {}), "wanted": media_type}}
+                    state = {**scope.get("state", {}), "wanted": media_type, "suffix": suffix}
+                    scope = {**scope, "path": path, "state": state}
         await self._app(scope, receive, send)
 
 
@@ -75,6 +76,11 @@ def media_type(request: Request) -> str:
         if name in {JSON, XML, "text/xml"} and quality > best:
             chosen, best = (JSON if name == JSON else XML), quality
     return chosen
+
+
+def path_as_asked(request: Request) -> str:
+    """The path with its suffix, so that the URIs of other pages are answered in the same form."""
+    return request.url.path + getattr(request.state, "suffix", "")
 
 
 def respond(

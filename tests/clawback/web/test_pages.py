@@ -31,6 +31,10 @@ def test_following_the_uris_meets_each_action_once(site: Site, tmp_path: Path) -
         last = client.get(f"{site.url}{back['@lastpageuri']}").json()
         assert [one["Id"] for one in last["Actions"]] == met[2]
         assert client.get(f"{site.url}{last['@firstpageuri']}").json()["@total"] == "4501"
+        del client.headers["Accept"]
+        suffixed = client.get("/Actions.json", params={"CampaignId": 1000}).json()["@firstpageuri"]
+        assert client.get(f"{site.url}{suffixed}").json()["@page"] == "1"
+        client.headers["Accept"] = "application/json"
         by_number = client.get("/Actions", params={"CampaignId": 1000, "PageSize": 1, "Page": 3}).json()
         assert [one["Id"] for one in by_number["Actions"]] == met[1][-1:] + met[2]
 
