@@ -5,8 +5,9 @@ from typing import Annotated, Final
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
+from clawback.web.document import query_names
 from clawback.web.office import Office
-from clawback.web.refusal import Refusal, Refused
+from clawback.web.refusal import Refusal, Refused, invalid
 from connectors.allowance import Left
 from connectors.tokens import Scope
 
@@ -51,6 +52,9 @@ class _Door:
             raise Refusal(Refused.NOT_FOUND)
         if self._needed is Scope.WRITE and scope is Scope.READ:
             raise Refusal(Refused.FORBIDDEN)
+        # A misspelt filter that is passed over in silence would show too much.
+        for name in request.query_params.keys() - query_names(request.app, request.scope["route"].operation_id):
+            raise invalid(name, "This resource has no such parameter.")
         return given.username
 
     def _count(self, request: Request, office: Office, sid: str) -> None:

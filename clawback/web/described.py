@@ -137,9 +137,9 @@ UPLOAD: Final = {
         "required": True,
         "content": {
             # Whatever bytes come are a body; what they mean is told in the receipt.
-            "text/csv": {"schema": {"contentMediaType": "text/csv"}, "example": _FILE},
-            "application/xml": {"schema": {"contentMediaType": "application/xml"}},
-            "application/octet-stream": {"schema": {"contentMediaType": "application/octet-stream"}},
+            "text/csv": {"schema": {}, "example": _FILE},
+            "application/xml": {"schema": {}},
+            "application/octet-stream": {"schema": {}},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

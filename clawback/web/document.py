@@ -1,7 +1,7 @@
 """The OpenAPI document: what FastAPI finds out of the routes, told as the API behaves."""
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -22,6 +22,23 @@ def document(app: FastAPI) -> dict[str, Any]:
                 _tell(operation)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+# The original's way to choose a version of itself; all that is here is the same in each.
+_ANYWHERE: Final = frozenset({"IrVersion"})
+
+
+def query_names(app: FastAPI, operation_id: str) -> frozenset[str]:
+    """The parameters that an operation takes in its query."""
+    known: dict[str, frozenset[str]] | None = getattr(app.state, "query_names", None)
+    if known is None:
+        operations = [one for methods in document(app)["paths"].values() for one in methods.values()]
+        known = {
+            one["operationId"]: _ANYWHERE | {name["name"] for name in one["parameters"] if name["in"] == "query"}
+            for one in operations
+        }
+        app.state.query_names = known
+    return known[operation_id]
 
 
 def methods(app: FastAPI, path: str) -> str:

@@ -54,6 +54,7 @@ def test_following_the_uris_meets_each_action_once(site: Site, tmp_path: Path) -
         ({"CampaignId": "1000", "StartDate": "2027-02-30", "EndDate": "2027-03-01"}, "StartDate"),
         ({"CampaignId": "1000", "Page": "0"}, "Page"),
         ({"CampaignId": "1000", "Cursor": "x"}, "Cursor"),
+        ({"CampaignId": "1000", "Sate": "PENDING"}, "Sate"),
     ],
 )
 def test_a_list_tells_what_it_cannot_do(door: Site, params: dict[str, str], field: str) -> None:
