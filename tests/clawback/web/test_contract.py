@@ -26,7 +26,7 @@ def test_the_api_keeps_its_document(desk: Desk, store_url: str, tmp_path: Path, 
         worker = threading.Thread(target=_work, args=(site, stop))
         worker.start()
         try:
-            found = _schemathesis(site, PHASES[store_url.partition(":")[0]])
+            found = _schemathesis(site, PHASES[store_url.partition(":")[0]], tmp_path)
         finally:
             stop.set()
             worker.join()
@@ -34,7 +34,7 @@ def test_the_api_keeps_its_document(desk: Desk, store_url: str, tmp_path: Path, 
     assert "24 selected / 24 total" in found.stdout
 
 
-def _schemathesis(site: Site, phases: str) -> subprocess.CompletedProcess[str]:
+def _schemathesis(site: Site, phases: str, folder: Path) -> subprocess.CompletedProcess[str]:
     with site.client() as client:
         client.put("/Actions", data={"ActionId": "A-1", "Amount": "1", "Reason": "ORDER_UPDATE"})
         client.post("/Deliveries", content=lines("ActionId,Amount,Reason", "A-2,x,OTHER", "A-3,0,OTHER"))
@@ -44,7 +44,9 @@ def _schemathesis(site: Site, phases: str) -> subprocess.CompletedProcess[str]:
     # One worker: parsing Python in two threads breaks the interpreter's parser (3.11), which Hypothesis calls.
     options = ["--checks", "all", "--phases", phases, "--max-examples", str(EXAMPLES), "--no-color"]
     access = ["--auth", f"{SID}:{secret}", "--header", "Accept: application/json"]
-    return subprocess.run([*command, *options, *access], capture_output=True, text=True, timeout=250, check=False)
+    whole = [*command, *options, *access]
+    # It keeps what it found in the folder in which it runs.
+    return subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=250, check=False)
 
 
 def _work(site: Site, stop: threading.Event) -> None:
