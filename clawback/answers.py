@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Row
 
@@ -11,10 +12,11 @@ from clawback.judging import Case
 from clawback.wiring import Desk
 from connectors import results
 from processing import deliveries
-from processing.columns import Ints
+from processing.columns import NONE, Ints
 from processing.deliveries import DeliveryState
 from processing.instants import told
 from schemas.result import REPAIRABLE, write_fix, write_result
+from schemas.sidecar import described
 
 # Who sends by Web Services asks for the answers there.
 ASKED_FOR: Final = frozenset({"api", "http"})
@@ -23,7 +25,7 @@ Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
 
 
-def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
+def publish(desk: Desk, db: Connection, found: Row[Any], case: Case | None) -> None:
     """Put the delivery's answers where its brand finds them; doing it twice changes nothing."""
     if found.channel in ASKED_FOR:
         return
@@ -35,7 +37,7 @@ def publish(desk: Desk, db: Connection, found: Row[Any], case: Case) -> None:
 def files(db: Connection, found: Row[Any], case: Case | None) -> dict[str, Writer]:
     """What each file that answers a delivery is written by; without its bytes (``case``) there is only a receipt."""
     answers: dict[str, Writer] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
-    if case is not None and found.state == DeliveryState.DONE:
+    if case is not None and found.state == DeliveryState.DONE and described(found.name) is None:
         document, verdicts = case.open(), _verdicts(db, found.id, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
         if deliveries.has_repairable(db, found.id, REPAIRABLE):
@@ -62,9 +64,9 @@ def _separated(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
 
 def _verdicts(db: Connection, delivery_id: int, case: Case) -> Verdicts:
     def verdicts_for(lines: Ints) -> pd.DataFrame:
-        frame = deliveries.verdicts(db, delivery_id, int(lines[0]), int(lines[-1])).to_pandas()
-        locks = frame["locks_at"].dropna().unique()
-        frame["locks_at"] = frame["locks_at"].map({one: told(int(one), case.terms.zone) for one in locks})
-        return frame
+        found = deliveries.verdicts(db, delivery_id, int(lines[0]), int(lines[-1]))
+        locks, at = np.unique(found["locks_at"], return_inverse=True)
+        words = [None if one == NONE else told(one, case.terms.zone) for one in locks.tolist()]
+        return pd.DataFrame({**found, "locks_at": np.array(words, dtype=np.object_)[at]})
 
     return verdicts_for

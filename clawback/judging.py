@@ -1,26 +1,36 @@
 """Judges one delivery inside one transaction: reads its bytes, checks the text, lets the ledger decide."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from processing import deliveries
+from clawback.sidecars import consume, judge_sidecar
+from processing import brakes, deliveries
 from processing.apply import Application
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
 from processing.deliveries import Arrival, DeliveryState
-from processing.errors import Unreadable
+from processing.errors import Braked, Unreadable
 from processing.explain import ANSWER
 from processing.instants import micros
 from processing.intent import FileShape
 from processing.match import NOBODY, match
+from processing.model import Trailer
 from processing.tally import Tally
 from schemas.check import Checked, check
+from schemas.chunk import Chunk
+from schemas.containers import MOST_BYTES
 from schemas.document import Document
+from schemas.sidecar import described
+
+_BLOCK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +40,54 @@ class Case:
     arrival: Arrival
     content: Path
     terms: Terms
+    most_bytes: int = MOST_BYTES
 
     def open(self) -> Document:
         """The delivery's file, understood; raises Unreadable."""
         arrival = self.arrival
         return Document.open(
-            self.content, arrival.name, declared_encoding=arrival.encoding, ignore=arrival.ignore_columns
+            self.content,
+            arrival.name,
+            declared_encoding=arrival.encoding,
+            ignore=arrival.ignore_columns,
+            most_bytes=self.most_bytes,
         )
 
     def checked(self, document: Document) -> Iterator[Checked]:
         """The file's lines, their text judged, chunk by chunk; raises Unreadable."""
-        reversals = document.kind == "reversals"
         for chunk in document.chunks():
-            yield check(chunk, document.columns, reversals=reversals, event_type=self.arrival.event_type)
+            yield self.check(document, chunk)
+
+    def check(self, document: Document, chunk: Chunk) -> Checked:
+        """Lines of the file, their text judged."""
+        reversals = document.kind == "reversals"
+        return check(chunk, document.columns, reversals=reversals, event_type=self.arrival.event_type)
 
 
-def judge(db: Connection, case: Case, *, at: datetime, released: bool = False) -> None:
-    """Register the delivery and bring it to its end; ``released`` skips the holds.
+def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, proven: bool = False) -> None:
+    """Register the delivery and bring it to its end; ``released`` skips all holds, ``proven`` that of half files.
 
-    Raises Unreadable when the file as a whole is wrong, possibly after lines were written, and LedgerConflict when the
-    ledger moved meanwhile: then nothing of the transaction is to be kept. (A savepoint inside would let SQLite copy
-    every page that a large delivery touches.)
+    Raises Unreadable when the file as a whole is wrong and Braked when it has to be held, possibly after lines were
+    written, and LedgerConflict when the ledger moved meanwhile: then nothing of the transaction is to be kept. (A
+    savepoint inside would let SQLite copy every page that a large delivery touches.)
     """
-    number, first = deliveries.register(db, case.terms.account_id, case.arrival)
+    account_id, arrival = case.terms.account_id, case.arrival
+    if described(arrival.name):
+        judge_sidecar(db, account_id, arrival, case.content, at=at)
+        return
+    number, first = deliveries.register(db, account_id, arrival)
+    proven = released or proven or consume(db, account_id, arrival, at=at) or arrival.proven
+    _replace_beginnings(db, case, at)
     if first is not None:
         deliveries.finish(db, number, DeliveryState.DUPLICATE, at=at, duplicate_of=first)
         return
     document = case.open()
-    if document.terminated is False and case.arrival.proven is None and not released:
-        _hold(db, number, case, document, at)
+    if doubt := None if proven else _doubt(case, document):
+        _hold_incomplete(db, number, case, document, doubt, at)
         return
     tally = _apply(db, number, case, document)
+    if not released:
+        brakes.check(db, case.terms, tally)
     deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(case.terms.partners))
 
 
@@ -68,6 +95,19 @@ def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) 
     """Register the delivery as rejected as a whole, after ``judge`` found it unreadable."""
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
     deliveries.finish(db, number, DeliveryState.REJECTED, at=at, code=because.code, message=str(because))
+
+
+def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
+    """Register the delivery as held, after ``judge`` found that it would do unusual harm; faults of its text stand."""
+    number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
+    document = case.open()
+    applied = application(db, number, case, document)
+    applied.tally.nearest_lock = because.nearest_lock
+    for checked in case.checked(document):
+        applied.reject(_rejected(checked))
+        applied.tally.count(Verdict.HELD, len(checked.good))
+    summary = applied.tally.told(case.terms.partners)
+    deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=because.code, message=str(because))
 
 
 def named_actions(db: Connection, case: Case) -> set[int]:
@@ -79,26 +119,67 @@ def named_actions(db: Connection, case: Case) -> set[int]:
     return found
 
 
-def _apply(db: Connection, number: int, case: Case, document: Document) -> Tally:
+def application(
+    db: Connection, number: int, case: Case, document: Document, resumed: Tally | None = None
+) -> Application:
+    """What applies a delivery's lines; ``resumed`` counts those that were judged before."""
     shape = FileShape(
         has_amount=document.has_amount,
         has_other=document.has_status or document.has_currency,
         reversals_only=document.kind == "reversals",
     )
-    application = Application(db, case.terms, number, micros(case.arrival.received_at), shape)
+    received_at, tally = micros(case.arrival.received_at), Tally() if resumed is None else resumed
+    return Application(db, case.terms, number, received_at, shape, tally, resumed=resumed is not None)
+
+
+def record(applied: Application, checked: Checked) -> None:
+    """Give checked lines their verdicts; raises LedgerConflict."""
+    applied.reject(_rejected(checked))
+    applied.apply(checked.good)
+
+
+def _apply(db: Connection, number: int, case: Case, document: Document) -> Tally:
+    applied = application(db, number, case, document)
     for checked in case.checked(document):
-        application.reject(_rejected(checked))
-        application.apply(checked.good)
-    return application.tally
+        record(applied, checked)
+    return applied.tally
 
 
-def _hold(db: Connection, number: int, case: Case, document: Document, at: datetime) -> None:
+def _doubt(case: Case, document: Document) -> str | None:
+    """Why the file may have been cut off, ``None`` if nothing says so."""
+    if document.terminated is False:
+        return Code.MAYBE_INCOMPLETE.message()
+    if document.terminated and case.terms.trailer is Trailer.REQUIRED:
+        return "The file does not end with a trailer, so it may have been cut off. Send it again with its trailer."
+    return None
+
+
+def _replace_beginnings(db: Connection, case: Case, at: datetime) -> None:
+    """Give up the held deliveries that this one begins with: they were cut off, and this one is not, or later."""
+    arrival = case.arrival
+    held = deliveries.maybe_incomplete(db, case.terms.account_id, arrival.received_at)
+    shorter = sorted((one for one in held if one.size_bytes < arrival.size_bytes), key=attrgetter("size_bytes"))
+    if not shorter:
+        return
+    digest, read = hashlib.sha256(), 0
+    with case.content.open("rb") as content:
+        for one in shorter:
+            while read < one.size_bytes:
+                block = content.read(min(_BLOCK_BYTES, one.size_bytes - read))
+                digest.update(block)
+                read += len(block)
+            if digest.hexdigest() == one.sha256:
+                message = Code.REPLACED.message(value=arrival.delivery)
+                deliveries.finish(db, one.id, DeliveryState.REJECTED, at=at, code=Code.REPLACED, message=message)
+
+
+def _hold_incomplete(db: Connection, number: int, case: Case, document: Document, doubt: str, at: datetime) -> None:
     tally = Tally()
     for chunk in document.chunks():
         tally.count(Verdict.HELD, len(chunk.lines) + len(chunk.bad))
     code = Code.MAYBE_INCOMPLETE
     summary = tally.told(case.terms.partners)
-    deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=code, message=code.message())
+    deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=code, message=doubt)
 
 
 def _rejected(checked: Checked) -> pa.Table:

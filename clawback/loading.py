@@ -11,14 +11,14 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from clawback.wiring import Desk
-from processing import actions, bulk, catalog, tables
+from processing import actions, bulk, catalog, exchange, tables
 from processing.actions import Load, Problem
 from processing.catalog import Terms
 from processing.errors import NotFound, Unusable
 from processing.instants import micros
 from processing.model import Account
 from processing.store import claim_account
-from schemas import actions_file
+from schemas import actions_file, rates_file
 from schemas import catalog as catalogue_file
 
 
@@ -55,6 +55,22 @@ def load_actions(desk: Desk, file: Path) -> Load:
             desk.progress(file.name, so_far.read)
         bulk.know_sizes(db, tables.action, so_far.added)
         so_far.problems.sort(key=lambda one: one.line)
+    return so_far
+
+
+def load_rates(desk: Desk, file: Path) -> Load:
+    """Add the exchange rates of a file, or replace those there are; lines with problems are told and left out.
+
+    Raises Unreadable and Unusable when the file as a whole cannot be used; then nothing was added.
+    """
+    so_far = Load()
+    with desk.store.write() as db:
+        for rates, problems in rates_file.read(file):
+            exchange.save(db, rates)
+            so_far.read += len(rates) + len(problems)
+            so_far.added += len(rates)
+            so_far.problems += problems
+    so_far.problems.sort(key=lambda one: one.line)
     return so_far
 
 

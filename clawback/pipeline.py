@@ -8,33 +8,38 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, Row
 
 from clawback import answers
-from clawback.judging import Case, judge, turn_away
+from clawback.cases import arrival_of, case_of, judged_case
+from clawback.judging import Case, hold, judge, turn_away
+from clawback.rejudging import Settled, settle
+from clawback.sidecars import proven_by
+from clawback.unpacking import close_container, unpack
 from clawback.wiring import Desk
-from connectors.spool import Envelope
-from processing import catalog, deliveries
+from connectors.envelope import Envelope
+from processing import catalog, deliveries, waiting
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
-from processing.errors import ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
+from processing.errors import Braked, ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
 from processing.instants import micros
 from processing.intent import FileShape
 from processing.person import Wish, grant
 from processing.store import claim_account
+from schemas.sidecar import described
 
 _log = logging.getLogger(__name__)
 
 TRIES: Final = 3
-PERSON: Final = "person"
+WITHOUT_BYTES: Final = frozenset({deliveries.PERSON, deliveries.UNDO})
 Receipt = dict[str, Any]
 
 
@@ -66,6 +71,7 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
     account, since files are applied in the order of their arrival.
     """
     collected, held_back = Collected(), set[str]()
+    collected.failures |= settle_waiting(desk, account=account, at=at).failures
     for envelope in desk.spool.pending(account):
         if envelope.account in held_back:
             continue
@@ -76,33 +82,27 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
             collected.failures[envelope.delivery] = error
             if isinstance(error, ClawbackError) and error.retryable:
                 held_back.add(envelope.account)
+    collected.failures |= _answer_the_rest(desk, account, at)
     return collected
 
 
-def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
-    """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written."""
-    at = arrival.received_at
-
-    def told(end: Callable[[Connection, Case], None]) -> Receipt:
-        with desk.store.rehearse() as db:
-            claim_account(db, sid)
-            terms = catalog.read_terms(db, sid)
-            read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-            end(db, Case(read, content, terms))
-            return _receipt(db, arrival.delivery)
-
-    try:
-        return told(lambda db, case: judge(db, case, at=at))
-    except Unreadable as error:
-        because = error
-    return told(lambda db, case: turn_away(db, case, because, at=at))
+def settle_waiting(desk: Desk, *, at: datetime, account: str | None = None) -> Settled:
+    """Judge the waiting lines whose action was loaded, refuse those that waited too long, and tell their brands."""
+    settled = settle(desk, account=account, at=at)
+    for delivery in settled.revised:
+        try:
+            answer(desk, delivery, at)
+        except Exception as error:  # noqa: BLE001 - told to the caller; the next round tries again
+            _log.exception("unanswered delivery=%s", delivery)
+            settled.failures[delivery] = error
+    return settled
 
 
 def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
     """Apply a held delivery after all; its own arrival still counts against the locks."""
     envelope = _held(desk, delivery)
-    _judge(desk, envelope, at, released=True)
-    return _answer(desk, envelope, at)
+    judge_anew(desk, envelope, at, state=DeliveryState.HELD)
+    return answer(desk, delivery, at)
 
 
 def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
@@ -113,13 +113,22 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         found = _still_held(db, delivery)
         message = f"{by} rejected it. {found.message}"
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
-    return _answer(desk, envelope, at)
+    return answer(desk, delivery, at)
 
 
 def receipt(desk: Desk, delivery: str) -> Receipt:
     """A delivery's receipt with its lines."""
     with desk.store.read() as db:
-        return _receipt(db, delivery)
+        return deliveries.receipt(db, delivery)
+
+
+def receipt_with_files(desk: Desk, delivery: str) -> Receipt:
+    """A delivery's receipt with its lines, that of a container with the receipts of its files as ``files``."""
+    with desk.store.read() as db:
+        found = deliveries.receipt(db, delivery)
+        if "files" in found:
+            found["files"] = [deliveries.receipt(db, file["delivery"]) for file in found["files"]]
+        return found
 
 
 @contextmanager
@@ -127,9 +136,7 @@ def answer_file(desk: Desk, delivery: str, which: str) -> Iterator[BinaryIO | No
     """The receipt, result or fix file of a delivery as the brand got it; None if it has no such file."""
     with desk.store.read() as db, TemporaryFile() as out:
         found = deliveries.find(db, delivery)
-        # A person's change has no file; its receipt is all there is.
-        case = None if found.channel == PERSON else _judged_case(db, desk, desk.spool.find(delivery), found)
-        written = answers.files(db, found, case)
+        written = answers.files(db, found, _answered_case(db, desk, found))
         write = {pattern.split("_", 1)[0]: write for pattern, write in written.items()}.get(which)
         if write is None:
             yield None
@@ -148,7 +155,7 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
     said = json.dumps({**asdict(wish), "by": by, "at": at.isoformat()}).encode()
     arrival = Arrival(
         delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
-        channel=PERSON,
+        channel=deliveries.PERSON,
         name=f"{wish.change} {wish.action_id}",
         sha256=hashlib.sha256(said).hexdigest(),
         size_bytes=len(said),
@@ -163,41 +170,7 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
         grant(application, wish)
         summary = application.tally.told(terms.partners)
         deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
-        return _receipt(db, arrival.delivery)
-
-
-def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
-    """A landed delivery and the terms that judge it."""
-    terms = catalog.read_terms(db, envelope.account)
-    arrival = replace(_arrival(envelope), encoding=terms.encoding, ignore_columns=terms.ignore_columns)
-    return Case(arrival, desk.spool.content(envelope.delivery), terms)
-
-
-def _judged_case(db: Connection, desk: Desk, envelope: Envelope, found: Row[Any]) -> Case:
-    """The same as it was when it was judged: the catalogue may say something else by now."""
-    case, reading = case_of(db, desk, envelope), json.loads(found.reading)
-    return replace(
-        case, arrival=replace(case.arrival, **{**reading, "ignore_columns": tuple(reading["ignore_columns"])})
-    )
-
-
-def _arrival(envelope: Envelope) -> Arrival:
-    return Arrival(
-        delivery=envelope.delivery,
-        channel=envelope.channel,
-        name=envelope.name,
-        sha256=envelope.sha256,
-        size_bytes=envelope.size_bytes,
-        received_at=envelope.received_at,
-        event_type=envelope.event_type,
-        again=envelope.again,
-        proven=envelope.proven,
-    )
-
-
-def _receipt(db: Connection, delivery: str) -> Receipt:
-    found = deliveries.find(db, delivery)
-    return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
+        return deliveries.receipt(db, arrival.delivery)
 
 
 def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
@@ -210,65 +183,136 @@ def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
 
 
 def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
-    with desk.store.read() as db:
-        state = deliveries.state_of(db, envelope.delivery)
-    if state is None or state is DeliveryState.BROKEN:
+    if _state(desk, envelope) in {None, DeliveryState.BROKEN}:
         with recording_breakage(desk, envelope, at):
-            _judge(desk, envelope, at)
-    return _answer(desk, envelope, at)
+            judge_anew(desk, envelope, at)
+    state = _state(desk, envelope)
+    if state is DeliveryState.DONE and described(envelope.name):
+        _release_proven(desk, envelope, at)
+    if state is DeliveryState.UNPACKED:
+        # Before anything that arrived later: its files arrived when it did.
+        for part in desk.spool.pending(envelope.account):
+            if part.part_of == envelope.delivery:
+                _finish_unless_broken(desk, part, at)
+    _answer_others(desk, envelope, at)
+    return answer(desk, envelope.delivery, at)
 
 
-def _judge(desk: Desk, envelope: Envelope, at: datetime, *, released: bool = False) -> None:
+def _release_proven(desk: Desk, sidecar: Envelope, at: datetime) -> None:
+    """Apply the delivery that a sidecar has proven to be whole, if it is held."""
+    with desk.store.read() as db:
+        held = proven_by(db, sidecar.delivery)
+    if held is not None:
+        judge_anew(desk, desk.spool.find(held), at, state=DeliveryState.HELD, proven=True)
+
+
+def _state(desk: Desk, envelope: Envelope) -> DeliveryState | None:
+    with desk.store.read() as db:
+        return deliveries.state_of(db, envelope.delivery)
+
+
+def judge_anew(
+    desk: Desk, envelope: Envelope, at: datetime, *, state: DeliveryState | None = None, proven: bool = False
+) -> None:
+    """Bring a delivery that is not at its end, or is in this ``state``, to its end.
+
+    One that is held is released: its holds are skipped, all of them or, if it was ``proven`` to be whole, that of half
+    files. Waiting lines of older deliveries go first.
+    """
     desk.spool.verify(envelope.delivery)
-    for left in reversed(range(TRIES)):
-        try:
-            _end(desk, envelope, lambda db, case: judge(db, case, at=at, released=released), released=released)
-        except Unreadable as error:
-            because = error
-            break
-        except LedgerConflict:
-            if not left:
-                raise
-        else:
+    end = partial(_end, desk, envelope, states={None, DeliveryState.BROKEN} if state is None else {state})
+    released = state is DeliveryState.HELD and not proven
+    try:
+        came = unpack(desk, envelope)
+        if came is not None:
+            end(lambda db, case: close_container(db, case, came, at=at))
             return
-    _end(desk, envelope, lambda db, case: turn_away(db, case, because, at=at), released=released)
+        for left in reversed(range(TRIES)):
+            stuck = settle_waiting(desk, account=envelope.account, at=at).failures
+            try:
+                end(partial(_judge, stuck=stuck, at=at, released=released, proven=proven))
+            except LedgerConflict:
+                if not left:
+                    raise
+            else:
+                return
+    except Unreadable as error:
+        unreadable = error
+        end(lambda db, case: turn_away(db, case, unreadable, at=at))
+    except Braked as error:
+        braked = error
+        end(lambda db, case: hold(db, case, braked, at=at))
 
 
-def _end(desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], *, released: bool) -> None:
+def _judge(db: Connection, case: Case, *, stuck: Collection[str], at: datetime, released: bool, proven: bool) -> None:
+    if any(one.delivery not in stuck for one in waiting.ready(db, case.terms.sid)):
+        raise LedgerConflict(f"Actions were loaded that lines older than {case.arrival.delivery} wait for.")
+    judge(db, case, at=at, released=released, proven=proven)
+
+
+def _end(
+    desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], states: Collection[DeliveryState | None]
+) -> None:
     """One transaction that ends a delivery, unless somebody else ended it while this one waited for the claim."""
     with desk.store.write() as db:
         claim_account(db, envelope.account)
-        state = deliveries.state_of(db, envelope.delivery)
-        open_states = {DeliveryState.HELD} if released else {None, DeliveryState.BROKEN}
-        if state in open_states:
+        if deliveries.state_of(db, envelope.delivery) in states:
             end(db, case_of(db, desk, envelope))
 
 
-def _answer(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
-    """Tell the brand, then let the spool forget: both may be done twice."""
-    try:
-        head = _publish(desk, envelope)
-    except (FileNotFoundError, SpoolBroken):
-        # Another worker may have acknowledged it while this one read: the bytes have moved, once and for all.
-        head = _publish(desk, envelope)
-    with desk.store.write() as db:
-        deliveries.answered(db, envelope.delivery, at)
-    desk.spool.acknowledge(envelope.delivery)
-    _log.info(
-        "finished delivery=%s account=%s state=%s rows=%s",
-        envelope.delivery,
-        envelope.account,
-        head["state"],
-        head["rows"],
-    )
+def answer(desk: Desk, delivery: str, at: datetime) -> Receipt:
+    """Tell the brand what became of a delivery, then let the spool forget: both may be done twice.
+
+    Told once more when its receipt changed meanwhile, so that the newest stays.
+    """
+    told = False
+    while not told:
+        try:
+            found = _publish(desk, delivery)
+        except (FileNotFoundError, SpoolBroken):
+            # Another worker may have acknowledged it while this one read: the bytes have moved, once and for all.
+            found = _publish(desk, delivery)
+        with desk.store.write() as db:
+            told = deliveries.answered(db, delivery, found.revision, at)
+    if found.channel not in WITHOUT_BYTES:
+        desk.spool.acknowledge(delivery)
+    head = deliveries.head(found)
+    _log.info("finished delivery=%s account=%s state=%s rows=%s", delivery, found.sid, found.state, head["rows"])
     return head
 
 
-def _publish(desk: Desk, envelope: Envelope) -> Receipt:
+def _answer_others(desk: Desk, envelope: Envelope, at: datetime) -> None:
+    """Answer the deliveries that this one brought to a new end, such as those that it replaced."""
     with desk.store.read() as db:
-        found = deliveries.find(db, envelope.delivery)
-        answers.publish(desk, db, found, _judged_case(db, desk, envelope, found))
-    return deliveries.head(found)
+        alone = deliveries.unanswered(db, envelope.account) in ([], [envelope.delivery])
+    if not alone:
+        _answer_the_rest(desk, envelope.account, at)
+
+
+def _answer_the_rest(desk: Desk, account: str | None, at: datetime) -> dict[str, Exception]:
+    """Tell of what was revised by somebody who died before telling; what is in the spool is its next worker's."""
+    failures: dict[str, Exception] = {}
+    pending = {envelope.delivery for envelope in desk.spool.pending(account)}
+    with desk.store.read() as db:
+        untold = [one for one in deliveries.unanswered(db, account) if one not in pending]
+    for delivery in untold:
+        try:
+            answer(desk, delivery, at)
+        except Exception as error:  # noqa: BLE001 - told to the caller; the next round tries again
+            _log.exception("unanswered delivery=%s", delivery)
+            failures[delivery] = error
+    return failures
+
+
+def _publish(desk: Desk, delivery: str) -> Row[Any]:
+    with desk.store.read() as db:
+        found = deliveries.find(db, delivery)
+        answers.publish(desk, db, found, _answered_case(db, desk, found))
+    return found
+
+
+def _answered_case(db: Connection, desk: Desk, found: Row[Any]) -> Case | None:
+    return None if found.channel in WITHOUT_BYTES else judged_case(db, desk, found)
 
 
 @contextmanager
@@ -286,7 +330,7 @@ def recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator
             account_id = claim_account(db, envelope.account)
             if deliveries.state_of(db, envelope.delivery) not in {None, DeliveryState.BROKEN}:
                 return
-            number, _ = deliveries.register(db, account_id, _arrival(envelope))
+            number, _ = deliveries.register(db, account_id, arrival_of(envelope))
             message = f"Processing failed ({type(error).__name__}); it is tried again with every round."
             deliveries.finish(db, number, DeliveryState.BROKEN, at=at, message=message)
         raise

@@ -1,6 +1,8 @@
 """Settings: ``clawback.toml`` and ``CLAWBACK_*`` variables, read once at the edge into one frozen tree."""
 
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -8,7 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
-from processing.errors import Unusable
+from clawback import source_tables
+from connectors.source_settings import SourceSettings
+from processing.errors import NotFound, Unusable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -17,6 +21,7 @@ FILE: Final = "clawback.toml"
 Tree = TypeVar("Tree", bound="DataclassInstance")
 CONFIG: Final = "CLAWBACK_CONFIG"
 PREFIX: Final = "CLAWBACK_"
+SOURCES: Final = "CLAWBACK_SOURCES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,27 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything an operator can set; ``state`` is the folder that holds all files of this installation."""
+    """Everything an operator can set; ``state`` is the folder that holds all files of this installation.
+
+    ``max_delivery_bytes`` counts what comes out of a container, whatever the container says of itself.
+    """
 
     state: Path = Path("var")
     store: str = ""
+    max_delivery_bytes: int = 2 * 1024**3
     ftp: FtpServer = field(default_factory=FtpServer)
     web: WebServer = field(default_factory=WebServer)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     schedule: Schedule = field(default_factory=Schedule)
+    sources: tuple[SourceSettings, ...] = ()
+
+    def source(self, name: str) -> SourceSettings:
+        """The source of this name; raises NotFound."""
+        found = next((one for one in self.sources if one.name == name), None)
+        if found is None:
+            names = ", ".join(one.name for one in self.sources) or "none yet; write [[sftp]] or [[ftp]] in the settings"
+            raise NotFound(f"There is no source {name!r}; there is {names}.")
+        return found
 
     @property
     def store_url(self) -> str:
@@ -100,15 +118,21 @@ def load(environ: Mapping[str, str], folder: Path = Path()) -> Settings:
     given: dict[str, Any] = {}
     if named or path.exists():
         given = _read(path)
+    tables, source = source_tables.taken_out(given, str(path)), str(path)
+    if SOURCES in environ:
+        tables, source = _passed_on(environ[SOURCES]), SOURCES
     settings = _filled(Settings(), given, str(path))
     settings = _filled(settings, _of_environment(environ), "the environment")
-    return replace(settings, state=(path.parent / settings.state).absolute())
+    sources = source_tables.parse(tables, path.parent, source)
+    return replace(settings, state=(path.parent / settings.state).absolute(), sources=sources)
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """The variables that make ``load`` give exactly these settings in another process, whatever file there is."""
-    given = {CONFIG: os.devnull}
+    given = {CONFIG: os.devnull, SOURCES: source_tables.as_json(settings.sources)}
     for key in fields(settings):
+        if key.name == "sources":
+            continue
         value = getattr(settings, key.name)
         parts = (
             {f"{key.name}_{part.name}": getattr(value, part.name) for part in fields(value)}
@@ -119,9 +143,23 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return given
 
 
+def _passed_on(text: str) -> source_tables.Tables:
+    """The sources as ``as_environment`` wrote them."""
+    try:
+        tables: source_tables.Tables = json.loads(text)
+    except ValueError as error:
+        raise Unusable(f"{SOURCES} is not JSON: {error}.") from None
+    return tables
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        text = path.read_text()
+        if re.search(r"^\s*\[ftp\]", text, re.MULTILINE) and re.search(r"^\s*\[\[ftp\]\]", text, re.MULTILINE):
+            raise Unusable(
+                f"{path}: beside sources called [[ftp]] the hosted server's table is called [{source_tables.HOSTED}]."
+            )
+        return tomllib.loads(text)
     except OSError as error:
         raise Unusable(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -132,7 +170,7 @@ def _of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """``CLAWBACK_FTP_PORT=21`` means ``ftp.port = 21``."""
     given: dict[str, Any] = {}
     for name, value in environ.items():
-        if not name.startswith(PREFIX) or name == CONFIG:
+        if not name.startswith(PREFIX) or name in {CONFIG, SOURCES}:
             continue
         key = name.removeprefix(PREFIX).lower()
         section, _, rest = key.partition("_")
@@ -147,7 +185,7 @@ def _filled(base: Tree, given: Mapping[str, Any], source: str, path: str = "") -
     kinds = get_type_hints(type(base))
     changes: dict[str, Any] = {}
     for key, value in given.items():
-        if key not in kinds:
+        if key not in kinds or key == "sources":
             near = get_close_matches(key, kinds, n=1)
             hint = f" Did you mean {path}{near[0]}?" if near else ""
             raise Unusable(f"{source}: {path}{key} is no setting.{hint}")

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from clawback import pipeline
+from clawback.cases import case_of
 from clawback.judging import named_actions
 from clawback.wiring import Desk
-from processing import catalog, deliveries, lock
+from processing import catalog, deliveries, lock, waiting
 from processing.instants import instant, micros
 from processing.store import claim_account
 
@@ -55,6 +56,12 @@ def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime) -> Swe
             if named:
                 waits_for.append(delivery)
                 deferred |= named
+        for one in waiting.ready(db, sid):
+            # Loaded since the collecting, or not to be judged: the bytes are damaged.
+            named = lock.due_after(db, account_id, as_of, one.received_at) & waiting.ready_actions(db, one.id)
+            if named:
+                waits_for.append(one.delivery)
+                deferred |= named
         locked = lock.lock_due(db, catalog.read_terms(db, sid), as_of, deferred)
     _log.info("locked account=%s actions=%d deferred=%d waits_for=%s", sid, locked, len(deferred), waits_for)
     return Swept(sid, locked, len(deferred), tuple(waits_for))
@@ -72,7 +79,7 @@ def _named(desk: Desk, db: Connection, delivery: str, otherwise: set[int]) -> se
     """The actions (row ids) that an unfinished delivery names, ``otherwise`` when it cannot be read."""
     try:
         with db.begin_nested():
-            return named_actions(db, pipeline.case_of(db, desk, desk.spool.find(delivery)))
+            return named_actions(db, case_of(db, desk, desk.spool.find(delivery)))
     except Exception:  # noqa: BLE001 - whatever is wrong with it, its actions must not lock
         _log.exception("unreadable delivery=%s", delivery)
         return otherwise

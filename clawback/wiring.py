@@ -1,14 +1,17 @@
 """Opens what the settings name: the store, the spool and the folders. The only place that knows concrete parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from clawback.settings import Settings
+from connectors.source import Source
+from connectors.source_settings import SftpSettings, SourceSettings
 from connectors.spool import Spool
 from processing.store import Store
+from schemas.containers import MOST_BYTES
 
 Progress = Callable[[str, int], None]
 
@@ -25,6 +28,7 @@ class Desk:
     spool: Spool
     brands: Path
     progress: Progress = silent
+    most_bytes: int = MOST_BYTES
 
 
 @contextmanager
@@ -36,7 +40,8 @@ def open_desk(settings: Settings, clock: Callable[[], datetime], progress: Progr
     store = Store(settings.store_url)
     try:
         store.migrate()
-        yield Desk(store, open_spool(settings, clock), brands_folder(settings), progress)
+        spool = open_spool(settings, clock)
+        yield Desk(store, spool, brands_folder(settings), progress, settings.max_delivery_bytes)
     finally:
         store.close()
 
@@ -59,3 +64,20 @@ def requests_file(settings: Settings) -> Path:
 def credentials_folder(settings: Settings) -> Path:
     """The folder of the accounts' hashed passwords."""
     return settings.state / "credentials"
+
+
+def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:
+    """The source of these settings, not connected yet; ``environ`` holds the secrets they refer to."""
+    # Each kind's library is slow to import, and of no use to who does not pull.
+    if isinstance(settings, SftpSettings):
+        from connectors.sftp_source import SftpSource  # noqa: PLC0415
+
+        return SftpSource(settings, environ)
+    from connectors.ftp_source import FtpSource  # noqa: PLC0415
+
+    return FtpSource(settings, environ)
+
+
+def claims_folder(settings: Settings) -> Path:
+    """The folder of the claims by which a source is pulled by one process at a time."""
+    return settings.state / "sources"

@@ -221,7 +221,7 @@ class BrandSession(Session):
             kept = Kept(self.desk.folder / INCOMING, path)
             return Incoming(path.name, kept, limits, into_folder(kept, path.name))
         upload = self.desk.spool.receive(account=self.username, channel=CHANNEL, name=path.name)
-        return Incoming(path.name, upload, limits, into_spool(upload))
+        return Incoming(path.name, upload, limits, into_spool(upload, declared))
 
     def ftp_ABOR(self, line: str) -> None:  # noqa: N802 - pyftpdlib's naming
         """Abort the upload: 426 for the upload, 226 for the command."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from connectors.durable import PRIVATE_FILE, abandoned, refusing_when_disk_fails, sync_folder, write_all
+from connectors.envelope import Envelope
 from connectors.ftp_limits import Usage
-from connectors.spool import Envelope, Spool, Upload
+from connectors.spool import Spool, Upload
 from processing.errors import UploadRefused
 
 _log = logging.getLogger(__name__)
@@ -206,11 +207,12 @@ def rename_kept(path: Path, target: Path) -> None:
         sync_folder(path.parent)
 
 
-def into_spool(upload: Upload) -> Callable[[], str]:
-    """How an upload into the spool ends."""
+def into_spool(upload: Upload, declared: Declared | None) -> Callable[[], str]:
+    """How an upload into the spool ends; it is proven to be whole if its exact length was announced."""
+    proven = declared is not None and not declared.as_text
 
     def end() -> str:
-        return receipt_of(upload.land(), 226)
+        return receipt_of(upload.land(proven=proven), 226)
 
     return end
 

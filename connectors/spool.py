@@ -1,22 +1,21 @@
 """The spool: a durable folder in which every delivery waits for the pipeline.
 
 ``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
-``done/<delivery>/`` is acknowledged. ``keys`` tells which delivery a sender's key belongs to.
-A delivery appears in ``new`` by one rename, after its bytes and its
-envelope are on disk; the envelope's last key is the END record. The claim file ``order`` makes the order of
-arrival stamps equal to the order in which deliveries become visible, across threads and processes: who reads
-the clock and then calls ``pending`` has seen every delivery that is stamped earlier. Needs no database.
+``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``;
+``keys`` tells which delivery a sender's key belongs to.
+A delivery appears in ``new`` by one rename, after its bytes and its envelope are on disk; the envelope's last key
+is the END record. The claim file ``order`` makes the order of arrival stamps equal to the order in which deliveries
+become visible, across threads and processes: who reads the clock and then calls ``pending`` has seen every delivery
+that is stamped earlier, or the container that it comes in. Needs no database.
 """
 
 import hashlib
-import json
 import logging
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -34,34 +33,15 @@ from connectors.durable import (
     write_all,
     write_new,
 )
+from connectors.envelope import ENVELOPE, NUMBER, Envelope, arrival_in, asked, opened, part_number, sealed, stamped
 from connectors.keys import Keys
 from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
 
-_DELIVERY: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
 _TICK: Final = timedelta(microseconds=1)
 _CONTENT: Final = "content"
-_ENVELOPE: Final = "envelope.json"
-_END: Final = "end"
 _CHUNK_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """Who sent what, by which channel, and when it was durable."""
-
-    delivery: str
-    account: str
-    channel: str
-    name: str
-    received_at: datetime
-    sha256: str
-    size_bytes: int
-    event_type: int | None = None
-    again: bool = False
-    # By what the bytes are known to be complete, such as "length" or "digest"; None where only the bytes could tell.
-    proven: str | None = None
 
 
 class Upload:
@@ -95,12 +75,17 @@ class Upload:
         self._digest.update(data)
         self.size_bytes += len(data)
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what was written so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
     def sync(self) -> None:
         """Put the bytes on disk ahead of ``land``, to decide only then whether they land."""
         with refusing_when_disk_fails(self._draft.name):
             os.fsync(self._open_handle())
 
-    def land(self, received_at: datetime | None = None) -> Envelope:
+    def land(self, received_at: datetime | None = None, *, proven: bool = False) -> Envelope:
         """Make the delivery durable and visible; once this returns it may be acknowledged to the sender.
 
         Under a key that was used before nothing lands: the same is the delivery that landed then, and for anything else
@@ -109,13 +94,13 @@ class Upload:
         try:
             self.sync()
             with refusing_when_disk_fails(self._draft.name):
-                draft = replace(self._draft, sha256=self._digest.hexdigest(), size_bytes=self.size_bytes)
+                draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
                 envelope = self._spool.reveal(self._folder, draft, received_at, self._key)
         except BaseException:
             self.abort()
             raise
         if self._folder.exists():
-            # It landed before, under the same key.
+            # It landed before: under the same key, or from the same container.
             self.abort()
             return envelope
         self._close()
@@ -160,7 +145,7 @@ class Spool:
             ensure_folder(part)
         self._keys = Keys(folder / "keys")
 
-    def receive(  # noqa: PLR0913 - what an envelope says, and the sender's key
+    def receive(
         self,
         *,
         account: str,
@@ -168,7 +153,6 @@ class Spool:
         name: str,
         event_type: int | None = None,
         again: bool = False,
-        proven: str | None = None,
         key: str | None = None,
     ) -> Upload:
         """Begin an upload; write to it, then land it.
@@ -176,11 +160,22 @@ class Spool:
         ``key`` is the account's own word for this request: what lands under it lands once, however often it is sent and
         whatever dies in between, for as long as the spool keeps the delivery.
         """
-        nothing_yet = datetime.min.replace(tzinfo=UTC)
-        draft = Envelope("", account, channel, name, nothing_yet, "", 0, event_type, again, proven)
+        draft = Envelope("", account, channel, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, again)
+        return self._begin(draft, key)
+
+    def receive_part(self, container: Envelope, position: int, name: str) -> Upload | None:
+        """Begin the upload of a file of a container, ``None`` if it has landed.
+
+        Its number and its arrival follow from those of the container, so that however often a container is unpacked,
+        by whomever, each of its files is one delivery. ``position`` counts from 1.
+        """
+        draft = replace(container, delivery=part_number(container.delivery, position), name=name)
+        return None if self._has(draft.delivery) else self._begin(draft)
+
+    def _begin(self, draft: Envelope, key: str | None = None) -> Upload:
         folder = self._tmp / secrets.token_hex(8)
         # Shared, so that a sweep of leftovers never meets an upload whose content is not claimed yet.
-        with refusing_when_disk_fails(name), claim(self._order, shared=True):
+        with refusing_when_disk_fails(draft.name), claim(self._order, shared=True):
             folder.mkdir(mode=PRIVATE_FOLDER)
             try:
                 handle = os.open(folder / _CONTENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
@@ -199,31 +194,30 @@ class Spool:
         name: str,
         event_type: int | None = None,
         again: bool = False,
-        proven: str | None = None,
         key: str | None = None,
         received_at: datetime | None = None,
+        proven: bool = False,
     ) -> Envelope:
         """Receive, write and land ``content`` in one call."""
         with self.receive(
-            account=account, channel=channel, name=name, event_type=event_type, again=again, proven=proven, key=key
+            account=account, channel=channel, name=name, event_type=event_type, again=again, key=key
         ) as upload:
             upload.write(content)
-            return upload.land(received_at)
+            return upload.land(received_at, proven=proven)
 
     def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None, key: str | None = None) -> Envelope:
         """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already.
 
-        When the key has a delivery already, that one is given and the folder stays where it is.
+        When it landed before, that delivery is given and the folder stays where it is.
         """
         given = None if received_at is None else _utc(received_at)
         with claim(self._order) as order:
-            landed_before = None if key is None else self._under(key, draft)
+            landed_before = self._landed_before(draft, key)
             if landed_before is not None:
                 return landed_before
-            stamp = given or self._next_stamp(order)
-            delivery = f"{stamp:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
-            envelope = replace(draft, delivery=delivery, received_at=stamp)
-            write_new(folder / _ENVELOPE, _sealed(envelope))
+            envelope = draft if draft.delivery else stamped(draft, given or self._next_stamp(order))
+            delivery = envelope.delivery
+            write_new(folder / ENVELOPE, sealed(envelope))
             sync_folder(folder)
             if key is not None:
                 self._keys.give(envelope.account, key, delivery)
@@ -237,19 +231,18 @@ class Spool:
                 raise
         return envelope
 
-    def _under(self, key: str, draft: Envelope) -> Envelope | None:
-        """The delivery that landed under the key; raises KeyReused when it is another request than the draft."""
-        number = self._keys.delivery_of(draft.account, key)
-        try:
-            landed = None if number is None else self.find(number)
-        except NotFound:
+    def _landed_before(self, draft: Envelope, key: str | None) -> Envelope | None:
+        """What has landed as the same file of a container, or under the same key; raises KeyReused."""
+        if draft.delivery:
+            return self.find(draft.delivery) if self._has(draft.delivery) else None
+        number = None if key is None else self._keys.delivery_of(draft.account, key)
+        if number is None or not self._has(number):
             # A key without its delivery is what a crash before the rename leaves.
             return None
-        if landed is None:
-            return None
-        if _asked(landed) != _asked(draft):
+        landed = self.find(number)
+        if asked(landed) != asked(draft):
             raise KeyReused(
-                f"The key {key!r} belongs to another request, delivery {landed.delivery}. Give each request its own."
+                f"The key {key!r} belongs to another request, delivery {number}. Give each request its own."
             )
         return landed
 
@@ -276,14 +269,14 @@ class Spool:
     def damaged(self) -> dict[str, datetime]:
         """Deliveries that landed and whose envelope cannot be read, with their arrival, which their name tells."""
         with claim(self._order, shared=True):
-            names = sorted(folder.name for folder in self._new.iterdir() if _DELIVERY.fullmatch(folder.name))
+            names = sorted(folder.name for folder in self._new.iterdir() if NUMBER.fullmatch(folder.name))
         bad = (name for name in names if name not in self._known and self._peek(name) is None)
-        return {name: _arrival_in(name) for name in bad if (self._new / name).exists()}
+        return {name: arrival_in(name) for name in bad if (self._new / name).exists()}
 
     def _peek(self, name: str) -> Envelope | None:
         """The envelope of a listed delivery; None if it was acknowledged meanwhile, or broken (logged once)."""
         try:
-            return _opened(self._new / name)
+            return opened(self._new / name)
         except SpoolBroken as error:
             if (self._new / name).exists() and name not in self._reported:
                 self._reported.add(name)
@@ -292,12 +285,12 @@ class Spool:
 
     def find(self, delivery: str) -> Envelope:
         """The envelope of a pending or acknowledged delivery."""
-        return _opened(self._where(delivery))
+        return opened(self._where(delivery))
 
     def content(self, delivery: str) -> Path:
         """The path of the bytes, whose number is checked against the END record."""
         folder = self._where(delivery)
-        envelope, path = _opened(folder), folder / _CONTENT
+        envelope, path = opened(folder), folder / _CONTENT
         size_bytes = path.stat().st_size if path.is_file() else -1
         if size_bytes != envelope.size_bytes:
             raise SpoolBroken(
@@ -342,48 +335,19 @@ class Spool:
             _log.info("swept leftovers=%d", swept)
         return swept
 
+    def _has(self, delivery: str) -> bool:
+        return any((part / delivery).is_dir() for part in (self._new, self._done))
+
     def _where(self, delivery: str) -> Path:
         # In this order: deliveries only ever move from new to done.
-        if _DELIVERY.fullmatch(delivery):
+        if NUMBER.fullmatch(delivery):
             for part in (self._new, self._done):
                 if (part / delivery).is_dir():
                     return part / delivery
         raise NotFound(f"There is no delivery {delivery!r} in the spool.")
 
 
-def _asked(envelope: Envelope) -> tuple[object, ...]:
-    """What makes a request under a key the same request."""
-    return envelope.channel, envelope.name, envelope.sha256, envelope.event_type, envelope.again
-
-
 def _utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         raise Unusable(f"The instant {instant.isoformat()} has no time zone. Write it with one, for example +00:00.")
     return instant.astimezone(UTC)
-
-
-def _arrival_in(delivery: str) -> datetime:
-    return datetime.strptime(delivery.partition("-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
-
-
-def _canonical(fields: dict[str, object]) -> bytes:
-    return json.dumps(fields, sort_keys=True).encode()
-
-
-def _sealed(envelope: Envelope) -> bytes:
-    """The envelope as JSON; its last key, the END record, is a digest of all the others."""
-    fields = asdict(envelope) | {"received_at": envelope.received_at.isoformat(timespec="microseconds")}
-    return json.dumps(fields | {_END: hashlib.sha256(_canonical(fields)).hexdigest()}, indent=1).encode()
-
-
-def _opened(folder: Path) -> Envelope:
-    """Read the envelope of a delivery's folder; ``SpoolBroken`` unless its END record is right."""
-    try:
-        fields = json.loads((folder / _ENVELOPE).read_bytes())
-        end = fields.pop(_END)
-        envelope = Envelope(**fields | {"received_at": datetime.fromisoformat(fields["received_at"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SpoolBroken(f"Delivery {folder.name} has no END record. Restore its folder from a backup.") from error
-    if end != hashlib.sha256(_canonical(fields)).hexdigest() or envelope.delivery != folder.name:
-        raise SpoolBroken(f"The envelope of delivery {folder.name} was altered. Restore its folder from a backup.")
-    return envelope

@@ -6,9 +6,9 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from clawback import pipeline, sweep
+from clawback import pipeline, pulling, sweep
 from clawback.settings import load
-from clawback.wiring import open_desk, open_spool
+from clawback.wiring import claims_folder, open_desk, open_spool, source_of
 from processing.errors import ClawbackError, Unusable
 
 
@@ -50,6 +50,15 @@ def finish_all() -> Round:
         collected = pipeline.collect(desk, at=now())
     failures = {delivery: _named(error) for delivery, error in collected.failures.items()}
     return {"finished": len(collected.receipts), "failures": failures}
+
+
+def pull(source: str) -> dict[str, Any] | None:
+    """One round of a source; None when it is being pulled already."""
+    settings = load(os.environ)
+    its = settings.source(source)
+    with open_desk(settings, now) as desk:
+        pulled = pulling.pull(desk, its, source_of(its, os.environ), claims=claims_folder(settings))
+    return None if pulled is None else pulled.told()
 
 
 def _named(error: Exception) -> str:

@@ -63,7 +63,7 @@ def _query() -> Select[Any]:
 
 def _updated(db: Connection, account_id: int, program_id: int, span: Span) -> ColumnElement[bool]:
     """The condition that an action was last changed within the span, or tracked then and never changed."""
-    judged = select(delivery.c.id).where(delivery.c.account_id == account_id, delivery.c.finished_at.between(*span))
+    judged = select(delivery.c.id).where(delivery.c.account_id == account_id, delivery.c.changed_at.between(*span))
     tracked = (action.c.created_at.between(*span), action.c.changed_by.is_(None))
     if _about(db, program_id, judged, span) > _FEW:
         # Nothing is changed before it is tracked: what was tracked later need not be looked at.

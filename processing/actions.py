@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, and_, literal, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
-from processing import bulk, tables
+from processing import bulk, tables, waiting
 from processing.catalog import StoredContract, Terms
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing, texts
 from processing.explain import shown
@@ -58,6 +58,7 @@ def load(db: Connection, terms: Terms, lines: pd.DataFrame, so_far: Load) -> Non
     frame = _rows(lines[good], terms, contract_id[good], amount[good])
     bulk.stage(db, tables.staged_action, frame)
     added = _add(db, terms.account_id)
+    waiting.wake(db, terms.account_id)
     clashes = [] if added == frame.num_rows else _clashes(db, terms.account_id)
     so_far.added += added
     so_far.known += frame.num_rows - added - len(clashes)

@@ -5,30 +5,39 @@ meanwhile raises LedgerConflict, and the whole transaction with it.
 """
 
 from dataclasses import dataclass, field, fields
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection, literal, update
+from sqlalchemy import Connection, FromClause, case, exists, select, update
+from sqlalchemy.exc import IntegrityError
 
-from processing import bulk
+from processing import adjustments, bulk, waiting
 from processing.catalog import Terms
-from processing.codes import Verdict
-from processing.columns import NONE, Ints, Objects
+from processing.codes import Code, Verdict
 from processing.decide import Decided, Entries, decide
 from processing.errors import LedgerConflict
+from processing.exchange import exchange
 from processing.explain import ANSWER, answers
 from processing.instants import instant
 from processing.intent import Asked, FileShape, ask
-from processing.match import Actions, Matched, match
+from processing.match import NOBODY, Actions, Matched, match, recall
+from processing.model import Change, State
 from processing.rate import Rates
-from processing.tables import action, entry, line, staged_change
+from processing.tables import action, entry, line
 from processing.tally import Tally
+
+# Changes that bring back what was once there.
+_REMEMBERING: Final = (Change.RESET, Change.APPROVE, Change.RESTORE)
 
 
 @dataclass(slots=True)
 class Application:
-    """One delivery being applied: feed it chunks in file order, then read its ``tally``."""
+    """One delivery being applied: feed it chunks in file order, then read its ``tally``.
+
+    ``resumed`` when lines of it were applied before, which ``tally`` then counts already.
+    """
 
     db: Connection
     terms: Terms
@@ -36,6 +45,7 @@ class Application:
     received_at: int
     shape: FileShape
     tally: Tally = field(default_factory=Tally)
+    resumed: bool = False
     rates: Rates = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,11 +61,15 @@ class Application:
         if len(lines) == 0:
             return
         matched = match(self.db, self.terms.account_id, lines)
-        asked = ask(lines, matched, self.terms, self.shape)
-        self._write(lines, asked, matched, decide(asked, matched, self.terms, self.rates, self.received_at))
+        if self.resumed:
+            self._recognise(matched.actions)
+        self.apply_asked(lines, ask(lines, matched, self.terms, self.shape), matched)
 
     def apply_asked(self, lines: pd.DataFrame, asked: Asked, matched: Matched) -> None:
         """Decide and write changes whose intent is known, as a person's is. Raises LedgerConflict."""
+        remembers = np.isin(asked.change, _REMEMBERING) | asked.foreign
+        recall(self.db, matched.actions, np.unique(asked.row[remembers & (asked.row != NOBODY)]))
+        exchange(self.db, asked, matched.actions, self.terms)
         self._write(lines, asked, matched, decide(asked, matched, self.terms, self.rates, self.received_at))
 
     def reject(self, rejected: pa.Table) -> None:
@@ -67,36 +81,66 @@ class Application:
         entries, actions = decided.entries, matched.actions
         _, first = np.unique(entries.row, return_index=True)
         self.tally.add(decided, matched, self.received_at, self.delivery_id, first)
-        self._move(entries, actions, first)
-        bulk.insert(self.db, entry, self._entry_rows(entries, asked, actions))
+        self._record(self._entry_rows(entries, asked, actions))
+        self._move(entries, asked, len(first))
+        adjustments.record(self.db, self.delivery_id, decided.late, asked, actions)
         self._answer(answers(lines, asked, matched, decided, self.terms, self.received_at))
+        waits = decided.code == Code.UNKNOWN_ACTION
+        waiting.wait(self.db, self.terms, self.delivery_id, self.received_at, lines[waits])
 
-    def _move(self, entries: Entries, actions: Actions, first: Ints) -> None:
-        """Give every changed action its values after the chunk, in one guarded statement."""
-        if len(first) == 0:
+    def _recognise(self, actions: Actions) -> None:
+        """Mark the actions that this delivery changed already, whoever changed them since, for the tally."""
+        wanted = bulk.listed(self.db, actions.id.tolist())
+        mine = (entry.c.action_id == wanted.c.value) & (entry.c.delivery_id == self.delivery_id)
+        found = bulk.fetch(self.db, select(wanted.c.position).join(entry, mine).distinct(), {"position": int})
+        actions.changed_by[found["position"]] = self.delivery_id
+
+    def _record(self, rows: pa.Table) -> None:
+        """Add a chunk's entries; each carries the version it makes, and a version exists once."""
+        try:
+            bulk.insert(self.db, entry, rows)
+        except IntegrityError as error:
+            raise _moved_meanwhile("Actions", self.delivery_id) from error
+
+    def _move(self, entries: Entries, asked: Asked, actions: int) -> None:
+        """Bring every changed action to its last entry of the chunk, in one guarded statement."""
+        if actions == 0:
             return
-        row = entries.row[first]
-        bulk.stage(
-            self.db, staged_change, _staged(actions, row, entries.version[first] - 1, entries.state_before[first])
-        )
-        bulk.know_sizes(self.db, staged_change, len(row))
-        names = ("version", "state", "amount", "payout", "customer_status", "prior_amount", "prior_payout", "changes")
+        lines = asked.line[entries.position]
+        first: FromClause = entry
+        follower, several = entry.alias("follower"), []
+        if actions < len(entries):
+            first = entry.alias("first")
+            follows = (follower.c.action_id == entry.c.action_id) & (follower.c.version == entry.c.version + 1)
+            several = [first.c.action_id == entry.c.action_id, ~exists().where(follows)]
+        gone = entry.c.state_after == State.REVERSED.value
         moved = self.db.execute(
             update(action)
-            .values({**{name: staged_change.c[name] for name in names}, "changed_by": literal(self.delivery_id)})
+            .values(
+                version=entry.c.version,
+                state=entry.c.state_after,
+                amount=entry.c.amount_after,
+                payout=entry.c.payout_after,
+                customer_status=entry.c.status_after,
+                # A reversed action takes no further entry but the one that brings it back.
+                prior_amount=case((gone, entry.c.amount_before)),
+                prior_payout=case((gone, entry.c.payout_before)),
+                changes=action.c.changes + entry.c.version - action.c.version,
+                changed_by=entry.c.delivery_id,
+            )
             .where(
-                action.c.id == staged_change.c.id,
-                action.c.version == staged_change.c.version_before,
-                action.c.state == staged_change.c.state_before,
+                entry.c.delivery_id == self.delivery_id,
+                entry.c.line.between(int(lines[0]), int(lines[-1])),
+                action.c.id == entry.c.action_id,
+                *several,
+                first.c.version == action.c.version + 1,
+                first.c.state_before == action.c.state,
                 action.c.locked_at.is_(None),
                 action.c.locks_at > self.received_at,
             )
         )
-        if moved.rowcount != len(row):
-            raise LedgerConflict(
-                f"{len(row) - moved.rowcount} of {len(row)} actions changed while delivery {self.delivery_id} was "
-                "decided; nothing was written. Decide again."
-            )
+        if moved.rowcount != actions:
+            raise _moved_meanwhile(f"{actions - moved.rowcount} of {actions} actions", self.delivery_id)
 
     def _entry_rows(self, entries: Entries, asked: Asked, actions: Actions) -> pa.Table:
         at = entries.position
@@ -117,14 +161,7 @@ class Application:
         bulk.insert(self.db, line, rows.select(ANSWER.names).append_column("delivery_id", numbers))
 
 
-def _staged(actions: Actions, row: Ints, version_before: Ints, state_before: Objects) -> pa.Table:
-    same = ("id", "version", "state", "amount", "payout", "customer_status", "changes")
-    prior = {name: getattr(actions, name)[row] for name in ("prior_amount", "prior_payout")}
-    return bulk.frame(
-        {
-            "version_before": version_before,
-            "state_before": state_before,
-            **{name: getattr(actions, name)[row] for name in same},
-            **{name: pa.array(column, mask=column == NONE) for name, column in prior.items()},
-        }
+def _moved_meanwhile(what: str, delivery_id: int) -> LedgerConflict:
+    return LedgerConflict(
+        f"{what} changed while delivery {delivery_id} was decided; nothing was written. Decide again."
     )

@@ -1,16 +1,23 @@
 """Moves whole columns between Arrow tables and the database: COPY on PostgreSQL, executemany on SQLite."""
 
 import io
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from sqlalchemy import CompoundSelect, Connection, Select, Table, text
+from sqlalchemy import BigInteger, CompoundSelect, Connection, Select, Subquery, Table, func, literal, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
+
+from processing.columns import NONE, Ints, Objects, missing
+
+Kind = type[int] | type[str]
+"""What a column of a query holds."""
 
 # Below this the planner's default guess about a table does no harm.
 WORTH_ANALYZING: Final = 1_000
@@ -53,21 +60,57 @@ def insert(db: Connection, table: Table, frame: pa.Table) -> None:
     db.exec_driver_sql(f"insert into {table.name} ({_names(frame)}) values ({marks})", rows)  # noqa: S608 - our names
 
 
-def fetch(db: Connection, query: Select[Any] | CompoundSelect[Any], schema: pa.Schema) -> pa.Table:
-    """Rows of a query as an Arrow table of the given schema, whose fields stand in the query's order."""
+def listed(db: Connection, cells: Sequence[str] | Sequence[int]) -> Subquery:
+    """Texts or integers as rows of a query, carried in one parameter: columns position (from 0) and value.
+
+    A planner knows nothing of their number; outer joins keep it from looking them up by the rows of a large table.
+    """
+    document = literal(json.dumps(cells))
     if _is_postgresql(db):
-        return _fetch_postgresql(db, query, schema)
-    rows = db.execute(query).cursor.fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
-    )
+        rows = func.jsonb_array_elements_text(document.cast(JSONB))
+        each = rows.table_valued("value", with_ordinality="place").render_derived()
+        value = each.c.value.cast(BigInteger) if cells and isinstance(cells[0], int) else each.c.value
+        return select((each.c.place - 1).label("position"), value.label("value")).subquery("listed")
+    each = func.json_each(document).table_valued("key", "value")
+    return select(each.c.key.label("position"), each.c.value).subquery("listed")
+
+
+def fetch(db: Connection, query: Select[Any] | CompoundSelect[Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Rows of a query as columns: Ints (``NONE`` for NULL) or Objects (None); ``kinds`` in the query's order."""
+    if _is_postgresql(db):
+        found = _fetch_postgresql(db, query, pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()]))
+        return {name: _ARROW_READERS[kind](found[name]) for name, kind in kinds.items()}
+    cells = np.array(db.execute(query).cursor.fetchall(), dtype=np.object_).reshape(-1, len(kinds))
+    return {name: _READERS[kind](cells[:, at]) for at, (name, kind) in enumerate(kinds.items())}
+
+
+def _ints(cells: Objects) -> Ints:
+    try:
+        return cells.astype(np.int64)
+    except TypeError:
+        return np.where(missing(cells), NONE, cells).astype(np.int64)
+
+
+def _arrow_ints(column: Any) -> Ints:  # noqa: ANN401 - Arrow's types of a nullable column say nothing
+    ints: Ints = column.fill_null(NONE).to_numpy().copy()
+    return ints
+
+
+def _arrow_texts(column: Any) -> Objects:  # noqa: ANN401 - the same
+    return np.array(column.to_numpy(), dtype=np.object_)
+
+
+_ARROW: Final[dict[Kind, pa.DataType]] = {int: pa.int64(), str: pa.string()}
+_ARROW_READERS: Final[dict[Kind, Callable[[Any], Any]]] = {int: _arrow_ints, str: _arrow_texts}
+_READERS: Final[dict[Kind, Callable[[Any], Any]]] = {int: _ints, str: np.copy}
 
 
 def _fetch_postgresql(db: Connection, query: Select[Any] | CompoundSelect[Any], schema: pa.Schema) -> pa.Table:
     compiled = query.compile(db.engine, compile_kwargs={"literal_binds": True})
+    # The driver, asked for parameters, would read the doubled percent signs of a compiled text as single ones.
+    statement = str(compiled).replace("%%", "%")
     sink = io.BytesIO()
-    with _copy(db, f"copy ({compiled}) to stdout (format csv)") as copy:
+    with _copy(db, f"copy ({statement}) to stdout (format csv)") as copy:
         for block in copy:
             sink.write(block)
     if sink.tell() == 0:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from processing import tables
 from processing.errors import NotFound, Unusable
-from processing.model import Account, Basis, Change, Contract, EventType, Level, Program, SameOrder
+from processing.instants import DAY
+from processing.model import (
+    WAITING_DAYS,
+    Account,
+    Basis,
+    Brakes,
+    Change,
+    Contract,
+    EventType,
+    Level,
+    Program,
+    SameOrder,
+    Trailer,
+)
 from processing.terms import Period
 
 
@@ -52,10 +65,17 @@ class Terms:
     currency: str
     encoding: str | None
     ignore_columns: tuple[str, ...]
+    brakes: Brakes
     event_types: Mapping[int, StoredEventType]
     dispositions: Mapping[int, Mapping[str, Change]]
     contracts: Mapping[int, StoredContract]
     partners: Mapping[int, str]
+    trailer: Trailer = Trailer.OPTIONAL
+    waiting_days: int = WAITING_DAYS
+
+    def waits_until(self, received_at: int) -> int:
+        """Until when lines of a delivery that arrived then wait for their action, both in microseconds."""
+        return received_at + self.waiting_days * DAY
 
 
 def read_terms(db: Connection, sid: str) -> Terms:
@@ -78,10 +98,13 @@ def read_terms(db: Connection, sid: str) -> Terms:
         currency=found.currency,
         encoding=found.encoding,
         ignore_columns=tuple(json.loads(found.ignore_columns)),
+        brakes=Brakes(**json.loads(found.brakes)),
         event_types={one.event_type_id: _stored_event_type(one) for one in rows(tables.event_type)},
         dispositions=dispositions,
         contracts={one.id: _stored_contract(one) for one in rows(tables.contract)},
         partners={one.partner_id: one.name for one in rows(tables.partner)},
+        trailer=Trailer(found.trailer),
+        waiting_days=found.waiting_days,
     )
 
 
@@ -140,6 +163,9 @@ def _save_account(db: Connection, account: Account) -> None:
         "currency": account.currency,
         "encoding": account.encoding,
         "ignore_columns": json.dumps(account.ignore_columns),
+        "brakes": json.dumps(asdict(account.brakes)),
+        "trailer": account.trailer.value,
+        "waiting_days": account.waiting_days,
     }
     _upsert(db, tables.account, [row], key=("sid",))
     account_id = db.execute(select(tables.account.c.id).where(tables.account.c.sid == account.sid)).scalar_one()

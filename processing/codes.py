@@ -52,6 +52,7 @@ class Code(StrEnum):
     EVENT_TYPE_UNKNOWN = "EVENT_TYPE_UNKNOWN"
     REASON_MISSING = "REASON_MISSING"
     REASON_UNKNOWN = "REASON_UNKNOWN"
+    REASON_MISPLACED = "REASON_MISPLACED"
     AMOUNT_MALFORMED = "AMOUNT_MALFORMED"
     AMOUNT_NEGATIVE = "AMOUNT_NEGATIVE"
     AMOUNT_TOO_LARGE = "AMOUNT_TOO_LARGE"
@@ -64,6 +65,9 @@ class Code(StrEnum):
     AMBIGUOUS_ORDER = "AMBIGUOUS_ORDER"
     CLICKS_NOT_REVERSIBLE = "CLICKS_NOT_REVERSIBLE"
     ACTION_LOCKED = "ACTION_LOCKED"
+    SUPERSEDED = "SUPERSEDED"
+    CHANGED_SINCE = "CHANGED_SINCE"
+    UNDONE = "UNDONE"
     ACTION_REVERSED = "ACTION_REVERSED"
     TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
     NO_EXCHANGE_RATE = "NO_EXCHANGE_RATE"
@@ -72,10 +76,17 @@ class Code(StrEnum):
     COLUMN_UNKNOWN = "COLUMN_UNKNOWN"
     COLUMN_TWICE = "COLUMN_TWICE"
     NO_LINES = "NO_LINES"
+    TOO_LARGE = "TOO_LARGE"
+    TRAILER_MISMATCH = "TRAILER_MISMATCH"
+    DIGEST_MISMATCH = "DIGEST_MISMATCH"
+    REPLACED = "REPLACED"
     MAYBE_INCOMPLETE = "MAYBE_INCOMPLETE"
+    MOSTLY_BAD = "MOSTLY_BAD"
+    OUTLIER = "OUTLIER"
 
     NEWEST_OF_MANY = "NEWEST_OF_MANY"
     AMOUNT_RAISED = "AMOUNT_RAISED"
+    CURRENCY_CONVERTED = "CURRENCY_CONVERTED"
 
     @property
     def meaning(self) -> Meaning:
@@ -135,6 +146,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "Reason {value} is neither a standard code nor a disposition code of the event type.",
         "Codes are case-sensitive; use one of the listed codes or have it added to the event type.",
     ),
+    Code.REASON_MISPLACED: _rejected(
+        "Reason {value} cannot be given for a {change}.",
+        "Give a reason that fits, or say with Amount what is meant: the new total, or 0 to reverse the action.",
+    ),
     Code.AMOUNT_MALFORMED: _rejected(
         "Amount {value} is not an amount of {currency}.",
         "Write digits with a point before the decimals and nothing else, for example 1234.56.",
@@ -160,8 +175,9 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.UNKNOWN_ACTION: Meaning(
         Scope.LINE,
         Verdict.WAITING,
-        "No action of the account has {field} {value}.",
-        "The line waits and is not applied; send it again once the action is tracked.",
+        "No action of the account has {field} {value}. The line waits for it until {until}; once the action is loaded, "
+        "the line is judged as arrived at {received_at}.",
+        "Nothing is to be done, unless the value is wrong.",
     ),
     Code.AMBIGUOUS_ORDER: Meaning(
         Scope.LINE,
@@ -173,6 +189,14 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.ACTION_LOCKED: _refused(
         "The action locked at {locks_at}; the delivery arrived at {received_at}.",
         "Its commission is owed; settle the difference with the partner.",
+    ),
+    Code.CHANGED_SINCE: _refused(
+        "Delivery {value} changed the action since.", "Undo that delivery first, or change the action by itself."
+    ),
+    Code.UNDONE: _refused("The delivery was undone while the line waited for its action.", "Send the line again."),
+    Code.SUPERSEDED: _refused(
+        "A delivery that arrived later, at {changed_at}, changed the action already.",
+        "If this line is still right, send it again.",
     ),
     Code.ACTION_REVERSED: _refused(
         "The action is reversed and cannot be modified.", "Send RESET, or have it approved, before you modify it."
@@ -194,14 +218,37 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.NO_LINES: _whole(
         Verdict.REJECTED, "The file has no lines below its header.", "Send the file again with its lines."
     ),
+    Code.TOO_LARGE: _whole(
+        Verdict.REJECTED, "The delivery has {value}; nothing of it was read.", "Split it into several files."
+    ),
+    Code.TRAILER_MISMATCH: _whole(
+        Verdict.REJECTED, "{reason}", "Nothing was applied; send the whole file with the trailer that belongs to it."
+    ),
+    Code.DIGEST_MISMATCH: _whole(
+        Verdict.REJECTED,
+        "The delivery has the digest {value}; its sidecar, delivery {count}, says {expected}.",
+        "Nothing was applied; send the file again, or the sidecar that belongs to it.",
+    ),
+    Code.REPLACED: _whole(
+        Verdict.REJECTED,
+        "Delivery {value} begins with the same bytes and goes on, so this one was cut off.",
+        "Nothing of it was applied; see the answer to the other.",
+    ),
     Code.MAYBE_INCOMPLETE: _whole(
         Verdict.HELD,
         "The last line does not end with a line break, so the file may have been cut off.",
         "Send it again with a line break at the end.",
     ),
+    Code.MOSTLY_BAD: _whole(
+        Verdict.HELD, "{reason}", "Have it released to apply the others, or rejected, and send a corrected file."
+    ),
+    Code.OUTLIER: _whole(
+        Verdict.HELD, "{reason}", "Nothing was changed; have it released if it is right, or rejected if it is not."
+    ),
     Code.NEWEST_OF_MANY: _notice(
         "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."
     ),
     Code.AMOUNT_RAISED: _notice("The new amount is higher than the old one."),
+    Code.CURRENCY_CONVERTED: _notice("The amount in {currency} was converted with the rate of the action's day."),
 }
 assert MEANINGS.keys() == set(Code)  # noqa: S101 - a code without a meaning is a bug that must show at import

@@ -4,7 +4,7 @@ Several lines for one action are decided in line order: wave n holds the n-th li
 carries its values from wave to wave.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
@@ -46,7 +46,7 @@ class Decided:
     """The fate of each line of a chunk.
 
     ``applied`` and ``unchanged`` are masks over the lines; every other line has its ``code``. ``notices`` holds, for
-    each notice, the mask of the lines that carry it.
+    each notice, the mask of the lines that carry it; ``late`` what lines would have done that only the lock refused.
     """
 
     code: Objects
@@ -54,6 +54,7 @@ class Decided:
     unchanged: Bools
     notices: dict[Code, Bools]
     entries: Entries
+    late: Entries
 
 
 def decide(asked: Asked, matched: Matched, terms: Terms, rates: Rates, received_at: int) -> Decided:
@@ -71,7 +72,8 @@ def decide(asked: Asked, matched: Matched, terms: Terms, rates: Rates, received_
     raised[entries.position[by_modify & (entries.amount_after > entries.amount_before)]] = True
     newest = (matched.candidates > 1) & (code != Code.AMBIGUOUS_ORDER)
     unchanged = missing(code) & ~desk.applied
-    return Decided(code, desk.applied, unchanged, {Code.NEWEST_OF_MANY: newest, Code.AMOUNT_RAISED: raised}, entries)
+    notices = {Code.NEWEST_OF_MANY: newest, Code.AMOUNT_RAISED: raised, Code.CURRENCY_CONVERTED: asked.converted}
+    return Decided(code, desk.applied, unchanged, notices, entries, _in_line_order(desk.late))
 
 
 def _unmatched(code: Objects, asked: Asked, matched: Matched, terms: Terms) -> None:
@@ -105,14 +107,14 @@ class _Values:
 
     @classmethod
     def of(cls, actions: Actions, row: Ints) -> "_Values":
-        return cls(**{field.name: getattr(actions, field.name)[row] for field in fields(cls)})
+        return cls(**{one.name: getattr(actions, one.name)[row] for one in fields(cls)})
 
     def where(self, chosen: Bools) -> "_Values":
-        return _Values(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+        return _Values(**{one.name: getattr(self, one.name)[chosen] for one in fields(self)})
 
     def put(self, actions: Actions, row: Ints, where: Bools) -> None:
-        for field in fields(self):
-            getattr(actions, field.name)[row[where]] = getattr(self, field.name)[where]
+        for one in fields(self):
+            getattr(actions, one.name)[row[where]] = getattr(self, one.name)[where]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class _Desk:
     received_at: int
     code: Objects
     applied: Bools
+    late: list[Entries] = field(default_factory=list)
 
     def wave(self, at: Ints) -> Entries:
         """Decide lines that all mean different actions, and move those actions."""
@@ -138,10 +141,15 @@ class _Desk:
             | (after.customer_status != before.customer_status)
             | ((change == Change.RESET) & (after.payout != before.payout))
         )
-        refusal = self._refusals(at, moved)
+        refusal, too_late = self._refusals(at, moved)
         done = moved & missing(refusal)
         self.code[at] = refusal
         self.applied[at[done]] = True
+        if too_late.any():
+            version = self.actions.version[row[too_late]]
+            self.late.append(
+                _entries(at[too_late], row[too_late], version, before.where(too_late), after.where(too_late))
+            )
         after.put(self.actions, row, done)
         self.actions.version[row[done]] += 1
         self.actions.changes[row[done]] += 1
@@ -179,8 +187,8 @@ class _Desk:
         to.customer_status[statuses] = status[statuses]
         to.payout[modify] = self.rates.payouts(self.actions.contract_id[self.asked.row[at]][modify], to.amount[modify])
 
-    def _refusals(self, at: Ints, moved: Bools) -> Objects:
-        """The first reason to refuse each line, None where there is none."""
+    def _refusals(self, at: Ints, moved: Bools) -> tuple[Objects, Bools]:
+        """The first reason to refuse each line, None where there is none, and which have no other than the lock."""
         row, actions = self.asked.row[at], self.actions
         clicks = [number for number, kind in self.terms.event_types.items() if kind.basis is Basis.CLICK]
         modify = self.asked.change[at] == Change.MODIFY
@@ -193,16 +201,19 @@ class _Desk:
         # hear "done" about what was done in time, not "too late".
         matters = moved | dead | priceless
         late = (actions.locked_at[row] != NONE) | (actions.locks_at[row] <= self.received_at)
-        refusal = blank(len(row))
-        for code, holds in (
-            (Code.TOO_MANY_CHANGES, moved & modify & (actions.changes[row] >= MOST_CHANGES)),
-            (Code.NO_EXCHANGE_RATE, priceless),
-            (Code.ACTION_REVERSED, dead),
-            (Code.ACTION_LOCKED, matters & late),
-            (Code.CLICKS_NOT_REVERSIBLE, np.isin(actions.event_type_id[row], clicks)),
-        ):
+        reasons = {
+            Code.TOO_MANY_CHANGES: moved & modify & (actions.changes[row] >= MOST_CHANGES),
+            Code.NO_EXCHANGE_RATE: priceless,
+            Code.ACTION_REVERSED: dead,
+            Code.SUPERSEDED: matters & (actions.changed_at[row] > self.received_at),
+            Code.ACTION_LOCKED: matters & late,
+            Code.CLICKS_NOT_REVERSIBLE: np.isin(actions.event_type_id[row], clicks),
+        }
+        refusal, others = blank(len(row)), np.zeros(len(row), dtype=np.bool_)
+        for code, holds in reasons.items():
             refusal[holds] = code
-        return refusal
+            others |= holds & (code is not Code.ACTION_LOCKED)
+        return refusal, reasons[Code.ACTION_LOCKED] & ~others
 
 
 def _entries(at: Ints, row: Ints, version: Ints, before: _Values, after: _Values) -> Entries:
@@ -228,8 +239,5 @@ def _in_line_order(waves: list[Entries]) -> Entries:
         return _entries(none, none, none, empty, empty)
     order = np.argsort(np.concatenate([wave.position for wave in waves]), kind="stable")
     return Entries(
-        **{
-            field.name: np.concatenate([getattr(wave, field.name) for wave in waves])[order]
-            for field in fields(Entries)
-        }
+        **{one.name: np.concatenate([getattr(wave, one.name) for wave in waves])[order] for one in fields(Entries)}
     )

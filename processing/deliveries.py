@@ -7,26 +7,29 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-import pyarrow as pa
-from sqlalchemy import Connection, Row, literal, null, select, union_all, update
+import numpy as np
+from sqlalchemy import Connection, Row, null, select, update
 
 from processing import bulk
 from processing.codes import Code, Verdict
+from processing.columns import blank
 from processing.errors import NotFound
 from processing.instants import instant, micros
 from processing.tables import account, action, delivery, entry, line
 
-# The verdicts of a delivery as result files need them; locks_at in microseconds.
-_VERDICTS: Final[dict[str, pa.DataType]] = {
-    "line": pa.int64(),
-    "verdict": pa.string(),
-    "code": pa.string(),
-    "message": pa.string(),
-    "action_id": pa.string(),
-    "locks_at": pa.int64(),
+VERDICTS: Final[dict[str, bulk.Kind]] = {
+    "line": int,
+    "verdict": str,
+    "code": str,
+    "message": str,
+    "action_id": str,
+    "locks_at": int,
 }
-VERDICTS: Final = pa.schema(_VERDICTS)
+"""The verdicts of a delivery as result files need them; locks_at in microseconds, ``NONE`` for none."""
 
+# The channels of what has no bytes: a person's change of one action, and the undoing of a delivery.
+PERSON: Final = "person"
+UNDO: Final = "undo"
 NO_ROWS: Final = {"read": 0, **{verdict.value: 0 for verdict in Verdict}}
 RULE: Final = "A line counts if its delivery arrived (received_at) before its action locks (locks_at)."
 
@@ -39,11 +42,13 @@ class DeliveryState(StrEnum):
     DUPLICATE = "duplicate"
     HELD = "held"
     REJECTED = "rejected"
+    UNPACKED = "unpacked"
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What is known of a delivery before it is read."""
+    """What is known of a delivery before it is read; ``proven`` means that no byte of it is missing."""
 
     delivery: str
     channel: str
@@ -53,10 +58,10 @@ class Arrival:
     received_at: datetime
     event_type: int | None = None
     again: bool = False
+    proven: bool = False
     sent_by: str | None = None
     encoding: str | None = None
     ignore_columns: tuple[str, ...] = ()
-    proven: str | None = None
 
 
 def state_of(db: Connection, number: str) -> DeliveryState | None:
@@ -90,6 +95,8 @@ def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, in
     }
     known = db.execute(select(delivery.c.id).where(delivery.c.delivery == arrival.delivery)).scalar()
     if known is not None:
+        # What was said of its lines while it was held is judged anew.
+        db.execute(line.delete().where(line.c.delivery_id == known))
         db.execute(update(delivery).values(values).where(delivery.c.id == known))
         return int(known), None if arrival.again else first
     made = db.execute(delivery.insert().values(delivery=arrival.delivery, **values)).inserted_primary_key
@@ -108,11 +115,12 @@ def finish(  # noqa: PLR0913 - the columns of an ending
     message: str | None = None,
     duplicate_of: int | None = None,
 ) -> None:
-    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives.
+    """Record how a delivery ended; ``summary`` is what ``Tally.told`` gives, or the files of a container.
 
-    One of which nothing was applied gives its identity up: the same bytes may succeed later.
+    One of which nothing was applied gives its identity up: the same bytes may succeed later. So does a container, whose
+    files have identities of their own.
     """
-    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN}
+    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN, DeliveryState.UNPACKED}
     db.execute(
         update(delivery)
         .values(
@@ -123,15 +131,33 @@ def finish(  # noqa: PLR0913 - the columns of an ending
             duplicate_of=duplicate_of,
             summary=json.dumps(summary or {}),
             finished_at=micros(at),
+            changed_at=micros(at),
             answered_at=None,
+            revision=delivery.c.revision + 1,
         )
         .where(delivery.c.id == delivery_id)
     )
 
 
-def answered(db: Connection, number: str, at: datetime) -> None:
-    """Record that the brand has its receipt."""
-    db.execute(update(delivery).values(answered_at=micros(at)).where(delivery.c.delivery == number))
+def answered(db: Connection, number: str, revision: int, at: datetime) -> bool:
+    """Record that the brand has a revision of its receipt; false when there is a newer one by now."""
+    told = (delivery.c.delivery == number) & (delivery.c.revision == revision)
+    return db.execute(update(delivery).values(answered_at=micros(at)).where(told)).rowcount == 1
+
+
+def unanswered(db: Connection, sid: str | None = None) -> list[str]:
+    """Finished deliveries whose brand has not got the newest receipt, oldest first; a person's change has no answer."""
+    query = (
+        select(delivery.c.delivery)
+        .join(account)
+        .where(
+            delivery.c.answered_at.is_(None),
+            delivery.c.state != DeliveryState.BROKEN.value,
+            delivery.c.channel != PERSON,
+        )
+        .order_by(delivery.c.received_at, delivery.c.id)
+    )
+    return list(db.execute(query if sid is None else query.where(account.c.sid == sid)).scalars())
 
 
 def find(db: Connection, number: str) -> Row[Any]:
@@ -139,6 +165,12 @@ def find(db: Connection, number: str) -> Row[Any]:
     found = db.execute(_query().where(delivery.c.delivery == number)).one_or_none()
     if found is None:
         raise NotFound(f"There is no delivery {number}; `clawback deliveries list` shows those there are.")
+    return found
+
+
+def by_id(db: Connection, delivery_id: int) -> Row[Any]:
+    """The same of a row id, which exists."""
+    found: Row[Any] = db.execute(_query().where(delivery.c.id == delivery_id)).one()
     return found
 
 
@@ -150,6 +182,27 @@ def listing(db: Connection, sid: str | None = None, *, limit: int = 100) -> list
     return [head(found) for found in db.execute(query)]
 
 
+def maybe_incomplete(db: Connection, account_id: int, received_by: datetime) -> list[Row[Any]]:
+    """The deliveries received by an instant that are held because they may have been cut off, oldest first."""
+    held = in_state(db, account_id, DeliveryState.HELD)
+    return [one for one in held if one.code == Code.MAYBE_INCOMPLETE and one.received_at <= micros(received_by)]
+
+
+def in_state(db: Connection, account_id: int, state: DeliveryState) -> list[Row[Any]]:
+    """The deliveries of an account in one state, oldest first."""
+    query = select(delivery).where(delivery.c.account_id == account_id, delivery.c.state == state.value)
+    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
+
+
+def with_digest(db: Connection, account_id: int, sha256: str) -> str | None:
+    """The first delivery of these bytes that is held or came to a good end, ``None`` if there is none."""
+    unpacked = (delivery.c.state == DeliveryState.UNPACKED.value) & (delivery.c.sha256 == sha256)
+    query = select(delivery.c.delivery).where(
+        delivery.c.account_id == account_id, (delivery.c.identity == sha256) | unpacked
+    )
+    return db.execute(query.order_by(delivery.c.id).limit(1)).scalar()
+
+
 def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
     """The held and broken deliveries of an account, oldest first."""
     states = [DeliveryState.HELD.value, DeliveryState.BROKEN.value]
@@ -158,7 +211,7 @@ def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
 
 
 def head(found: Row[Any]) -> dict[str, Any]:
-    """A receipt without its lines."""
+    """A receipt without its lines; that of a container lists its files with their deliveries, and what it left out."""
     summary = json.loads(found.summary)
     return {
         "delivery": found.delivery,
@@ -174,13 +227,24 @@ def head(found: Row[Any]) -> dict[str, Any]:
         "message": found.message,
         "duplicate_of": found.first,
         "sent_by": found.sent_by,
+        "undoes": found.undoes_delivery,
+        "undone_by": found.undone_by_delivery,
+        "waits_until": None if found.waits_until is None else instant(found.waits_until).isoformat(),
+        "revisions": summary.get("revisions", []),
         "rows": summary.get("rows", NO_ROWS),
         "money": summary.get("money", {}),
         "partners": summary.get("partners", []),
         "nearest_lock": summary.get("nearest_lock"),
         "time_left": _time_left(found.received_at, summary.get("nearest_lock")),
         "rule": RULE,
+        **{part: summary[part] for part in ("files", "ignored") if part in summary},
     }
+
+
+def receipt(db: Connection, number: str) -> dict[str, Any]:
+    """A delivery's receipt with its lines; raises NotFound."""
+    found = find(db, number)
+    return {**head(found), "lines": list(lines(db, found.id))}
 
 
 def lines(db: Connection, delivery_id: int) -> Iterator[dict[str, Any]]:
@@ -202,28 +266,39 @@ def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> 
     return db.execute(select(line.c.line).where(line.c.delivery_id == delivery_id, wanted).limit(1)).first() is not None
 
 
-def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> pa.Table:
-    """The fate of each line from ``low`` to ``high``, as rows of ``VERDICTS`` in line order."""
-    applied = (
-        select(entry.c.line, literal("applied"), line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
+def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> dict[str, Any]:
+    """The fate of each line from ``low`` to ``high``, as columns of ``VERDICTS`` in line order."""
+    of_range = (line.c.delivery_id == delivery_id, line.c.line.between(low, high))
+    told = select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
+    others = bulk.fetch(db, told.outerjoin(action, action.c.id == line.c.action_id).where(*of_range), VERDICTS)
+    changed = (
+        select(entry.c.line, action.c.action_id, action.c.locks_at)
         .join(action, action.c.id == entry.c.action_id)
-        .outerjoin(line, (line.c.delivery_id == entry.c.delivery_id) & (line.c.line == entry.c.line))
         .where(entry.c.delivery_id == delivery_id, entry.c.line.between(low, high))
     )
-    others = (
-        select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
-        .outerjoin(action, action.c.id == line.c.action_id)
-        .where(line.c.delivery_id == delivery_id, line.c.line.between(low, high), line.c.verdict != "applied")
-    )
-    return bulk.fetch(db, union_all(applied, others), VERDICTS).sort_by("line")
+    applied = bulk.fetch(db, changed, {name: VERDICTS[name] for name in ("line", "action_id", "locks_at")})
+    count = len(applied["line"])
+    applied |= {"verdict": np.full(count, "applied", dtype=np.object_), "code": blank(count), "message": blank(count)}
+    plain = np.isin(applied["line"], others["line"], invert=True)
+    found = {name: np.concatenate([applied[name][plain], others[name]]) for name in VERDICTS}
+    order = np.argsort(found["line"], kind="stable")
+    return {name: column[order] for name, column in found.items()}
 
 
 def _query() -> Any:  # noqa: ANN401 - SQLAlchemy's type of a select with computed columns says nothing
-    first = delivery.alias("first")
+    first, undone, undo = delivery.alias("first"), delivery.alias("undone"), delivery.alias("undo")
     return (
-        select(delivery, account.c.sid, first.c.delivery.label("first"))
+        select(
+            delivery,
+            account.c.sid,
+            first.c.delivery.label("first"),
+            undone.c.delivery.label("undoes_delivery"),
+            undo.c.delivery.label("undone_by_delivery"),
+        )
         .join(account, account.c.id == delivery.c.account_id)
         .outerjoin(first, first.c.id == delivery.c.duplicate_of)
+        .outerjoin(undone, undone.c.id == delivery.c.undoes)
+        .outerjoin(undo, undo.c.id == delivery.c.undone_by)
     )
 
 

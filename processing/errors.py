@@ -5,10 +5,13 @@
     ClawbackError
     ├─ Unusable          the person who gave it   a setting, catalogue, argument or command that cannot be used
     ├─ Unreadable        the brand                the bytes are not the file we agreed on; carries a code
+    ├─ Braked            a second person      a delivery that does unusual harm, to be released or rejected
     ├─ UploadRefused     the brand                a channel will not take these bytes (too large, bad name)
     ├─ KeyReused         the brand                a request's key belongs to another request
     ├─ SpoolBroken       the operator             a landed delivery is not what its END record says
     ├─ NotFound          the person who asked     no such account, action or delivery
+    ├─ SourceRefused     the operator             a brand's server turned us away, or is not the one we know
+    ├─ SourceUnreachable nobody: try again        a brand's server does not answer, or the connection broke
     ├─ StoreUnavailable  nobody: try again        the database does not answer or was busy too long
     └─ LedgerConflict    nobody: try again        somebody changed the action meanwhile; decide again
 
@@ -38,6 +41,15 @@ class Unreadable(ClawbackError):
         self.code = code
 
 
+class Braked(ClawbackError):
+    """A delivery would do unusual harm and has to be held; ``nearest_lock`` in microseconds, of what it names."""
+
+    def __init__(self, code: Code, message: str, nearest_lock: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.nearest_lock = nearest_lock
+
+
 class UploadRefused(ClawbackError):
     """A channel will not take these bytes; nothing was kept."""
 
@@ -52,6 +64,16 @@ class SpoolBroken(ClawbackError):
 
 class NotFound(ClawbackError):
     """There is no such account, action or delivery."""
+
+
+class SourceRefused(ClawbackError):
+    """A brand's server is not the one whose key is pinned, or refused a login, a folder or a file."""
+
+
+class SourceUnreachable(ClawbackError):
+    """A brand's server does not answer, or the connection to it broke."""
+
+    retryable = True
 
 
 class StoreUnavailable(ClawbackError):

@@ -16,6 +16,7 @@ from processing.decide import MOST_CHANGES, Decided
 from processing.instants import told
 from processing.intent import Asked
 from processing.match import NOBODY, Matched
+from processing.reasons import FOR_REVERSALS_ONLY
 
 # A line's answer as the store keeps it; action_id is the action's row id.
 _ANSWER: Final[dict[str, pa.DataType]] = {
@@ -46,7 +47,7 @@ def answers(
     code, message = decided.code.copy(), blank(len(asked))
     for at in np.flatnonzero(~missing(decided.code)).tolist():
         message[at] = speaker.says(decided.code[at], at)
-    noticed = _add_notices(code, message, matched, decided)
+    noticed = _add_notices(code, message, asked, matched, decided)
     verdict = blank(len(asked))
     verdict[decided.applied], verdict[decided.unchanged] = Verdict.APPLIED.value, Verdict.UNCHANGED.value
     for one in set(decided.code[~missing(decided.code)]):
@@ -64,13 +65,13 @@ def answers(
     )
 
 
-def _add_notices(code: Objects, message: Objects, matched: Matched, decided: Decided) -> Bools:
+def _add_notices(code: Objects, message: Objects, asked: Asked, matched: Matched, decided: Decided) -> Bools:
     """Give a line without a code its first notice, and every line the sentences of its notices."""
     noticed = np.zeros(len(code), dtype=np.bool_)
     for notice, carries in decided.notices.items():
         noticed |= carries
         for at in np.flatnonzero(carries).tolist():
-            sentence = notice.message(count=matched.candidates[at])
+            sentence = notice.message(count=matched.candidates[at], currency=asked.currency[at])
             code[at] = code[at] or notice
             message[at] = f"{message[at]} {sentence}" if message[at] else sentence
     return noticed
@@ -84,11 +85,14 @@ class _Speaker:
     matched: Matched
     terms: Terms
     received_at: int
+    wait: Mapping[str, str]
 
     @classmethod
     def of(cls, lines: pd.DataFrame, matched: Matched, terms: Terms, received_at: int) -> "_Speaker":
         names = ("action_id", "order_id", "event_type", "amount_text", "currency", "reason")
-        return cls({name: texts(lines[name]) for name in names}, matched, terms, received_at)
+        until = told(terms.waits_until(received_at), terms.zone)
+        wait = {"until": until, "received_at": told(received_at, terms.zone)}
+        return cls({name: texts(lines[name]) for name in names}, matched, terms, received_at, wait)
 
     def says(self, code: Code, at: int) -> str:
         return code.message(**self._values(code, at))
@@ -98,15 +102,19 @@ class _Speaker:
         known = {
             Code.EVENT_TYPE_UNKNOWN: {"value": cell["event_type"]},
             Code.REASON_UNKNOWN: {"value": shown(cell["reason"])},
+            Code.REASON_MISPLACED: {
+                "value": shown(cell["reason"]),
+                "change": "modification" if cell["reason"] in FOR_REVERSALS_ONLY else "reversal",
+            },
             Code.AMBIGUOUS_ORDER: {"value": shown(cell["order_id"]), "count": self.matched.candidates[at]},
             Code.TOO_MANY_CHANGES: {"value": MOST_CHANGES},
         }
         if code is Code.UNKNOWN_ACTION:
             field = "Oid" if cell["action_id"] is None else "ActionId"
-            return {"field": field, "value": shown(cell["action_id"] or cell["order_id"])}
+            return {"field": field, "value": shown(cell["action_id"] or cell["order_id"]), **self.wait}
         if code in {Code.AMOUNT_MALFORMED, Code.AMOUNT_TOO_LARGE}:
             return {"value": shown(cell["amount_text"]), "currency": self._currency(at)}
-        if code in {Code.ACTION_LOCKED, Code.NO_EXCHANGE_RATE}:
+        if code in {Code.ACTION_LOCKED, Code.NO_EXCHANGE_RATE, Code.SUPERSEDED}:
             return self._of_action(at)
         return known.get(code, {})
 
@@ -120,6 +128,7 @@ class _Speaker:
         return {
             "locks_at": told(int(actions.locks_at[row]), zone),
             "received_at": told(self.received_at, zone),
+            "changed_at": told(int(actions.changed_at[row]), zone),
             "currency": actions.currency[row],
             "value": self.cells["currency"][at] or self.terms.currency,
             "day": told(int(actions.event_at[row]), zone)[:10],

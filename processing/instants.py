@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from processing.errors import Unusable
 
 UTC_ZONE = ZoneInfo("UTC")
+DAY = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

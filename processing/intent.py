@@ -15,7 +15,7 @@ from processing.columns import NONE, Bools, Ints, Objects, blank, missing, pick,
 from processing.match import Matched
 from processing.model import Change
 from processing.money import exponents, to_minor_columns
-from processing.reasons import RESET, STANDARD_REASONS
+from processing.reasons import FOR_MODIFICATIONS_ONLY, FOR_REVERSALS_ONLY, RESET, STANDARD_REASONS
 
 LARGEST_MINOR: Final = 99_999_999
 
@@ -34,7 +34,8 @@ class Asked:
     """What the lines of a chunk ask for, a column an array; lines with a ``code`` are rejected and ask nothing.
 
     ``change`` holds ``Change`` or None; ``amount`` is in minor units of the line's currency, ``NONE`` where the line
-    gives none; ``foreign`` marks lines that name another currency than the action's.
+    gives none; ``foreign`` marks lines that name another currency than the action's, ``converted`` those whose amount
+    was turned into it.
     """
 
     line: Ints
@@ -43,7 +44,9 @@ class Asked:
     amount: Ints
     customer_status: Objects
     reason: Objects
+    currency: Objects
     foreign: Bools
+    converted: Bools
     code: Objects
 
     def __len__(self) -> int:
@@ -62,7 +65,7 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     event_type = np.where(row >= 0, pick(matched.actions.event_type_id, row, NONE), given_type)
     outcome = _outcomes(lines["reason"], event_type, terms)
     _first(code, outcome == Code.REASON_UNKNOWN, Code.REASON_UNKNOWN)
-    amount, foreign = _amounts(lines, matched, terms.currency, code)
+    amount, currency, foreign = _amounts(lines, matched, terms.currency, code)
     tracked_zero = pick(matched.actions.tracked_amount, row, NONE) == 0
     status = texts(lines["customer_status"])
     others = ~missing(status) | lines["currency"].notna().to_numpy()
@@ -70,9 +73,11 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     given = (amount != NONE) | others
     nothing = ((change == Change.MODIFY) & ~given) | missing(change)
     _first(code, nothing, Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE)
+    _first(code, _misplaced(lines["reason"], event_type, outcome, change, amount), Code.REASON_MISPLACED)
     change[~missing(code)] = None
     line = lines.index.to_numpy(np.int64)
-    return Asked(line, row, change, amount, status, texts(lines["reason"]), foreign, code)
+    converted = np.zeros(len(line), dtype=np.bool_)
+    return Asked(line, row, change, amount, status, texts(lines["reason"]), currency, foreign, converted, code)
 
 
 def is_reason(reason: str, event_type: int, terms: Terms) -> bool:
@@ -121,8 +126,21 @@ def _outcome(reason: str, event_type: int, terms: Terms) -> Change | Code | None
     return None if reason in STANDARD_REASONS else Code.REASON_UNKNOWN
 
 
-def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects) -> tuple[Ints, Bools]:
-    """Amounts in minor units of the line's currency, or of the action's where the line names none."""
+def _misplaced(reason: pd.Series, event_type: Ints, outcome: Objects, change: Objects, amount: Ints) -> Bools:
+    """Standard reasons used for what they do not mean; an amount of 0 is clear enough to reverse for any reason.
+
+    Nothing is said of a line whose event type is unknown: the reason may be a disposition code of its own.
+    """
+    silent = (change == Change.REVERSE) & (amount == NONE) & reason.isin(FOR_MODIFICATIONS_ONLY).to_numpy(bool)
+    wrong = (change == Change.MODIFY) & reason.isin(FOR_REVERSALS_ONLY).to_numpy(bool)
+    return np.asarray((silent | wrong) & missing(outcome) & (event_type != NONE), dtype=np.bool_)
+
+
+def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects) -> tuple[Ints, Objects, Bools]:
+    """Amounts in minor units of the line's currency, that currency, and whether it differs from the action's.
+
+    A line that names none means the action's.
+    """
     scaled = lines["amount_scaled"].to_numpy(np.int64, na_value=NONE)
     own = pick(matched.actions.currency, matched.row, default)
     sent = texts(lines["currency"])
@@ -131,7 +149,7 @@ def _amounts(lines: pd.DataFrame, matched: Matched, default: str, code: Objects)
     given = scaled != NONE
     _first(code, given & ~exact, Code.AMOUNT_MALFORMED)
     _first(code, given & (minor > LARGEST_MINOR), Code.AMOUNT_TOO_LARGE)
-    return np.where(given, minor, NONE), currency != own
+    return np.where(given, minor, NONE), currency, currency != own
 
 
 def _first(code: Objects, fault: Bools, meaning: Code) -> None:

@@ -1,20 +1,21 @@
 """Finds the action that each line means: by its id, or by order id and event type, where the newest wins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from sqlalchemy import CompoundSelect, Connection, select, union_all
+from sqlalchemy import ColumnElement, Connection, select, true
 
 from processing import bulk
-from processing.columns import NONE, Ints, Objects
-from processing.tables import action, staged_line
+from processing.columns import NONE, Ints, Objects, blank
+from processing.tables import action, delivery
 
 NOBODY: Final = -1
 
-_TEXTS: Final = ("action_id", "state", "currency", "customer_status", "tracked_status")
+_TEXTS: Final = ("state", "currency", "customer_status", "tracked_status")
+_RECALLED: Final = ("event_at", "tracked_payout", "tracked_status", "prior_amount", "prior_payout")
 
 
 @dataclass(slots=True)
@@ -22,16 +23,14 @@ class Actions:
     """The actions that a chunk of lines names, a column an array; their values move as lines are decided.
 
     Money in minor units, instants in microseconds; ``NONE`` stands for no value in a column of integers,
-    ``None`` in a column of texts.
+    ``None`` in a column of texts. ``changed_at`` is the arrival of the delivery that changed the action last. The last
+    five columns are empty until ``recall`` fills them.
     """
 
     id: Ints
-    action_id: Objects
     event_type_id: Ints
     partner_id: Ints
     contract_id: Ints
-    event_at: Ints
-    created_at: Ints
     locks_at: Ints
     locked_at: Ints
     state: Objects
@@ -40,24 +39,22 @@ class Actions:
     payout: Ints
     customer_status: Objects
     tracked_amount: Ints
+    changes: Ints
+    version: Ints
+    changed_by: Ints
+    changed_at: Ints
+    event_at: Ints
     tracked_payout: Ints
     tracked_status: Objects
     prior_amount: Ints
     prior_payout: Ints
-    changes: Ints
-    version: Ints
-    changed_by: Ints
 
     def __len__(self) -> int:
         return len(self.id)
 
 
-_SCHEMA: Final = pa.schema(
-    [
-        pa.field("position", pa.int64()),
-        *(pa.field(one.name, pa.string() if one.name in _TEXTS else pa.int64()) for one in fields(Actions)),
-    ]
-)
+_KINDS: Final[dict[str, bulk.Kind]] = {one.name: str if one.name in _TEXTS else int for one in fields(Actions)}
+_READ: Final = tuple(name for name in _KINDS if name not in {"changed_at", *_RECALLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,56 +71,84 @@ def match(db: Connection, account_id: int, lines: pd.DataFrame) -> Matched:
 
     ``lines``: action_id (str or NA), order_id (str or NA), event_type (Int64 or NA).
     """
-    bulk.stage(db, staged_line, _staged(account_id, lines))
-    bulk.know_sizes(db, staged_line, len(lines))
-    found = bulk.fetch(db, _query(), _SCHEMA)
-    position = _ints(found["position"])
-    # Newest first within a line, so that the first of each line is the one it means.
-    order = np.lexsort((-_ints(found["id"]), -_ints(found["created_at"]), position))
+    found = _found(db, account_id, lines)
+    position = found.pop("position")
+    order = _newest_first(db, found["id"], position)
     _, first, counts = np.unique(position[order], return_index=True, return_counts=True)
     chosen = order[first]
-    ids, where, inverse = np.unique(_ints(found["id"])[chosen], return_index=True, return_inverse=True)
+    ids, where, inverse = np.unique(found["id"][chosen], return_index=True, return_inverse=True)
     row = np.full(len(lines), NOBODY, dtype=np.int64)
     row[position[chosen]] = inverse
     candidates = np.zeros(len(lines), dtype=np.int64)
     candidates[position[chosen]] = counts
     assert len(ids) == len(where)  # noqa: S101 - one row per action
-    return Matched(_actions(found.take(chosen[where])), row, candidates)
+    empty: dict[str, Any] = {
+        name: blank(len(ids)) if name in _TEXTS else np.full(len(ids), NONE, dtype=np.int64) for name in _RECALLED
+    }
+    found = {name: column[chosen[where]] for name, column in found.items()}
+    actions = Actions(**found, changed_at=_changed_at(db, found["changed_by"]), **empty)
+    return Matched(actions, row, candidates)
 
 
-def _staged(account_id: int, lines: pd.DataFrame) -> pa.Table:
-    return pa.table(
-        {
-            "position": pa.array(np.arange(len(lines), dtype=np.int64)),
-            "account_id": pa.array(np.full(len(lines), account_id, dtype=np.int64)),
-            "action_id": pa.array(lines["action_id"], pa.string(), from_pandas=True),
-            "order_id": pa.array(lines["order_id"], pa.string(), from_pandas=True),
-            "event_type_id": pa.array(lines["event_type"], pa.int64(), from_pandas=True),
-        }
+def recall(db: Connection, actions: Actions, rows: Ints) -> None:
+    """Fill in what only few lines ask for: when these actions were tracked, with what, and what a reversal took."""
+    if len(rows) == 0:
+        return
+    for name, column in _of(db, actions.id[rows], _RECALLED).items():
+        getattr(actions, name)[rows] = column
+
+
+def _found(db: Connection, account_id: int, lines: pd.DataFrame) -> dict[str, Any]:
+    """Every action of the account that a line could mean, beside the line's position."""
+    by_id = lines["action_id"].notna().to_numpy()
+    parts = [_joined(db, account_id, lines["action_id"], np.flatnonzero(by_id), action.c.action_id, true())]
+    of_type = lines["event_type"].to_numpy(np.int64, na_value=NONE)
+    for number in np.unique(of_type[~by_id]).tolist():
+        at = np.flatnonzero(~by_id & (of_type == number))
+        of_this = action.c.event_type_id == number
+        parts.append(_joined(db, account_id, lines["order_id"], at, action.c.order_id, of_this))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(
+    db: Connection, account_id: int, names: pd.Series, at: Ints, key: ColumnElement[str], condition: ColumnElement[bool]
+) -> dict[str, Any]:
+    wanted = bulk.listed(db, names.iloc[at].tolist())
+    mine = (action.c.account_id == account_id) & condition & (key == wanted.c.value)
+    query = select(wanted.c.position, *(action.c[name] for name in _READ)).outerjoin(action, mine)
+    found = bulk.fetch(db, query, {"position": int, **{name: _KINDS[name] for name in _READ}})
+    there = found["id"] != NONE
+    return {name: column[there] for name, column in found.items()} | {"position": at[found["position"][there]]}
+
+
+def _newest_first(db: Connection, ids: Ints, position: Ints) -> Ints:
+    """The order that puts the actions of a line together, the one it means first."""
+    _, at, counts = np.unique(position, return_inverse=True, return_counts=True)
+    created_at, many = np.zeros(len(ids), dtype=np.int64), counts[at] > 1
+    if many.any():
+        created_at[many] = _of(db, ids[many], ("created_at",))["created_at"]
+    return np.lexsort((-ids, -created_at, position))
+
+
+def _changed_at(db: Connection, changed_by: Ints) -> Ints:
+    """When the deliveries arrived that these row ids mean."""
+    arrivals = np.full(len(changed_by), NONE, dtype=np.int64)
+    changed = changed_by != NONE
+    if changed.any():
+        numbers, at = np.unique(changed_by[changed], return_inverse=True)
+        wanted = bulk.listed(db, numbers.tolist())
+        query = select(wanted.c.position, delivery.c.received_at).join(delivery, delivery.c.id == wanted.c.value)
+        found = bulk.fetch(db, query, {"position": int, "received_at": int})
+        arrivals[changed] = found["received_at"][np.argsort(found["position"])][at]
+    return arrivals
+
+
+def _of(db: Connection, ids: Ints, names: Sequence[str]) -> dict[str, Any]:
+    """Columns of these actions (row ids), in their order."""
+    wanted = bulk.listed(db, ids.tolist())
+    query = select(wanted.c.position, *(action.c[name] for name in names)).outerjoin(
+        action, action.c.id == wanted.c.value
     )
-
-
-def _query() -> CompoundSelect[Any]:
-    values = [action.c[one.name] for one in fields(Actions)]
-    mine = action.c.account_id == staged_line.c.account_id
-    by_id = select(staged_line.c.position, *values).where(mine, action.c.action_id == staged_line.c.action_id)
-    by_order = select(staged_line.c.position, *values).where(
-        mine,
-        staged_line.c.action_id.is_(None),
-        action.c.event_type_id == staged_line.c.event_type_id,
-        action.c.order_id == staged_line.c.order_id,
-    )
-    return union_all(by_id, by_order)
-
-
-def _actions(found: pa.Table) -> Actions:
-    read = {name: _texts if name in _TEXTS else _ints for name in _SCHEMA.names[1:]}
-    return Actions(**{name: reader(found[name]) for name, reader in read.items()})
-
-
-def _ints(column: Any) -> Any:  # noqa: ANN401 - Arrow's types of a nullable column say nothing
-    return column.fill_null(NONE).to_numpy().copy()
-
-
-def _texts(column: Any) -> Any:  # noqa: ANN401
-    return np.array(column.to_numpy(), dtype=np.object_)
+    found = bulk.fetch(db, query, {"position": int, **{name: _KINDS.get(name, int) for name in names}})
+    order = np.argsort(found.pop("position"))
+    return {name: column[order] for name, column in found.items()}

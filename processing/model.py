@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Final
 
 from processing.terms import Period
+
+# How long a line waits for its action, unless the account says otherwise.
+WAITING_DAYS: Final = 30
 
 
 class State(StrEnum):
@@ -24,6 +28,7 @@ class Change(StrEnum):
     APPROVE = "approve"
     RESET = "reset"
     RESTORE = "restore"
+    UNDO = "undo"
 
 
 class Level(StrEnum):
@@ -46,6 +51,13 @@ class SameOrder(StrEnum):
 
     NEWEST = "newest"
     HOLD = "hold"
+
+
+class Trailer(StrEnum):
+    """Whether an account's CSV files end with a trailer: one may be there, or a file without one is held."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,22 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
+class Brakes:
+    """When a delivery of an account is held for a second pair of eyes; the design's section 4.7.
+
+    Deliveries of fewer ``lines`` never are. One is when more than ``bad_percent`` of its lines are rejected or refused,
+    when it reverses more than ``reversed_percent`` of the open payout, and, from ``large_lines`` on, when it has more
+    than ``times_usual`` the median of lines.
+    """
+
+    lines: int = 20
+    bad_percent: int = 50
+    reversed_percent: int = 25
+    large_lines: int = 1_000
+    times_usual: int = 4
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A brand: who pays."""
 
@@ -111,3 +139,6 @@ class Account:
     programs: tuple[Program, ...]
     ignore_columns: tuple[str, ...] = ()
     encoding: str | None = None
+    brakes: Brakes = Brakes()
+    trailer: Trailer = Trailer.OPTIONAL
+    waiting_days: int = WAITING_DAYS

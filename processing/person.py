@@ -48,7 +48,9 @@ def grant(application: Application, wish: Wish) -> None:
         amount=np.array([amount], dtype=np.int64),
         customer_status=blank(1),
         reason=np.array([wish.reason], dtype=np.object_),
+        currency=matched.actions.currency[matched.row],
         foreign=np.zeros(1, dtype=np.bool_),
+        converted=np.zeros(1, dtype=np.bool_),
         code=blank(1),
     )
     application.apply_asked(lines, asked, matched)

@@ -11,9 +11,11 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from processing import tables
 from processing.errors import NotFound, StoreUnavailable, Unusable
 
-HEAD: Final = "0005"
+HEAD: Final = "0009"
 BUSY_S: Final = 60
 PRAGMAS: Final = (
+    # Of a new file alone. A large delivery touches most pages of the actions, and each costs as much whatever it holds.
+    "page_size = 8192",
     "journal_mode = wal",
     "synchronous = full",
     "foreign_keys = on",

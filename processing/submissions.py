@@ -40,7 +40,7 @@ class Wanted:
 def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
     """A page of submissions, newest first."""
     query = _query().where(delivery.c.account_id == account_id, _channel(wanted))
-    for column, span in ((delivery.c.received_at, wanted.received), (delivery.c.finished_at, wanted.finished)):
+    for column, span in ((delivery.c.received_at, wanted.received), (delivery.c.changed_at, wanted.finished)):
         if span is not None:
             query = query.where(column.between(*span))
     return read(db, query, (delivery.c.received_at, delivery.c.id), place)

@@ -5,6 +5,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -43,6 +45,11 @@ account = Table(
     Column("currency", String(3), nullable=False),
     Column("encoding", Text),
     Column("ignore_columns", Text, nullable=False, server_default="[]"),
+    # When a delivery is held for a second pair of eyes, as JSON; empty for the usual values.
+    Column("brakes", Text, nullable=False, server_default="{}"),
+    # Whether a CSV file that does not end with a trailer may be incomplete.
+    Column("trailer", Text, nullable=False, server_default="optional"),
+    Column("waiting_days", Integer, nullable=False, server_default="30"),
 )
 
 # A program belongs to one account: its id alone tells whose an action is.
@@ -169,11 +176,40 @@ delivery = Table(
     Column("message", Text),
     Column("summary", Text, nullable=False, server_default="{}"),
     Column("finished_at", BigInteger),
+    # When it was finished or revised last: by this, programs find what is new to them.
+    Column("changed_at", BigInteger),
     Column("answered_at", BigInteger),
+    # How often its receipt changed: an answer counts only if it tells of the newest revision.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    # Until when lines of it wait for their action; null when none does.
+    Column("waits_until", BigInteger),
+    # The delivery that this one undid, and the one that undid this one and was not undone itself.
+    Column("undoes", BigInteger),
+    Column("undone_by", BigInteger),
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
-Index("delivery_finished", delivery.c.account_id, delivery.c.finished_at)
+Index("delivery_changed", delivery.c.account_id, delivery.c.changed_at)
+Index("delivery_state", delivery.c.account_id, delivery.c.state)
+Index(
+    "delivery_unanswered",
+    delivery.c.account_id,
+    delivery.c.received_at,
+    sqlite_where=text("answered_at is null"),
+    postgresql_where=text("answered_at is null"),
+)
+Index(
+    "delivery_waits",
+    delivery.c.waits_until,
+    sqlite_where=text("waits_until is not null"),
+    postgresql_where=text("waits_until is not null"),
+)
+Index(
+    "delivery_undoes",
+    delivery.c.undoes,
+    sqlite_where=text("undoes is not null"),
+    postgresql_where=text("undoes is not null"),
+)
 
 entry = Table(
     "entry",
@@ -211,39 +247,87 @@ line = Table(
     sqlite_with_rowid=False,
 )
 
+# What one unit of a currency was worth in another on a day, in 10^-10 (processing.exchange).
+exchange_rate = Table(
+    "exchange_rate",
+    metadata,
+    Column("day", Date, nullable=False),
+    Column("source", String(3), nullable=False),
+    Column("target", String(3), nullable=False),
+    Column("scaled", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "source", "target"),
+)
+
+# What a line asked for after its action had locked: proposed for the next cycle, never applied by itself.
+adjustment = Table(
+    "adjustment",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("action_id", BigInteger, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("amount_before", BigInteger, nullable=False),
+    Column("amount_after", BigInteger, nullable=False),
+    Column("payout_before", BigInteger, nullable=False),
+    Column("payout_after", BigInteger, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "line"),
+    sqlite_with_rowid=False,
+)
+
+# What was fetched from brands' own servers, for ever: the same file is not fetched again, another always is.
+fetched = Table(
+    "fetched",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # Whole seconds by the clock of the far side: part of an identity, no instant of ours.
+    Column("modified_at", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("delivery", String(64), nullable=False, unique=True),
+    Column("fetched_at", BigInteger, nullable=False),
+    # The instant of the answers that the source has in its result folder.
+    Column("returned_at", BigInteger),
+    UniqueConstraint("source", "name", "size_bytes", "modified_at", "sha256"),
+)
+
+# The newest round of each source, as it is told to people.
+source_round = Table(
+    "source_round",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("told", Text, nullable=False),
+)
+
+# Lines with the verdict waiting, by what names their action; ``ready`` once an action was loaded that one may mean.
+waiting_line = Table(
+    "waiting_line",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("account_id", Integer, nullable=False),
+    Column("action_id", String(64)),
+    Column("order_id", String(64)),
+    Column("event_type_id", BigInteger),
+    Column("ready", Boolean, nullable=False, server_default=false()),
+    PrimaryKeyConstraint("delivery_id", "line"),
+    sqlite_with_rowid=False,
+)
+Index("waiting_action", waiting_line.c.account_id, waiting_line.c.action_id)
+Index("waiting_order", waiting_line.c.account_id, waiting_line.c.event_type_id, waiting_line.c.order_id)
+Index(
+    "waiting_ready",
+    waiting_line.c.account_id,
+    waiting_line.c.delivery_id,
+    sqlite_where=text("ready = 1"),
+    postgresql_where=text("ready"),
+)
+
 # Temporary tables of one connection: they carry a chunk of lines to the database in bulk.
 staging = MetaData()
-
-staged_line = Table(
-    "staged_line",
-    staging,
-    Column("position", BigInteger),
-    # Beside each line, so that a planner looks actions up by line and never lines by action.
-    Column("account_id", BigInteger),
-    Column("action_id", Text),
-    Column("order_id", Text),
-    Column("event_type_id", BigInteger),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
-)
-
-staged_change = Table(
-    "staged_change",
-    staging,
-    Column("id", BigInteger),
-    Column("version_before", Integer),
-    Column("version", Integer),
-    Column("state_before", Text),
-    Column("state", Text),
-    Column("amount", BigInteger),
-    Column("payout", BigInteger),
-    Column("customer_status", Text),
-    Column("prior_amount", BigInteger),
-    Column("prior_payout", BigInteger),
-    Column("changes", Integer),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DELETE ROWS",
-)
 
 staged_action = Table(
     "staged_action",
@@ -269,4 +353,21 @@ staged_action = Table(
 
 staged_id = Table(
     "staged_id", staging, Column("id", BigInteger), prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS"
+)
+
+# An action that an undone delivery changed: its entries from ``first`` to ``last`` are ``entries`` of the delivery.
+# ``stands`` is the version whose values the action has, ``prior`` the one whose values it returns to.
+staged_undo = Table(
+    "staged_undo",
+    staging,
+    Column("action_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", BigInteger),
+    Column("first_line", BigInteger),
+    Column("first", BigInteger),
+    Column("entries", BigInteger),
+    Column("stands", BigInteger),
+    Column("prior", BigInteger),
+    Column("code", Text),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
 )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pandas as pd
 from processing.codes import Verdict
 from processing.columns import NONE, Ints
 from processing.decide import Decided, Entries
-from processing.instants import instant
+from processing.instants import instant, micros
 from processing.match import Actions, Matched
-from processing.money import to_text
+from processing.model import State
+from processing.money import to_minor, to_text
 
 SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
 
@@ -22,14 +24,34 @@ SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
 class Tally:
     """What a delivery did: lines by verdict, and money before and after of the actions it changed.
 
-    ``money`` is keyed by (partner id, currency) and holds minor units in the order of ``SIDES``.
+    ``money`` is keyed by (partner id, currency) and holds minor units in the order of ``SIDES``; ``reversed`` holds the
+    payout that reversals took away, by currency.
     """
 
     read: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     money: dict[tuple[int, str], Ints] = field(default_factory=dict)
     changed: Counter[tuple[int, str]] = field(default_factory=Counter)
+    reversed: Counter[str] = field(default_factory=Counter)
     nearest_lock: int | None = None
+
+    @classmethod
+    def resumed(cls, summary: Mapping[str, Any]) -> "Tally":
+        """The tally that ``told`` this, to count on with."""
+        rows, partners, nearest = (summary.get(name) for name in ("rows", "partners", "nearest_lock"))
+        tally = cls(nearest_lock=None if nearest is None else micros(datetime.fromisoformat(nearest)))
+        for verdict in Verdict:
+            tally.count(verdict, (rows or {}).get(verdict.value, 0))
+        for one in partners or []:
+            key = one["partner"], one["currency"]
+            tally.money[key] = np.array([to_minor(one[side], one["currency"]) for side in SIDES], dtype=np.int64)
+            tally.changed[key] = one["lines"]
+        return tally
+
+    def take_back(self, verdicts: Mapping[Verdict, int]) -> None:
+        """Count lines no more that are to be judged again; they changed nothing."""
+        self.verdicts.subtract(verdicts)
+        self.read -= sum(verdicts.values())
 
     def count(self, verdict: Verdict, lines: int) -> None:
         """Count lines that reached their verdict before the ledger was asked."""
@@ -43,6 +65,11 @@ class Tally:
         codes[Verdict.UNCHANGED] = int(decided.unchanged.sum())
         self.verdicts.update(codes)
         self.read += len(decided.code)
+        gone = decided.entries.state_after == State.REVERSED
+        taken = decided.entries.payout_before[gone]
+        currencies = matched.actions.currency[decided.entries.row[gone]]
+        for currency in set(currencies.tolist()):
+            self.reversed[currency] += int(taken[currencies == currency].sum())
         self._add_money(decided.entries, matched.actions, delivery_id, first)
         self._see_locks(matched.actions, received_at)
 

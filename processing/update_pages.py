@@ -40,7 +40,7 @@ def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
     tracked, changed = _tracked(*mine), _changed(*mine, delivery.c.account_id == account_id)
     if wanted.updated is not None:
         tracked = tracked.where(action.c.created_at.between(*wanted.updated))
-        changed = changed.where(delivery.c.finished_at.between(*wanted.updated))
+        changed = changed.where(delivery.c.changed_at.between(*wanted.updated))
     updates = union_all(tracked, changed).subquery()
     query = select(updates)
     if wanted.state is not None:
@@ -67,7 +67,7 @@ def _changed(*conditions: ColumnElement[bool]) -> Select[Any]:
     return (
         select(
             action,
-            delivery.c.finished_at.label("updated_at"),
+            delivery.c.changed_at.label("updated_at"),
             (entry.c.action_id * _MOST_VERSIONS + entry.c.version).label("number"),
             entry.c.version.label("serial"),
             entry.c.change,

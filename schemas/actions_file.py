@@ -1,7 +1,7 @@
 """The file by which actions are loaded: its columns, its contract, and its conversion to numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from schemas.chunk import TEXT, Chunk, quoted
 from schemas.columns import Vocabulary
 from schemas.contract import ACTION_ID, assert_judging, currencies, matches
 from schemas.decode import find_encoding, read_text
+from schemas.trailer import trailer_of
 
 CHUNK_LINES: Final = 50_000
 REQUIRED: Final = (
@@ -113,6 +114,7 @@ def read(path: Path) -> Iterator[ActionLines]:
     assert_judging()
     encoding = find_encoding(path)
     head = csv_lines.read_head(read_text(path, encoding), vocabulary=VOCABULARY)
+    head = replace(head, trailer=trailer_of(path, encoding, head.delimiter))
     missing = [VOCABULARY.display[name] for name in REQUIRED if name not in head.columns]
     if missing:
         raise Unusable(f"{path.name} has no column {', '.join(missing)}; an actions file needs it.")

@@ -3,7 +3,7 @@
 import codecs
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from difflib import get_close_matches
 from typing import Final
@@ -11,8 +11,10 @@ from zoneinfo import available_timezones
 
 from processing.errors import Unusable
 from processing.model import (
+    WAITING_DAYS,
     Account,
     Basis,
+    Brakes,
     Change,
     Contract,
     EventType,
@@ -21,17 +23,19 @@ from processing.model import (
     Payout,
     Program,
     SameOrder,
+    Trailer,
 )
 from processing.money import is_currency, percent_ppm, to_minor
 from processing.terms import Period
 from schemas.toml_table import Table, read_toml, shown
 
-# A person may restore an action; no file of a brand can ask for it.
-OUTCOMES: Final = tuple(change for change in Change if change is not Change.RESTORE)
+# A person may restore an action or undo a delivery; no file of a brand can ask for it.
+OUTCOMES: Final = tuple(change for change in Change if change not in {Change.RESTORE, Change.UNDO})
 
 _SID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # These two mean whatever the machine says, and nothing at all.
 _NO_TIMEZONES: Final = {"localtime", "Factory"}
+HUNDRED: Final = 100
 _ANY_PERIOD: Final = Period(0, 0, "day")
 
 
@@ -74,6 +78,9 @@ def _account(table: Table, seen: dict[object, str]) -> Account:
         programs=tuple(_program(each, scope) for each in table.tables("program", _by("id"))),
         ignore_columns=table.texts("ignore_columns"),
         encoding=_encoding(table),
+        brakes=_brakes(table),
+        trailer=table.choice("trailer", tuple(Trailer), optional=True),
+        waiting_days=table.days("waiting_days", WAITING_DAYS),
     )
     table.close()
     return account
@@ -224,6 +231,20 @@ def _encoding(table: Table) -> str | None:
     except (LookupError, ValueError):
         table.wrong("encoding", f"{shown(name)} is not an encoding of text; give a name like windows-1252")
         return None
+
+
+def _brakes(account: Table) -> Brakes:
+    if account.get("brakes", optional=True) is None:
+        return Brakes()
+    table = account.table("brakes")
+    if table is None:
+        return Brakes()
+    given = {one.name: table.count(one.name) for one in fields(Brakes)}
+    table.close()
+    for name in ("bad_percent", "reversed_percent"):
+        if (given[name] or 0) > HUNDRED:
+            table.wrong(name, f"{given[name]} is more than 100 percent")
+    return Brakes(**{name: value for name, value in given.items() if value is not None})
 
 
 def _by(key: str) -> Callable[[Mapping[str, object]], object]:

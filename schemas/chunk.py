@@ -45,6 +45,15 @@ class Chunk:
     bad: list[BadLine]
     raw: dict[int, str]
 
+    def only(self, lines: npt.NDArray[np.int64]) -> "Chunk":
+        """The part of it that is in ``lines``."""
+        rows = np.flatnonzero(np.isin(self.lines, lines))
+        broken = np.array([one.line for one in self.bad], np.int64)
+        wanted = set(broken[np.isin(broken, lines)].tolist())
+        bad = [one for one in self.bad if one.line in wanted]
+        raw = {line: text for line, text in self.raw.items() if line in wanted}
+        return Chunk(self.lines[rows], self.cells.iloc[rows].reset_index(drop=True), bad, raw)
+
 
 def shown(text: str) -> str:
     """A raw value, shortened for display."""

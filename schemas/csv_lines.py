@@ -19,6 +19,7 @@ from processing.errors import Unreadable
 from schemas.chunk import Chunk, quoted, text_frame
 from schemas.columns import ORDER_LEVEL, Columns, Vocabulary, map_header
 from schemas.csv_records import BREAKS, LONGEST, RecordReader, Stretch, well_quoted
+from schemas.trailer import Count, Trailer, until_trailer
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 
@@ -31,12 +32,16 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class CsvHead:
-    """What the header tells about a CSV file: its delimiter, line break, columns, and the header's physical line."""
+    """What is known of a CSV file before its lines are read.
+
+    Its delimiter, line break and columns, the header's physical line, and the trailer that it ends with.
+    """
 
     delimiter: str
     line_break: str
     columns: Columns
     line: int
+    trailer: Trailer | None = None
 
 
 def read_head(blocks: Iterator[str], ignore: Collection[str] = (), vocabulary: Vocabulary = ORDER_LEVEL) -> CsvHead:
@@ -65,13 +70,17 @@ def read_head(blocks: Iterator[str], ignore: Collection[str] = (), vocabulary: V
 def read_lines(blocks: Iterator[str], head: CsvHead, size: int) -> Iterator[Chunk]:
     """The lines below the header, at most about ``size`` at a time.
 
-    Raises ``Unreadable``: NOT_READABLE for a physical line of more than ``LONGEST`` characters, and NO_LINES after the
-    last chunk if there was no line.
+    Raises ``Unreadable``: NOT_READABLE for a physical line of more than ``LONGEST`` characters, TRAILER_MISMATCH, and
+    NO_LINES after the last chunk if there was no line.
     """
-    empty = True
+    empty, count = True, Count(head.columns)
     for chunk in _chunks(_read(blocks, head, min(size, _AT_ONCE)), head.columns, size):
         empty = empty and not len(chunk.lines) and not chunk.bad
+        if head.trailer:
+            count.add(chunk)
         yield chunk
+    if head.trailer:
+        count.check(head.trailer)
     if empty:
         raise Unreadable(Code.NO_LINES, Code.NO_LINES.message())
 
@@ -99,7 +108,7 @@ def _chunk(stretches: Sequence[Stretch], columns: Columns) -> Chunk:
 
 def _read(blocks: Iterator[str], head: CsvHead, size: int) -> Iterator[Stretch]:
     reader, first, rest = RecordReader(head.delimiter, head.columns), 1, list[str]()
-    for lines in _stretches(blocks, size):
+    for lines in until_trailer(_stretches(blocks, size), head.delimiter):
         above = min(max(head.line + 1 - first, 0), len(lines))
         stretch = reader.read([*rest, *lines[above:]], first + above, final=False)
         rest, first = stretch.rest, stretch.following

@@ -2,15 +2,16 @@
 
 The first that holds:
 
-1. a byte order mark: UTF-8 or UTF-16, and nothing else will do;
+1. a byte order mark: UTF-8, UTF-16 or UTF-32, and nothing else will do;
 2. every other one of the first bytes is NUL: UTF-16 without a mark;
 3. XML that declares its encoding: that one;
 4. the whole file is strict UTF-8;
 5. the encoding that the account declared, if the whole file is;
 6. of Windows-1252, Shift_JIS (as Windows writes it) and GB18030 those in which the whole file can be read, and among
    several the one that charset-normalizer finds most plausible for the first lines that are not ASCII (half-width
-   katakana alone are not); where it has no opinion, the first in this order. XML is never guessed: without a
-   declaration it is UTF-8 or what the account declared.
+   katakana alone are not). XML is never guessed: without a declaration it is UTF-8 or what the account declared.
+
+What cannot be decided is not read: text in the wrong encoding is worse than none.
 """
 
 import codecs
@@ -28,7 +29,14 @@ from processing.errors import Unreadable, Unusable
 BLOCK_BYTES: Final = 256 * 1024
 GUESSED: Final = ("cp1252", "cp932", "gb18030")
 
-_MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# The mark of UTF-16 is the beginning of that of UTF-32.
+_MARKS: Final = {
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 _READABLE: Final = re.compile(
     r"ascii|utf-8|utf-16-[lb]e|cp(125\d|437|850|874|932|949)|iso8859-\d{1,2}|shift_jis|euc_(jp|kr)|gb(2312|k|18030)|big5"
     r"|koi8-r|mac-roman"
@@ -69,10 +77,10 @@ def find_encoding(path: Path, declared: str | None = None) -> Encoding:
         return utf8
     if fallback is not None:
         return _insist(path, Encoding(fallback))
-    guess = None if head.lstrip().startswith(b"<") else _guess(path)
-    if guess is None:
+    possible = [] if head.lstrip().startswith(b"<") else _possible(path)
+    if not possible:
         raise _unreadable(f"Byte {fault} is not UTF-8, and the file is in no other encoding that we recognise.")
-    return guess
+    return Encoding(possible[0] if len(possible) == 1 else _plausible(path, possible, fault))
 
 
 def read_text(path: Path, encoding: Encoding) -> Iterator[str]:
@@ -143,16 +151,22 @@ def _insist(path: Path, encoding: Encoding) -> Encoding:
     return encoding
 
 
-def _guess(path: Path) -> Encoding | None:
+def _possible(path: Path) -> list[str]:
     possible = [name for name in GUESSED if first_fault(path, Encoding(name)) is None]
-    sample = _sample(path)
-    if "cp1252" in possible and "cp932" in possible and _ONLY_KANA.fullmatch(sample.decode("cp932", "replace")):
+    if {"cp1252", "cp932"} <= {*possible} and _ONLY_KANA.fullmatch(_sample(path).decode("cp932", "replace")):
         possible.remove("cp932")
-    if len(possible) > 1:
-        best = from_bytes(sample, cp_isolation=possible).best()
-        if best is not None and best.encoding in possible:
-            return Encoding(best.encoding)
-    return Encoding(possible[0]) if possible else None
+    return possible
+
+
+def _plausible(path: Path, possible: list[str], fault: int) -> str:
+    best = from_bytes(_sample(path), cp_isolation=possible).best()
+    if best is None or best.encoding not in possible:
+        which = " or ".join(possible)
+        raise _unreadable(
+            f"Byte {fault} is not UTF-8, and it cannot be told whether the file is {which}. "
+            "Have the encoding of your files entered at the programme's desk."
+        )
+    return best.encoding
 
 
 def _sample(path: Path) -> bytes:

@@ -20,6 +20,8 @@ from schemas.chunk import TEXT, Chunk
 from schemas.csv_lines import CsvHead
 from schemas.decode import Encoding, read_text
 from schemas.document import Document
+from schemas.xlsx_lines import BETWEEN, XlsxHead
+from schemas.xlsx_write import write_rows
 from schemas.xml_lines import XmlHead, XmlRecord, read_records
 
 EXTRA: Final = {
@@ -47,8 +49,9 @@ Piece = tuple[str, int]
 Text: TypeAlias = "pa.Array[pa.StringScalar]"
 
 _UTF8: Final = Encoding("utf-8", b"\xef\xbb\xbf")
-# Spreadsheets run formulas that begin in full width, too.
-_FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""How a text begins that a spreadsheet would run; formulas may begin in full width, too."""
+
 _NUMBER: Final = r"^[+-]?[0-9]+([.,][0-9]+)*$"
 
 
@@ -58,10 +61,13 @@ def write_result(document: Document, verdicts: Verdicts, out: BinaryIO) -> None:
     CSV: the brand's columns, delimiter, line break and encoding (UTF-8 with a mark if its encoding cannot express
     something); a line that could not be read stands as raw text in the first column; cells that a spreadsheet would run
     as formulas begin with an apostrophe. XML: the root, records and elements as sent, each record with the elements
-    ``Line`` and those of ``EXTRA``, in UTF-8. Raises ``Unreadable`` as the document does.
+    ``Line`` and those of ``EXTRA``, in UTF-8. xlsx: each row in its place, all cells as text. Raises ``Unreadable`` as
+    the document does.
     """
     head = document.head
-    if isinstance(head, CsvHead):
+    if isinstance(head, XlsxHead):
+        write_rows([*head.columns.header, *EXTRA.values()], _xlsx_result(document, verdicts), out)
+    elif isinstance(head, CsvHead):
         _write(lambda: _csv_result(document, head, verdicts), document.encoding, out)
     else:
         _write(lambda: _xml_result(document, head, verdicts), Encoding("utf-8"), out)
@@ -77,6 +83,8 @@ def write_fix(document: Document, verdicts: Verdicts, out: BinaryIO, repairable:
         return ((frame["verdict"] == Verdict.REJECTED) | frame["code"].isin(list(repairable))).to_numpy(np.bool_)
 
     head = document.head
+    if isinstance(head, XlsxHead):
+        return write_rows(head.columns.header, _xlsx_fix(document, verdicts, chosen), out)
     if isinstance(head, CsvHead):
         return _write(lambda: _csv_fix(document, head, verdicts, chosen), document.encoding, out)
     return _write(lambda: _xml_fix(document, head, verdicts, chosen), Encoding("utf-8"), out)
@@ -112,6 +120,8 @@ def _csv_result(document: Document, head: CsvHead, verdicts: Verdicts) -> Iterat
         frame = _asked(verdicts, lines)
         extra = [_cells(_harmless(column), head.delimiter) for column in _columns(frame[list(EXTRA)])]
         yield _text(_joined([texts, *extra], head.delimiter), head.line_break), len(lines)
+    if head.trailer:
+        yield head.trailer.text + head.line_break, 0
 
 
 def _csv_fix(document: Document, head: CsvHead, verdicts: Verdicts, chosen: Choice) -> Iterator[Piece]:
@@ -124,6 +134,30 @@ def _csv_fix(document: Document, head: CsvHead, verdicts: Verdicts, chosen: Choi
         lines, texts = _in_order(chunk, _joined(own, head.delimiter), raw)
         mask = chosen(_asked(verdicts, lines))
         yield _text(texts.filter(pa.array(mask)), head.line_break), int(mask.sum())
+
+
+def _xlsx_result(document: Document, verdicts: Verdicts) -> Iterator[tuple[int, list[str]]]:
+    padding = [""] * (len(document.header) - 1)
+    for chunk in document.chunks():
+        own = dict(zip(chunk.lines.tolist(), zip(*_lists(chunk.cells), strict=True), strict=True))
+        lines = np.array(sorted([*own, *chunk.raw]), np.int64)
+        extra = zip(*_lists(_asked(verdicts, lines)[list(EXTRA)]), strict=True)
+        for line, answer in zip(lines.tolist(), extra, strict=True):
+            yield line, [*(own.get(line) or [chunk.raw[line], *padding]), *answer]
+
+
+def _xlsx_fix(document: Document, verdicts: Verdicts, chosen: Choice) -> Iterator[tuple[int, list[str]]]:
+    row = 1
+    for chunk in document.chunks():
+        own = dict(zip(chunk.lines.tolist(), zip(*_lists(chunk.cells), strict=True), strict=True))
+        lines = np.array(sorted([*own, *chunk.raw]), np.int64)
+        for line in lines[chosen(_asked(verdicts, lines))].tolist():
+            row += 1
+            yield row, list(own.get(line) or chunk.raw[line].split(BETWEEN))
+
+
+def _lists(frame: pd.DataFrame) -> list[list[str]]:
+    return [list(map(str, column.to_pylist())) for column in _columns(frame)]
 
 
 def _header(names: Text, head: CsvHead) -> str:
@@ -156,7 +190,7 @@ def _columns(frame: pd.DataFrame) -> list[Text]:
 
 def _harmless(texts: Text) -> Text:
     """Texts of which a spreadsheet runs none as a formula; plain numbers stay."""
-    formula = pc.match_substring_regex(texts, _FORMULA)
+    formula = pc.match_substring_regex(texts, FORMULA)
     if not pc.any(formula).as_py():
         return texts
     formula = pc.and_not(formula, pc.match_substring_regex(texts, _NUMBER))

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from processing.errors import Unusable
 
 _LARGEST_ID: Final = 2**63 - 1
+_MOST_DAYS: Final = 366
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _Read = TypeVar("_Read")
 
@@ -95,6 +96,24 @@ class Table:
             return value
         self.wrong(key, f"{shown(value)} is not an id; give a whole number from 1 to {_LARGEST_ID}")
         return 0
+
+    def days(self, key: str, default: int) -> int:
+        """A number of days, from 1 to 366."""
+        value = self.get(key, optional=True)
+        if value is None:
+            return default
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_DAYS:
+            return value
+        self.wrong(key, f"{shown(value)} is not a number of days; give a whole number from 1 to {_MOST_DAYS}")
+        return default
+
+    def count(self, key: str) -> int | None:
+        """A whole number from 1 on that may be left out."""
+        value = self.get(key, optional=True)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST_ID):
+            return value
+        self.wrong(key, f"{shown(value)} is not a count; give a whole number from 1 on")
+        return None
 
     def choice(self, key: str, choices: tuple[_Choice, ...], *, optional: bool = False) -> _Choice:
         """One of some words; the first where it is optional and not given."""

@@ -3,8 +3,8 @@
 Written from the design, not from the product; slow, and obvious. Where the design leaves something open, this is how it
 is taken:
 
-* A line is refused for the first of CLICKS_NOT_REVERSIBLE, ACTION_LOCKED, ACTION_REVERSED, NO_EXCHANGE_RATE and
-  TOO_MANY_CHANGES that holds.
+* A line is refused for the first of CLICKS_NOT_REVERSIBLE, ACTION_LOCKED, SUPERSEDED, ACTION_REVERSED,
+  NO_EXCHANGE_RATE and TOO_MANY_CHANGES that holds.
 * A line that would change nothing is unchanged, even after the lock; a modification of a reversed action, or in another
   currency than the action's, is not such a line.
 * A contract that pays a fixed sum of the account's currency cannot rate an action in another one: NO_EXCHANGE_RATE.
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from tests.oracle_catalog import Account, Contract, EventType, can_rate, rated
+from tests.oracle_catalog import RATES, Account, Contract, EventType, can_rate, exchanged, rated
 from tests.oracle_text import EXPONENTS, Line, header_fault, text_fault
 
 MOST_CHANGES = 1_000
@@ -40,6 +40,7 @@ class Action:
     order_id: str
     event_type: EventType
     contract: Contract
+    event_day: date
     currency: str
     created_at: datetime
     locks_at: datetime
@@ -50,6 +51,7 @@ class Action:
     locked: bool = False
     clears_on: date | None = None
     changes: int = 0
+    changed_at: datetime | None = None
     prior: tuple[Decimal, Decimal] | None = None
     tracked: tuple[Decimal, Decimal, str | None] = (Decimal(0), Decimal(0), None)
 
@@ -130,7 +132,7 @@ class Ledger:
         locks_at = locks_at or midnight
         created_at = created_at or event_at
         action = Action(
-            action_id, order_id, event_type, contract, currency, created_at, locks_at, amount, payout, status
+            action_id, order_id, event_type, contract, event_day, currency, created_at, locks_at, amount, payout, status
         )
         action.tracked = (amount, payout, status)
         self.actions.append(action)
@@ -203,7 +205,13 @@ class _Desk:
             self._decide(line, asked, action, fate)
         if candidates > 1 and fate.code != "AMBIGUOUS_ORDER":
             fate.notices = ("NEWEST_OF_MANY", *fate.notices)
+        if asked not in CODES_OF_INTENT and action and self._is_converted(line, action):
+            fate.notices = (*fate.notices, "CURRENCY_CONVERTED")
         return fate
+
+    def _is_converted(self, line: Line, action: Action) -> bool:
+        amount, source = Decimal(line.get("amount") or 0), line.get("currency")
+        return source not in {"", action.currency} and amount > 0 and not self._is_foreign(line, action)
 
     def _event_type(self, line: Line) -> int | None:
         cell = line.get("event_type")
@@ -245,7 +253,13 @@ class _Desk:
         amount, fault = self._amount(line, action)
         if fault:
             return fault
-        return self._intent(line, action, outcome, amount)
+        change = self._intent(line, action, outcome, amount)
+        if outcome is None and (action or number is not None) and misplaced(line.get("reason"), change, amount):
+            return "REASON_MISPLACED"
+        own = self._own_amount(line, action) if action and amount else None
+        if own is not None and action and own.scaleb(EXPONENTS[action.currency]) > LARGEST_MINOR:
+            return "AMOUNT_TOO_LARGE"
+        return change
 
     def _intent(self, line: Line, action: Action | None, outcome: str | None, amount: Decimal | None) -> str:
         """The five rules of section 4.2."""
@@ -274,6 +288,18 @@ class _Desk:
             return None, "AMOUNT_TOO_LARGE"
         return Decimal(cell), None
 
+    def _own_amount(self, line: Line, action: Action) -> Decimal | None:
+        """The line's amount in the action's currency, None without a rate."""
+        source = line.get("currency") or action.currency
+        return exchanged(Decimal(line.get("amount")), action.event_day, source, action.currency)
+
+    def _is_foreign(self, line: Line, action: Action) -> bool:
+        """Whether the line names a currency that nothing can be made of."""
+        source = line.get("currency")
+        if source in {"", action.currency} or (line.get("amount") and Decimal(line.get("amount")) == 0):
+            return False
+        return (action.event_day, source, action.currency) not in RATES
+
     def _decide(self, line: Line, change: str, action: Action, fate: Fate) -> None:
         """Section 4.3: refuse the change, or make it."""
         new = self._after(line, change, action)
@@ -294,7 +320,8 @@ class _Desk:
         """State, amount, status and payout, if the change is made."""
         state, amount, status, payout = action.state, action.amount, action.status, action.payout
         if change == "modify":
-            amount = Decimal(line.get("amount")) if line.get("amount") else amount
+            own = self._own_amount(line, action) if line.get("amount") else None
+            amount = amount if own is None else own
             payout = rated(self._in_force(action), amount, action.currency)
             return state, amount, line.get("customer_status") or status, payout
         if change == "reverse":
@@ -313,20 +340,20 @@ class _Desk:
     def _refusal(self, line: Line, change: str, action: Action, *, moves: bool) -> str | None:
         modify = change == "modify"
         dead = modify and action.state == "REVERSED"
-        foreign = modify and line.get("currency") not in {"", action.currency}
+        foreign = modify and self._is_foreign(line, action)
         unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
         late = action.locked or self.delivery.received_at >= action.locks_at
-        if action.event_type.basis == "click":
-            return "CLICKS_NOT_REVERSIBLE"
-        if late and (moves or dead or foreign):
-            return "ACTION_LOCKED"
-        if dead:
-            return "ACTION_REVERSED"
-        if foreign or unrated:
-            return "NO_EXCHANGE_RATE"
-        if moves and action.changes >= MOST_CHANGES:
-            return "TOO_MANY_CHANGES"
-        return None
+        matters = moves or dead or foreign
+        newer = action.changed_at is not None and action.changed_at > self.delivery.received_at
+        holds = {
+            "CLICKS_NOT_REVERSIBLE": action.event_type.basis == "click",
+            "ACTION_LOCKED": late and matters,
+            "SUPERSEDED": newer and matters,
+            "ACTION_REVERSED": dead,
+            "NO_EXCHANGE_RATE": foreign or unrated,
+            "TOO_MANY_CHANGES": modify and moves and action.changes >= MOST_CHANGES,
+        }
+        return next((code for code, true in holds.items() if true), None)
 
     def _apply(self, change: str, action: Action, new: tuple[str, Decimal, str | None, Decimal]) -> None:
         self.before.setdefault(action.action_id, (action.amount, action.payout))
@@ -334,10 +361,18 @@ class _Desk:
             action.prior = (action.amount, action.payout)
         action.state, action.amount, action.status, action.payout = new
         action.changes += 1
+        action.changed_at = self.delivery.received_at
         self.result.changed[action.contract.partner, action.currency] += 1
+
+
+def misplaced(reason: str, change: str, amount: Decimal | None) -> bool:
+    """Whether a standard reason is used for what it does not mean."""
+    if change == "modify":
+        return reason in {"CONS_INFO_INVALID", "MP_RETURNED", "REJECTED"}
+    return change == "reverse" and amount is None and reason in {"ORDER_UPDATE", "PARTNER_NOT_ACTIVE"}
 
 
 CODES_OF_INTENT = {
     *("EVENT_TYPE_UNKNOWN", "REASON_UNKNOWN", "AMOUNT_MALFORMED", "AMOUNT_TOO_LARGE"),
-    *("AMOUNT_BLANK", "NOTHING_TO_CHANGE"),
+    *("AMOUNT_BLANK", "NOTHING_TO_CHANGE", "REASON_MISPLACED"),
 }

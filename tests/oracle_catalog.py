@@ -73,6 +73,21 @@ class Account:
         return instant.astimezone(self.zone).date()
 
 
+RATES = {
+    (date(2027, 1, day), "EUR", target): Decimal(rate)
+    for day in (10, 12)
+    for target, rate in {"USD": "1.0856", "JPY": "161.255", "KWD": "0.3345678901"}.items()
+}
+
+
+def exchanged(amount: Decimal, day: date, source: str, target: str) -> Decimal | None:
+    """An amount in another currency, rounded half up, None without a rate; nothing is nothing in any currency."""
+    if source == target or amount == 0:
+        return amount
+    rate = RATES.get((day, source, target))
+    return None if rate is None else (amount * rate).quantize(Decimal(1).scaleb(-EXPONENTS[target]), ROUND_HALF_UP)
+
+
 def can_rate(contract: Contract, currency: str, account: Account) -> bool:
     """Whether a contract says what an action in this currency pays."""
     return contract.fixed is None or currency == account.currency

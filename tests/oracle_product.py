@@ -13,21 +13,27 @@ from sqlalchemy import select
 from clawback.judging import Case
 from clawback.loading import load_actions
 from clawback.wiring import Desk
-from processing import catalog, lock
+from processing import catalog, exchange, lock
 from processing.catalog import read_terms
 from processing.codes import Code, Verdict
+from processing.exchange import Rate
 from processing.instants import instant
 from processing.store import Store
 from processing.tables import account, action
 from tests import oracle_worlds
 from tests.oracle import Delivery, Fate, Outcome
+from tests.oracle_catalog import RATES
 from tests.oracle_text import EXPONENTS
 from tests.oracle_worlds import World
 from tests.worlds import actions_csv, judged, written
 
 _numbers = itertools.count(1)
 SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
-NOTICES = {Code.NEWEST_OF_MANY: "the newest was taken", Code.AMOUNT_RAISED: "higher than the old one"}
+NOTICES = {
+    Code.NEWEST_OF_MANY: "the newest was taken",
+    Code.AMOUNT_RAISED: "higher than the old one",
+    Code.CURRENCY_CONVERTED: "was converted",
+}
 
 
 @dataclass
@@ -47,6 +53,7 @@ class Product:
         _, loadable = world.ledger()
         with desk.store.write() as db:
             catalog.save(db, [oracle_worlds.catalogued(world.account, sid, program)])
+            exchange.save(db, [Rate(*pair, int(rate.scaleb(exchange.DECIMALS))) for pair, rate in RATES.items()])
         rows = actions_csv(loadable).replace(",1000,", f",{program},")
         if loadable:
             loaded = load_actions(desk, written(folder, "actions.csv", rows))

@@ -36,7 +36,7 @@ SPELLINGS = {
 }
 AMOUNTS = ["0", "12.34", "", "100", "0.00", "0.30", "10.10", "99.99", "100.00", "250.5", "1", "00012.50", "250"]
 STATUSES = ["", "", "NEW", "EXISTING", "NULL", '"', "\\.", "x" * 40, "=1+1", "新しい"]
-REASONS = ["OTHER", "RESET", "PRICE", "PAY", "BACK", "OTHER", "UNDO", "ORDER_UPDATE", "PAY", "PRICE", "OTHER"]
+REASONS = ["OTHER", "RESET", "PRICE", "PAY", "BACK", "OTHER", "UNDO", "ORDER_UPDATE", "PAY", "PRICE", "REJECTED"]
 BAD = {
     "action_id": ["", "A-404", "A/1", "x" * 65, "A-\x85"],
     "order_id": ["", "O-404", " O-1", "x" * 65],
@@ -100,6 +100,8 @@ def catalogued(account: Account, sid: str, program: int) -> model.Account:
                 tuple(_contract(one, account.currency) for one in account.contracts),
             ),
         ),
+        # The oracle knows no brakes.
+        brakes=model.Brakes(lines=1_000_000),
     )
 
 

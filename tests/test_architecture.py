@@ -22,24 +22,38 @@ MAY_IMPORT = {
     "processing": set[str](),
     "schemas": {"processing"},
     "connectors": {"processing.errors", "processing.codes"},
-    "clawback.settings": {"processing.errors"},
+    "clawback.source_tables": {"connectors.host_key", "connectors.source_settings", "processing.errors"},
+    "clawback.settings": {"clawback.source_tables", "connectors.source_settings", "processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
-    "clawback.judging": INNER,
+    "clawback.sidecars": INNER,
+    "clawback.judging": INNER | {"clawback.sidecars"},
     "clawback.intake": INNER,
     "clawback.answers": INNER | {"clawback.judging", "clawback.wiring"},
-    "clawback.pipeline": INNER | {"clawback.answers", "clawback.judging", "clawback.wiring"},
-    "clawback.sweep": INNER | {"clawback.judging", "clawback.pipeline", "clawback.wiring"},
+    "clawback.cases": INNER | {"clawback.judging", "clawback.wiring"},
+    "clawback.rejudging": INNER | {"clawback.cases", "clawback.judging", "clawback.wiring"},
+    "clawback.unpacking": INNER | {"clawback.judging", "clawback.sidecars", "clawback.wiring"},
+    "clawback.preview": INNER | {"clawback.judging", "clawback.unpacking", "clawback.wiring"},
+    "clawback.pipeline": INNER
+    | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.rejudging", "clawback.sidecars"}
+    | {"clawback.unpacking", "clawback.wiring"},
+    "clawback.revising": INNER
+    | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
+    "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
+    "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
     "clawback.web": INNER
-    | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.loading", "clawback.intake"},
-    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.sweep", "processing.errors"},
+    | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}
+    | {"clawback.loading", "clawback.intake"},
+    "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
+    | {"processing.errors"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.sweep"},
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
-    | {"clawback.intake", "clawback.serve", "clawback.demo"},
+    | {"clawback.intake", "clawback.preview", "clawback.pulling", "clawback.revising", "clawback.serve"}
+    | {"clawback.demo"},
     "clawback": {"clawback.cli"},
 }
 

@@ -28,7 +28,7 @@ from processing.deliveries import Arrival
 from processing.errors import Unreadable
 from processing.instants import micros
 from processing.match import Actions
-from processing.model import Basis, Change, Level, SameOrder
+from processing.model import Basis, Brakes, Change, Level, SameOrder
 from processing.store import Store, claim_account
 from processing.tables import metadata
 from processing.terms import Period
@@ -243,8 +243,7 @@ def judged(
 def receipt(store: Store, delivery: str) -> dict[str, Any]:
     """A delivery's receipt with its lines."""
     with store.read() as db:
-        found = deliveries.find(db, delivery)
-        return {**deliveries.head(found), "lines": list(deliveries.lines(db, found.id))}
+        return deliveries.receipt(db, delivery)
 
 
 def codes(receipt: dict[str, Any]) -> list[tuple[int, str, str | None]]:
@@ -287,6 +286,7 @@ def terms(**values: Any) -> Terms:  # noqa: ANN401 - of Terms
         "currency": "USD",
         "encoding": None,
         "ignore_columns": (),
+        "brakes": Brakes(),
         "event_types": {
             SALE: StoredEventType("Online Sale", PROGRAM, Level.ORDER, Basis.SALE, SameOrder.NEWEST),
             LEAD: StoredEventType("Newsletter", PROGRAM, Level.ORDER, Basis.LEAD, SameOrder.HOLD),
@@ -332,6 +332,7 @@ def actions(*rows: dict[str, Any]) -> Actions:
         "changes": 0,
         "version": 0,
         "changed_by": NONE,
+        "changed_at": NONE,
     }
     filled = [{"id": at, "action_id": f"A-{at}", **known, **row} for at, row in enumerate(rows, 1)]
     columns: dict[str, Any] = {

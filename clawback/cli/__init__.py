@@ -13,6 +13,8 @@ COMMANDS: Final = {
     "ingest": "clawback.cli.ingest:ingest",
     "deliveries": "clawback.cli.deliveries:deliveries",
     "actions": "clawback.cli.actions:actions",
+    "adjustments": "clawback.cli.adjustments:adjustments",
+    "sources": "clawback.cli.sources:sources",
     "lock": "clawback.cli.lock:lock",
     "terms": "clawback.cli.terms:terms",
     "serve": "clawback.cli.serve:serve",

@@ -3,17 +3,19 @@
 import getpass
 import shutil
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from clawback.cli.receipts import receipt_code, receipt_text
 from clawback.cli.running import Outcome, desk, now, table, told
 
+PREVIEW: Final = click.option("--preview", is_flag=True, help="Say what would happen and write nothing.")
+
 
 @click.group()
 def deliveries() -> None:
-    """Deliveries: list them, show one, print its receipt, release or reject one that is held."""
+    """Deliveries: list them, show one, print its receipt; release, reject, replay or undo one."""
 
 
 @deliveries.command("list")
@@ -42,6 +44,8 @@ def list_deliveries(sid: str | None, limit: int) -> Outcome:
 @told
 def show(delivery: str) -> Outcome:
     """One delivery: its state, the equation of its lines, its money, and the lines that were not applied.
+
+    It tells, too, until when lines wait for their action, and when and why lines were judged again.
 
     \b
     Example:
@@ -114,3 +118,59 @@ def reject(delivery: str, by: str) -> Outcome:
     with desk() as opened:
         document: dict[str, Any] = pipeline.reject(opened, delivery, by=by, at=now())
     return Outcome(document, receipt_text(document))
+
+
+@deliveries.command()
+@click.argument("delivery")
+@PREVIEW
+@told
+def replay(delivery: str, *, preview: bool) -> Outcome:
+    """Judge again the lines of a delivery that were not applied, after a fix of the catalogue.
+
+    They are judged with the terms of now and the arrival of then. A delivery that was rejected as a whole is judged
+    anew; one that is held is to be released instead.
+
+    \b
+    Example:
+      clawback deliveries replay 20270115T093000000000-1a2b3c4d --preview
+      clawback deliveries replay 20270115T093000000000-1a2b3c4d
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback import revising
+
+    with desk() as opened:
+        if preview:
+            return _previewed(revising.preview_replay(opened, delivery, at=now()))
+        document = revising.replay(opened, delivery, at=now())
+    return Outcome(document, receipt_text(document), receipt_code(document))
+
+
+@deliveries.command()
+@click.argument("delivery")
+@click.option("--by", default=getpass.getuser, metavar="NAME", help="Who undoes it; by default the user here.")
+@click.option("--reason", metavar="TEXT", help="Why, for the receipt and the history of its actions.")
+@PREVIEW
+@told
+def undo(delivery: str, by: str, reason: str | None, *, preview: bool) -> Outcome:
+    """Return each action that a delivery changed, and nobody since, to what it was.
+
+    The undo is a delivery of its own, with a line for each action: one that was changed since is refused as
+    CHANGED_SINCE, a locked one as ACTION_LOCKED. Lines that still wait for their action wait no longer. The same file
+    may be sent again afterwards. An undo can be undone.
+
+    \b
+    Example:
+      clawback deliveries undo 20270115T093000000000-1a2b3c4d --by dana --preview
+      clawback deliveries undo 20270115T093000000000-1a2b3c4d --by dana --reason "last year's file"
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback import revising
+
+    with desk() as opened:
+        if preview:
+            return _previewed(revising.preview_undo(opened, delivery, by=by, reason=reason, at=now()))
+        document = revising.undo(opened, delivery, by=by, reason=reason, at=now())
+    return Outcome(document, receipt_text(document), receipt_code(document))
+
+
+def _previewed(receipt: dict[str, Any]) -> Outcome:
+    text = "PREVIEW: nothing was written.\n\n" + receipt_text(receipt)
+    return Outcome({"preview": True, **receipt}, text, receipt_code(receipt))

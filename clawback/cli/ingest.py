@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from clawback.cli.receipts import receipt_code, receipt_text
+from clawback.cli.receipts import receipts_code, receipts_text
 from clawback.cli.running import Outcome, desk, now, told
 
 
@@ -19,7 +19,9 @@ from clawback.cli.running import Outcome, desk, now, told
 def ingest(
     file: Path, sid: str, event_type: int | None, received_at: str | None, *, preview: bool, again: bool
 ) -> Outcome:
-    """Apply FILE (CSV or XML) to the pending actions of an account and print its receipt.
+    """Apply FILE to the pending actions of an account and print its receipt.
+
+    FILE is CSV, XML or xlsx, or a gz or zip of these.
 
     \b
     Example:
@@ -28,6 +30,7 @@ def ingest(
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback import pipeline
     from clawback.intake import arrival_of, land_file
+    from clawback.preview import preview as preview_file
     from processing.catalog import read_terms
     from processing.errors import Unusable
     from processing.instants import parsed
@@ -40,10 +43,10 @@ def ingest(
         arrived = parsed(received_at, terms.zone) if received_at else None
         if preview:
             arrival = arrival_of(file, event_type=event_type, again=again, received_at=arrived or now())
-            receipt = pipeline.preview(opened, arrival, sid, file)
-            text = "PREVIEW: nothing was written.\n\n" + receipt_text(receipt)
-            return Outcome({"preview": True, **receipt}, text, receipt_code(receipt))
+            receipt = preview_file(opened, arrival, sid, file)
+            text = "PREVIEW: nothing was written.\n\n" + receipts_text(receipt)
+            return Outcome({"preview": True, **receipt}, text, receipts_code(receipt))
         envelope = land_file(opened.spool, file, sid, event_type=event_type, again=again, received_at=arrived)
         pipeline.ingest(opened, envelope.delivery, at=now())
-        receipt = pipeline.receipt(opened, envelope.delivery)
-    return Outcome(receipt, receipt_text(receipt), receipt_code(receipt))
+        receipt = pipeline.receipt_with_files(opened, envelope.delivery)
+    return Outcome(receipt, receipts_text(receipt), receipts_code(receipt))

@@ -1,11 +1,14 @@
-"""``clawback load``: catalogues and actions."""
+"""``clawback load``: catalogues, actions and exchange rates."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from clawback.cli.running import DONE, NOT_ALL_APPLIED, Outcome, desk, table, told
+from clawback.cli.running import DONE, NOT_ALL_APPLIED, Outcome, desk, now, table, told
+
+if TYPE_CHECKING:
+    from processing.actions import Load
 
 FILE: Final = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 SHOWN_PROBLEMS: Final = 20
@@ -13,7 +16,7 @@ SHOWN_PROBLEMS: Final = 20
 
 @click.group()
 def load() -> None:
-    """Load a catalogue (TOML) or actions (CSV); loading the same again changes nothing."""
+    """Load a catalogue (TOML), actions or exchange rates (CSV); loading the same again changes nothing."""
 
 
 @load.command()
@@ -51,18 +54,62 @@ def actions(file: Path) -> Outcome:
 
     Columns: ActionId, CampaignId, ActionTrackerId, MediaPartnerId, Oid, EventDate, Amount, Currency; CustomerStatus,
     CreationDate and LockingDate may be added. Lines with problems are listed and left out; the others are loaded.
+    Lines of deliveries that waited for these actions are judged now, as arrived when they arrived.
 
     \b
     Example:
       clawback load actions actions.csv
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.loading import load_actions
+    from clawback.pipeline import settle_waiting
 
     with desk() as opened:
         done = load_actions(opened, file)
-    problems: list[dict[str, Any]] = [{"line": one.line, "message": one.message} for one in done.problems]
-    document = {"read": done.read, "added": done.added, "known": done.known, "problems": problems}
+        settled = settle_waiting(opened, at=now())
+    problems = _problems(done)
+    document = {
+        "read": done.read,
+        "added": done.added,
+        "known": done.known,
+        "problems": problems,
+        "judged_again": settled.revised,
+        "not_judged": {delivery: str(error) for delivery, error in settled.failures.items()},
+    }
     text = f"{done.read:,} read = {done.added:,} added + {done.known:,} known already + {len(problems):,} not loaded"
+    if settled.revised:
+        text += f"\nLines that waited were judged: {', '.join(settled.revised)}"
+    if settled.failures:
+        text += f"\nLines that waited could not be judged, and are tried again: {', '.join(settled.failures)}"
+    return _loaded(document, text, problems)
+
+
+@load.command()
+@FILE
+@told
+def rates(file: Path) -> Outcome:
+    """Add the exchange rates of FILE; one that is there for the same day and currencies is replaced.
+
+    Columns: Day, From, To, Rate (how much one unit of From is worth in To). An amount that a brand gives in another
+    currency is converted with the rate of the day of its action.
+
+    \b
+    Example:
+      clawback load rates rates.csv
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.loading import load_rates
+
+    with desk() as opened:
+        done = load_rates(opened, file)
+    problems = _problems(done)
+    document = {"read": done.read, "added": done.added, "problems": problems}
+    return _loaded(document, f"{done.read:,} read = {done.added:,} loaded + {len(problems):,} not loaded", problems)
+
+
+def _problems(done: "Load") -> list[dict[str, Any]]:
+    return [{"line": one.line, "message": one.message} for one in done.problems]
+
+
+def _loaded(document: dict[str, Any], text: str, problems: list[dict[str, Any]]) -> Outcome:
     if problems:
         text += "\n\n" + table(problems[:SHOWN_PROBLEMS], {"line": "line", "problem": "message"}, "")
     if len(problems) > SHOWN_PROBLEMS:

@@ -14,6 +14,16 @@ def receipt_code(receipt: dict[str, Any]) -> int:
     return NOT_ALL_APPLIED if whole or rows["rejected"] or rows["refused"] or rows["held"] else DONE
 
 
+def receipts_code(receipt: dict[str, Any]) -> int:
+    """The exit code for a delivery and the files in it."""
+    return max(map(receipt_code, [receipt, *receipt.get("files", [])]))
+
+
+def receipts_text(receipt: dict[str, Any]) -> str:
+    """A receipt, and those of the files in it."""
+    return "\n\n".join(map(receipt_text, [receipt, *receipt.get("files", [])]))
+
+
 def receipt_text(receipt: dict[str, Any]) -> str:
     """A receipt in a few paragraphs."""
     parts = [_head(receipt), _equation(receipt["rows"])]
@@ -46,7 +56,20 @@ def _head(receipt: dict[str, Any]) -> str:
         text += f", the same bytes as {receipt['duplicate_of']}"
     if receipt["message"]:
         text += f"\n{receipt['code'] or ''} {receipt['message']}".rstrip()
+    if receipt["undoes"]:
+        text += f"\nIt undid {receipt['undoes']}."
+    if receipt["undone_by"]:
+        text += f"\nIt was undone by {receipt['undone_by']}."
+    if receipt["waits_until"]:
+        text += f"\nLines wait for their actions until {receipt['waits_until']}."
+    for one in receipt["revisions"]:
+        text += f"\n{_revision(one)}"
     return text
+
+
+def _revision(one: dict[str, Any]) -> str:
+    became = ", ".join(f"{count:,} {verdict}" for verdict, count in one["rows"].items())
+    return f"{one['at']}: {one['because']}" + (f"; {one['lines']:,} judged again: {became}." if became else ".")
 
 
 def _equation(rows: dict[str, int]) -> str:

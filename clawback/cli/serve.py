@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def serve() -> None:
-    """Serve until Ctrl-C: hosted FTP, Web Services, Prefect with its UI, the dispatcher and the schedules.
+    """Serve until Ctrl-C: hosted FTP, Web Services, sources, Prefect with its UI, the dispatcher and the schedules.
 
     Everything listens on the loopback unless the settings say otherwise, and nothing calls the internet. What waits
     is taken up at once; killing it at any moment and starting it again loses and doubles nothing.

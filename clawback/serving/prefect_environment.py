@@ -40,7 +40,8 @@ def api_url(settings: Settings, port: int) -> str:
 
 def server_environment(settings: Settings, port: int) -> dict[str, str]:
     """For the process that is Prefect's server."""
-    shortest_s = min(settings.schedule.collect_every_s, settings.schedule.lock_every_s)
+    pulled = (one.every_s for one in settings.sources if one.every_s)
+    shortest_s = min(settings.schedule.collect_every_s, settings.schedule.lock_every_s, *pulled)
     return {
         **_common(settings),
         **_SERVER,

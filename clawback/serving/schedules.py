@@ -15,7 +15,13 @@ from uuid import UUID
 
 from prefect import Flow, get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult
 from prefect.deployments.runner import RunnerDeployment
@@ -37,16 +43,26 @@ START_S: Final = 5.0
 class Scheduled:
     """A flow that Prefect plans every so many seconds, never when ``every_s`` is None.
 
-    ``instead`` does the same without Prefect; ``busy`` says that a planned run would only be in the way.
+    ``instead`` does the same without Prefect; ``busy`` says that a planned run would only be in the way. A flow with
+    several schedules has a ``name`` and ``parameters`` for each; nobody waits at the start for one that is not
+    ``prompt``.
     """
 
     flow: Flow[..., Any]
     every_s: int | None = None
     instead: Callable[[], object] | None = None
     busy: Callable[[], bool] = lambda: False
+    name: str = DEPLOYMENT
+    parameters: dict[str, Any] = field(default_factory=dict)
+    prompt: bool = True
     deployment: UUID | None = None
     due: float = field(default_factory=lambda: time.monotonic() + LATE_S)
     running: asyncio.Task[None] | None = None
+
+    @property
+    def told(self) -> str:
+        """The flow, and which of its schedules this is, for logs."""
+        return self.flow.name if self.name == DEPLOYMENT else f"{self.flow.name}/{self.name}"
 
     def put_off(self, more_s: float = 0) -> None:
         """It was done: due again after its interval."""
@@ -80,29 +96,42 @@ class Schedules:
     async def _with_prefect(self, ready: Callable[[], None]) -> None:
         async with get_client() as client:
             if not self._known:
-                await self._register(client)
-                await self._run_all(client)
-                self._known = True
+                await _bury_the_dead(client)
+                await self._begin_all(client, [one for one in self._schedules if one.prompt])
                 ready()
+                await self._begin_all(client, [one for one in self._schedules if not one.prompt])
+                await self._forget_others(client)
+                self._known = True
             await self._take_due(client)
 
-    async def _register(self, client: PrefectClient) -> None:
-        for one in self._schedules:
+    async def _begin_all(self, client: PrefectClient, schedules: list[Scheduled]) -> None:
+        for one in schedules:
             interval = timedelta(seconds=one.every_s) if one.every_s else None
-            deployment: RunnerDeployment = await one.flow.ato_deployment(DEPLOYMENT, interval=interval)
+            deployment: RunnerDeployment = await one.flow.ato_deployment(
+                one.name, interval=interval, parameters=one.parameters
+            )
             one.deployment = await deployment.aapply()
-        await _bury_the_dead(client)
-        _log.info("scheduled %s", " ".join(f"{one.flow.name}_every_s={one.every_s}" for one in self._schedules))
+            _log.info("scheduled flow=%s every_s=%s", one.told, one.every_s)
+        await self._run_all(client, schedules)
 
-    async def _run_all(self, client: PrefectClient) -> None:
+    async def _run_all(self, client: PrefectClient, schedules: list[Scheduled]) -> None:
         """Do now what may have been missed; the first flow run of a process also takes much longer than the next."""
-        for one in self._schedules:
+        for one in schedules:
             if one.every_s and one.deployment:
                 run = await client.create_flow_run_from_deployment(one.deployment, name="at the start")
                 await self._begin(client, one, run)
-        running = [one.running for one in self._schedules if one.running]
+        running = [one.running for one in schedules if one.running and one.prompt]
         if running:
             await asyncio.wait(running, timeout=START_S)
+
+    async def _forget_others(self, client: PrefectClient) -> None:
+        """Delete the schedules of what is no longer in the settings; Prefect would plan runs that nobody takes."""
+        kept = {one.deployment for one in self._schedules}
+        names = {one.flow.name for one in self._schedules}
+        filtered = FlowFilter(name=FlowFilterName(any_=sorted(names)))
+        for deployment in await client.read_deployments(flow_filter=filtered):
+            if deployment.id not in kept:
+                await client.delete_deployment(deployment.id)
 
     async def _take_due(self, client: PrefectClient) -> None:
         known: dict[UUID | None, Scheduled] = {one.deployment: one for one in self._schedules if one.deployment}
@@ -137,9 +166,9 @@ class Schedules:
             state: Any = await run_flow_async(one.flow, flow_run=run, parameters=run.parameters, return_type="state")
             one.put_off(LATE_S)
             if not state.is_completed():
-                _log.error("failed flow=%s because=%r", one.flow.name, state.message)
+                _log.error("failed flow=%s because=%r", one.told, state.message)
         except Exception as error:  # noqa: BLE001 - Prefect failed; ``due`` stays, so the work is done without it
-            _log.warning("flow_failed flow=%s error=%r", one.flow.name, str(error))
+            _log.warning("flow_failed flow=%s error=%r", one.told, str(error))
         finally:
             one.running = None
 
@@ -156,10 +185,10 @@ class Schedules:
 
     async def _run_directly(self, one: Scheduled, instead: Callable[[], object]) -> None:
         try:
-            _log.info("running flow=%s without=prefect", one.flow.name)
+            _log.info("running flow=%s without=prefect", one.told)
             await asyncio.to_thread(instead)
         except Exception:  # noqa: BLE001 - the next round tries again
-            _log.exception("failed flow=%s", one.flow.name)
+            _log.exception("failed flow=%s", one.told)
         finally:
             one.put_off()
             one.running = None

@@ -24,7 +24,7 @@ def serve_work(settings: Settings, supervisor: Supervisor, _port: int) -> None:
     The event loop runs beside the main thread, which alone gets signals: Prefect's engine would take SIGTERM over.
     """
     loop = asyncio.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    loop.set_default_executor(ThreadPoolExecutor(THREADS + len(settings.sources)))
     stop = asyncio.Event()
     supervisor.when_told_to_stop(lambda: loop.call_soon_threadsafe(stop.set))
     failed: list[BaseException] = []
@@ -50,6 +50,7 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
     from flows.collect import collect  # noqa: PLC0415
     from flows.ingest import ingest  # noqa: PLC0415
     from flows.lock_due import lock_due  # noqa: PLC0415
+    from flows.pull import pull  # noqa: PLC0415
 
     # What fails in a run is said where its outcome is known.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
@@ -66,6 +67,19 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
         Scheduled(collect, every.collect_every_s, work.finish_all, lambda: dispatcher.busy),
         Scheduled(lock_due, every.lock_every_s, work.lock),
         Scheduled(ingest),
+        # Without a schedule, for any source; those that are no longer in the settings are forgotten by its name.
+        Scheduled(pull, prompt=False),
+    ]
+    schedules += [
+        Scheduled(
+            pull,
+            one.every_s,
+            partial(work.pull, one.name),
+            name=one.name,
+            parameters={"source": one.name},
+            prompt=False,
+        )
+        for one in settings.sources
     ]
     await asyncio.gather(dispatcher.run(stop), Schedules(schedules, api, now).run(stop, ready))
     await api.close()

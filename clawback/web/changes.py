@@ -79,7 +79,7 @@ async def _queued(request: Request, sid: str, name: str, columns: Mapping[str, s
     """
     spool, line = office_of(request).desk.spool, one_line(columns)
     landed = await office_of(request).land(
-        lambda: spool.land(line, account=sid, channel=CHANNEL, name=name, again=True, proven="length", key=key)
+        lambda: spool.land(line, account=sid, channel=CHANNEL, name=name, again=True, key=key, proven=True)
     )
     uri = f"/Advertisers/{sid}/APISubmissions/A-{landed.delivery}"
     return respond(request, Single({"Status": "QUEUED", "QueuedUri": uri}))

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, Annotated, Any, Final
@@ -17,6 +18,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import StreamingResponse
 
 from clawback import pipeline
+from clawback import preview as rehearsal
 from clawback.intake import arrival_of
 from clawback.web import described
 from clawback.web.access import Reader, Writer, office_of
@@ -38,7 +40,7 @@ _MULTIPART: Final = "multipart/form-data"
 _ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
 _DIGEST: Final = re.compile(r"\s*([a-z0-9-]+)=:([A-Za-z0-9+/=]*):\s*")
 _BLOCK_BYTES: Final = 1024 * 1024
-_NUMBER: Final = r"^[0-9]{8}T[0-9]{12}-[0-9a-f]{8}$"
+_NUMBER: Final = r"^[0-9]{8}T[0-9]{12}-[0-9a-f]{8}(-[0-9]{4})?$"
 
 Number = Annotated[str, PathParameter(pattern=_NUMBER, description="As the upload was answered.")]
 EventType = Annotated[int | None, Query(ge=0, le=9_999_999_999, description="The event type of lines that name none.")]
@@ -85,14 +87,12 @@ async def upload(  # noqa: PLR0913, PLR0917 - the parameters of the API
         return await _preview(request, sid, checked, (name, _gathered(content), ActionTrackerId))
     spool = office.desk.spool
     with await office.land(
-        lambda: spool.receive(
-            account=sid, channel=CHANNEL, name=name, event_type=ActionTrackerId, proven=checked.proof, key=key
-        )
+        lambda: spool.receive(account=sid, channel=CHANNEL, name=name, event_type=ActionTrackerId, key=key)
     ) as received:
         async for block in _gathered(content):
             await office.land(lambda block=block: received.write(block))  # type: ignore[misc]
         checked.check()
-        envelope = await office.land(received.land)
+        envelope = await office.land(partial(received.land, proven=True))
     base = f"/Advertisers/{sid}"
     fields = {
         "Status": "QUEUED",
@@ -159,11 +159,6 @@ class _Checked:
         self._announced = int(announced) if announced.isdecimal() else None
         self._size = 0
 
-    @property
-    def proof(self) -> str:
-        """By what the body is known to be complete, once it was checked: without a length, by its last chunk."""
-        return "digest" if self._wanted else "framing" if self._announced is None else "length"
-
     async def blocks(self) -> AsyncIterator[bytes]:
         """The body."""
         async for block in blocks(self._request, self._most_bytes):
@@ -173,7 +168,7 @@ class _Checked:
             yield block
 
     def check(self) -> None:
-        """Raise Refusal unless all came that was announced."""
+        """Raise Refusal unless all came that was announced; a body without a length is whole by its last chunk."""
         if self._announced is not None and self._size != self._announced:
             raise Refusal(Refused.LENGTH_MISMATCH)
         if any(self._digests[name].digest() != wanted for name, wanted in self._wanted.items()):
@@ -226,7 +221,7 @@ async def _preview(
         def previewed(desk: Desk) -> dict[str, Any]:
             path = Path(file.name)
             arrival = arrival_of(path, event_type=event_type, again=False, received_at=at)
-            return pipeline.preview(desk, replace(arrival, name=name, channel=CHANNEL, proven=checked.proof), sid, path)
+            return rehearsal.preview(desk, replace(arrival, name=name, channel=CHANNEL, proven=True), sid, path)
 
         receipt = await office.with_desk(previewed)
     return respond(request, Single({"Status": "PREVIEW", "Receipt": receipt}))
@@ -268,6 +263,6 @@ def _receipt(desk: Desk, sid: str, number: str) -> dict[str, Any] | None:
         except NotFound:
             landed(desk.spool, sid, number, lines=False)
             return None
-        if found.sid != sid or found.channel in {pipeline.PERSON, "api"}:
+        if found.sid != sid or found.channel in {deliveries.PERSON, "api"}:
             raise NotFound(number)
         return deliveries.head(found)

@@ -77,7 +77,7 @@ def _read(what: str, model: type[BaseModel], links: dict[str, Any] | None = None
     return {200: _answer(what, model, links)} | _ALWAYS
 
 
-_BATCH: Final = r"$response.body#/QueuedUri#regex:[^/]+/([AF]-[0-9T]+-[0-9a-f]+)$"
+_BATCH: Final = r"$response.body#/QueuedUri#regex:[^/]+/([AF]-[0-9T]+-[0-9a-f-]+)$"
 QUEUED: Final[Responses] = {
     200: _answer(
         "Stored; the resource at QueuedUri tells what becomes of it.",

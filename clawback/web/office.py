@@ -71,7 +71,12 @@ def open_office(settings: Settings, clock: Callable[[], datetime]) -> Office:
     web, scratch = settings.web, settings.state / "web"
     ensure_folder(scratch)
     return Office(
-        desk=Desk(Store(settings.store_url), open_spool(settings, clock), brands_folder(settings)),
+        desk=Desk(
+            Store(settings.store_url),
+            open_spool(settings, clock),
+            brands_folder(settings),
+            most_bytes=settings.max_delivery_bytes,
+        ),
         tokens=Tokens(credentials_folder(settings)),
         allowance=Allowance(requests_file(settings), web.requests_per_hour) if web.requests_per_hour else None,
         web=web,

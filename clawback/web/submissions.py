@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Path, Request, Response
 from sqlalchemy import Connection, Row
 
-from clawback.pipeline import PERSON
 from clawback.web import described, windows
 from clawback.web.access import Reader, office_of
 from clawback.web.actions import answered
@@ -19,10 +18,11 @@ from clawback.web.paging import Paged
 from clawback.web.representation import Document, Fields, Single
 from clawback.web.shapes import Shaper
 from clawback.web.windows import Date
-from connectors.spool import Envelope, Spool
+from connectors.envelope import Envelope
+from connectors.spool import Spool
 from processing import submissions
 from processing.codes import Verdict
-from processing.deliveries import DeliveryState
+from processing.deliveries import PERSON, UNDO, DeliveryState
 from processing.errors import NotFound, SpoolBroken
 from processing.instants import micros
 from processing.pages import Keys, Page
@@ -30,13 +30,15 @@ from processing.submissions import Wanted
 
 router = APIRouter(tags=["Submissions"])
 LINES: Final = frozenset({CHANNEL})
-NO_FILES: Final = frozenset({CHANNEL, PERSON})
+NO_FILES: Final = frozenset({CHANNEL, PERSON, UNDO})
 _KINDS: Final = {"PUT Actions": "Modification", "PUT Items": "Modification", "DELETE Actions": "Reversal"}
-_BATCH: Final = r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}$"
-_OPEN: Final = {DeliveryState.BROKEN, DeliveryState.HELD}
+_BATCH: Final = r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
+_OPEN: Final = {DeliveryState.BROKEN, DeliveryState.HELD, DeliveryState.WAITING}
 
-ApiBatch = Annotated[str, Path(pattern=rf"^A-{_BATCH}", description="As QueuedUri tells it.")]
-FileBatch = Annotated[str, Path(pattern=rf"^F-{_BATCH}", description="As QueuedUri or the list tells it.")]
+ApiBatch = Annotated[str, Path(pattern=rf"^A-{_BATCH}$", description="As QueuedUri tells it.")]
+FileBatch = Annotated[
+    str, Path(pattern=rf"^F-{_BATCH}(-[0-9]{{4}})?$", description="As QueuedUri or the list tells it.")
+]
 
 
 def _spans(
@@ -217,7 +219,7 @@ def _line(row: Row[Any], shaper: Shaper, spool: Spool) -> Fields:
         "Payload": _payload(spool, row.delivery),
         "Type": _KINDS.get(row.name, ""),
         "Status": "Complete" if done else "In Progress",
-        "CompletionDate": shaper.when(row.finished_at) if done else "",
+        "CompletionDate": shaper.when(row.changed_at) if done else "",
         "ErrorType": kind,
         "ErrorReason": code if wrong or not done else "",
         "ErrorMessage": (row.line_message or row.message or "") if wrong or not done else "",
@@ -253,7 +255,7 @@ def _file(row: Row[Any], shaper: Shaper) -> Fields:
         "Status": "Complete" if done else "In Progress",
         "TotalRecords": str(rows["read"]),
         "TotalErrors": str(rows["rejected"] + rows["refused"] + rows["held"] + rows["waiting"]),
-        "CompletionDate": shaper.when(row.finished_at) if done else "",
+        "CompletionDate": shaper.when(row.changed_at) if done else "",
         "ErrorsUri": f"{uri}/ErrorDetails",
         "Uri": uri,
     }

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from clawback.cli import COMMANDS, cli
+from tests.schemas.test_containers import gzipped, zipped
 from tests.worlds import CATALOGUE
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -138,6 +139,29 @@ ACTION_KEYS = {
 }  # fmt: skip
 
 
+def test_a_container_is_previewed_checked_and_ingested(loaded: Run, tmp_path: Path) -> None:
+    """Its files are told one after the other; the worst of them gives the exit code."""
+    bad = b"ActionId,Amuont\n1000.1,0\n"
+    (tmp_path / "returns.zip").write_bytes(zipped({"returns.csv": RETURNS.encode(), "bad.csv": bad}))
+    (tmp_path / "good.csv.gz").write_bytes(gzipped(b"ActionId,Reason\n1000.2,OTHER"))
+    account = ("--account", "IRacme1")
+    for command, end in ((("ingest", *account, "--preview"), "PREVIEW"), (("ingest", *account), "returns.zip")):
+        told = loaded(command[0], "returns.zip", *command[1:])
+        assert (told.returncode, told.stdout.startswith(end)) == (3, True)
+        assert [
+            one for one in ("1 applied", "is negative", "bad.csv", "Did you mean Amount") if one not in told.stdout
+        ] == []
+    document = json.loads(loaded("ingest", "good.csv.gz", *account, "--json").stdout)
+    assert (document["state"], [one["rows"]["applied"] for one in document["files"]]) == ("unpacked", [1])
+    checked = loaded("check", "returns.zip", "--json")
+    assert checked.returncode == 3
+    assert [[each["code"] for each in one["problems"]] for one in json.loads(checked.stdout)["files"]] == [
+        ["AMOUNT_NEGATIVE"],
+        ["COLUMN_UNKNOWN"],
+    ]
+    assert loaded("check", "good.csv.gz").stdout == "good.csv: csv, utf-8, 1 lines, 0 with problems\n"
+
+
 def test_documents_have_their_keys(loaded: Run) -> None:
     """Receipts and actions have all the keys that programs rely on."""
     receipt = json.loads(loaded("ingest", "returns.csv", "--account", "IRacme1", "--preview", "--json").stdout)
@@ -170,6 +194,34 @@ def test_a_person_changes_an_action(loaded: Run) -> None:
     ]
 
 
+def test_rates_are_loaded(loaded: Run, tmp_path: Path) -> None:
+    """Lines with problems are listed, the others loaded, and the exit code says that not all were."""
+    (tmp_path / "rates.csv").write_text("Day,From,To,Rate\n2027-01-15,EUR,USD,1.1\n2027-01-15,EUR,USD,x\n")
+    done = loaded("load", "rates", "rates.csv")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (3, "2 read = 1 loaded + 1 not loaded")
+    assert "Rate 'x' is not a rate" in done.stdout
+
+
+def test_a_delivery_waits_is_undone_and_undone_is_said(loaded: Run, tmp_path: Path) -> None:
+    """Load judges what waited and says so; a preview of an undo is marked; undo and replay have their exit codes."""
+    (tmp_path / "early.csv").write_text("ActionId,Amount,Reason\n1000.3,0,OTHER\n")
+    (tmp_path / "more.csv").write_text(ACTIONS.replace("1000.1,", "1000.3,").replace("1000.2,", "1000.4,"))
+    early = ("ingest", "early.csv", "--account", "IRacme1", "--received-at", "2027-01-20", "--json")
+    receipt = json.loads(loaded(*early).stdout)
+    number = receipt["delivery"]
+    assert (receipt["rows"]["waiting"], receipt["waits_until"]) == (1, "2027-02-19T05:00:00+00:00")
+    assert "Lines wait for their actions until 2027-02-19" in loaded("deliveries", "show", number).stdout
+    assert json.loads(loaded("load", "actions", "more.csv", "--json").stdout)["judged_again"] == [number]
+    assert "actions were loaded; 1 judged again: 1 applied." in loaded("deliveries", "show", number).stdout
+    previewed = loaded("deliveries", "undo", number, "--by", "dana", "--preview", "--json")
+    assert (previewed.returncode, json.loads(previewed.stdout)["preview"]) == (0, True)
+    undone = loaded("deliveries", "undo", number, "--by", "dana", "--reason", "too early")
+    assert (undone.returncode, "1 read = 1 applied" in undone.stdout) == (0, True)
+    assert "It was undone by" in loaded("deliveries", "show", number).stdout
+    refused = loaded("deliveries", "replay", number)
+    assert (refused.returncode, "undo that first" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -183,6 +235,8 @@ def test_a_person_changes_an_action(loaded: Run) -> None:
         (["actions", "reverse", "1000.1", "--account", "IRacme1", "--reason", "nope"], 2, "neither a standard code"),
         (["deliveries", "show", "nope"], 2, "There is no delivery nope"),
         (["deliveries", "release", "nope"], 2, "There is no delivery nope"),
+        (["deliveries", "undo", "nope"], 2, "There is no delivery nope"),
+        (["deliveries", "replay", "nope", "--preview"], 2, "There is no delivery nope"),
         (["lock", "--as-of", "tomorrow"], 2, "'tomorrow' is not an instant"),
         (["terms", "2027-01-15", "--locking", "soon", "--payment", "15 days after day"], 2, "soon"),
         (

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from clawback import pipeline
 from clawback.judging import Case
+from clawback.preview import preview
 from clawback.wiring import Desk
 from processing import history
-from processing.store import Store
 from processing.tables import account, action, entry
 from schemas.check import Checked, check
 from schemas.document import Document
 from tests import oracle_worlds
+from tests.crashes import Died, Mishap, crashing
 from tests.oracle import Delivery
 from tests.oracle_product import SIDES, Product, expected, seen
 from tests.oracle_worlds import BASE, World, worlds
@@ -193,10 +194,10 @@ def test_a_preview_says_what_ingest_then_does_and_writes_nothing(desk: Desk, tmp
             file = written(tmp_path, "preview.csv", step.content)
             known = arrival(step.content, step.received_at, event_type=step.event_type)
             before = dump(desk.store)
-            preview = pipeline.preview(desk, known, product.sid, file)
+            foretold = preview(desk, known, product.sid, file)
             assert dump(desk.store) == before
             receipt = product.ingest(step)
-            assert plain(preview) == plain(receipt)
+            assert plain(foretold) == plain(receipt)
 
     holds()
 
@@ -216,34 +217,6 @@ def test_a_delivery_that_names_no_action_we_know_is_answered(desk: Desk, tmp_pat
 def plain(receipt: dict[str, Any]) -> dict[str, Any]:
     """A receipt without the number of its delivery."""
     return {name: value for name, value in receipt.items() if name != "delivery"}
-
-
-class Died(BaseException):
-    """The process is gone: nothing catches it, and nothing happens afterwards."""
-
-
-class Mishap(Exception):
-    """Something that nobody foresaw happened once."""
-
-
-@contextmanager
-def crashing(store: Store, at: int, error: type[BaseException]) -> Iterator[None]:
-    """Raise at the given statement or commit; a process that died says nothing to the database any more."""
-    passed = itertools.count(1)
-
-    def crash(*_: object) -> None:
-        number = next(passed)
-        if number == at or (number > at and error is Died):
-            raise error
-
-    events = ("before_cursor_execute", "commit")
-    for name in events:
-        event.listen(store.engine, name, crash)
-    try:
-        yield
-    finally:
-        for name in events:
-            event.remove(store.engine, name, crash)
 
 
 def all_lines(desk: Desk, sid: str, delivery: str) -> tuple[Any, ...]:

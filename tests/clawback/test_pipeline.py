@@ -126,6 +126,19 @@ def test_a_released_delivery_counts_from_its_arrival(loaded: Desk, clock: Clock)
         pipeline.release(loaded, held, at=clock.now)
 
 
+def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock) -> None:
+    """What a brand said later stands; the older line is told so, and the rest of its delivery is applied."""
+    held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
+    clock.now += timedelta(hours=1)
+    ingest(loaded, lines("ActionId,Amount,Reason", "A-1,70.00,ORDER_UPDATE"))
+    pipeline.release(loaded, held, at=clock.now)
+    receipt = pipeline.receipt(loaded, held)
+    assert values(loaded.store, "A-1") == ("PENDING", "70.00", "3.50")
+    assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
+    assert receipt["lines"][0]["code"] == "SUPERSEDED"
+    assert "at 2027-01-20T08:00:00-05:00, changed the action already" in receipt["lines"][0]["message"]
+
+
 def test_a_rejected_delivery_is_told_who_rejected_it(loaded: Desk, clock: Clock) -> None:
     """Nothing of it is applied, and its receipt is sent again."""
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
@@ -176,8 +189,8 @@ def test_result_files_tell_the_verdict_of_every_line_from_the_store(loaded: Desk
     with loaded.store.read() as db:
         found = deliveries.find(db, delivery)
         table = deliveries.verdicts(db, found.id, 2, 4)
-    assert table["verdict"].to_pylist() == ["applied", "applied", "rejected"]
-    assert dump(loaded.store)["line"] == [(1, 4, "rejected", "AMOUNT_NEGATIVE", table["message"][2].as_py(), None)]
+    assert table["verdict"].tolist() == ["applied", "applied", "rejected"]
+    assert dump(loaded.store)["line"] == [(1, 4, "rejected", "AMOUNT_NEGATIVE", table["message"][2], None)]
 
 
 def test_an_unknown_account_stops_nobody(loaded: Desk, clock: Clock) -> None:

@@ -1,9 +1,6 @@
 """Kill -9 of the whole server at any moment of an ingest: after a restart the ledger is that of an undisturbed run."""
 
-import hashlib
 import os
-import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,26 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from sqlalchemy import create_engine, make_url, select, text
 
 from clawback.settings import Settings
-from clawback.wiring import Desk
-from processing.tables import metadata
 from tests.clawback.serve_site import SID, Site, is_done, load_world, until
+from tests.copies import Copies, answers, ledger, on_postgresql, on_sqlite
 
 ACTIONS: Final = 20_000
 NAME: Final = "returns.csv"
-# Row numbers of deliveries come from a sequence, which a killed transaction moves on; their order stays.
-RENUMBERED: Final = {
-    "delivery.id",
-    "delivery.duplicate_of",
-    "entry.delivery_id",
-    "line.delivery_id",
-    "action.changed_by",
-}
-LEFT_OUT: Final = {"delivery.delivery", "delivery.received_at", "delivery.finished_at", "delivery.answered_at"}
-IDENTITY: Final = re.compile(rb"\d{8}T\d{12}-[0-9a-f]{8}")
-INSTANT: Final = re.compile(rb'"(received_at|finished_at|time_left)": "[^"]*"')
 
 
 def delivery() -> bytes:
@@ -62,37 +46,10 @@ class Template:
     """An installation that was served once, ready to be copied, and what an undisturbed run makes of it."""
 
     settings: Settings
-    copies: Callable[[Path], Settings]
+    copies: Copies
     ledger: bytes = b""
     answers: bytes = b""
     took_s: float = 0
-
-
-def dump(desk: Desk) -> bytes:
-    """Every row of every table but for delivery ids and the instants of processing."""
-    rows: list[str] = []
-    with desk.store.read() as db:
-        numbers = db.execute(select(metadata.tables["delivery"].c.id).order_by(text("id"))).scalars()
-        ranks = {number: rank for rank, number in enumerate(numbers)}
-        for table in metadata.sorted_tables:
-            names = [f"{table.name}.{column.name}" for column in table.columns]
-            for row in db.execute(select(table).order_by(*table.primary_key.columns)):
-                shown = [
-                    ranks.get(value) if name in RENUMBERED else value
-                    for name, value in zip(names, row, strict=True)
-                    if name not in LEFT_OUT
-                ]
-                rows.append(f"{table.name} {shown!r}")
-    return "\n".join(rows).encode()
-
-
-def answers(site: Site) -> bytes:
-    """The files that the brand got, but for delivery ids and instants."""
-    folder = site.settings.state / "ftp" / SID / "results"
-    # What a kill cuts off in the middle of writing stays under a hidden name.
-    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    told = b"".join(path.name.encode() + b"\n" + path.read_bytes() for path in found)
-    return INSTANT.sub(rb'"\1": ""', IDENTITY.sub(b"", told))
 
 
 STORES: Final = [
@@ -104,14 +61,10 @@ STORES: Final = [
 def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
     """One per store."""
     folder = tmp_path_factory.mktemp(f"killed-{request.param}")
-    settings = Settings(state=folder / "template")
-    copies: Callable[[Path], Settings] = partial(_copied, settings)
+    settings, copies = on_sqlite(Settings(state=folder / "template"))
     if request.param == "postgresql":
         server: str = request.getfixturevalue("postgresql_server")
-        base = f"killed{os.getpid()}"
-        _create(server, base)
-        settings = replace(settings, store=_database(server, base))
-        copies = partial(_copied_with_database, settings, server, base)
+        settings, copies = on_postgresql(settings, server, f"killed{os.getpid()}")
     load_world(settings, ACTIONS)
     site = Site(settings)
     try:
@@ -129,29 +82,7 @@ def _undisturbed(template: Template, folder: Path) -> Template:
         took_s = time.monotonic() - done
         until(partial(is_settled, site), "the spool is empty")
         with site.desk() as desk:
-            return replace(template, ledger=dump(desk), answers=answers(site), took_s=took_s)
-
-
-def _copied(settings: Settings, folder: Path) -> Settings:
-    shutil.copytree(settings.state, folder)
-    return replace(settings, state=folder)
-
-
-def _copied_with_database(settings: Settings, server: str, base: str, folder: Path) -> Settings:
-    name = f"k{os.getpid()}_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    _create(server, name, base)
-    return replace(_copied(settings, folder), store=_database(server, name))
-
-
-def _database(server: str, name: str) -> str:
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-def _create(server: str, name: str, template: str = "template1") -> None:
-    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as db:
-        db.execute(text(f"create database {name} template {template}"))
-    admin.dispose()
+            return replace(template, ledger=ledger(desk), answers=answers(site.settings, SID), took_s=took_s)
 
 
 @contextmanager
@@ -252,8 +183,8 @@ def test_kill_at(moment: str, template: Template, tmp_path: Path) -> None:
         site.until_done(NAME)
         until(partial(is_settled, site), "the spool is empty", log=lambda: site.log)
         with site.desk() as desk:
-            assert dump(desk) == template.ledger
-        assert answers(site) == template.answers
+            assert ledger(desk) == template.ledger
+        assert answers(site.settings, SID) == template.answers
         assert not any((site.settings.state / "spool" / "tmp").iterdir())
     finally:
         site.kill_all()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.envelope import Envelope
 from connectors.keys import Keys
-from connectors.spool import Envelope, Spool
+from connectors.spool import Spool
 from processing.errors import KeyReused
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -65,9 +66,3 @@ def test_many_at_once_land_once(spool: Spool) -> None:
         thread.join()
     assert landed == [replace(landed[0])] * 16
     assert spool.pending() == [landed[0]]
-
-
-def test_what_proves_the_bytes_is_kept(spool: Spool) -> None:
-    """For the pipeline to read."""
-    envelope = spool.land(b"x", account="acme", channel="http", name="a", proven="digest")
-    assert spool.find(envelope.delivery).proven == "digest"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.spool import Envelope, Spool
+from connectors.envelope import Envelope
+from connectors.spool import Spool
 from processing.errors import NotFound, SpoolBroken, Unusable
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -273,6 +274,40 @@ def test_workers_that_acknowledge_at_once_do_no_harm(spool: Spool) -> None:
     in_threads(4, work)
     assert spool.pending() == []
     assert [spool.find(e.delivery) for e in landed] == landed
+
+
+def test_a_file_of_a_container_is_one_delivery(spool: Spool) -> None:
+    """Its number and arrival follow from the container's; however often it is landed, it is there once."""
+    container = spool.receive(account="acme", channel="ftp", name="a.zip", event_type=7, again=True)
+    container.write(b"PK")
+    envelope = container.land()
+    uploads = [spool.receive_part(envelope, 2, "b.csv") for _ in range(2)]
+    landed = []
+    for upload in filter(None, uploads):
+        upload.write(CONTENT)
+        landed.append(upload.land(proven=True))
+    number = f"{envelope.delivery}-0002"
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    part = Envelope(number, "acme", "ftp", "b.csv", NOON, digest, len(CONTENT), 7, again=True, proven=True)
+    assert landed == [part, part]
+    assert (part.part_of, envelope.part_of) == (envelope.delivery, None)
+    assert spool.receive_part(envelope, 2, "b.csv") is None
+    assert spool.pending() == [envelope, part]
+    assert spool.content(number).read_bytes() == CONTENT
+    spool.acknowledge(number)
+    assert spool.receive_part(envelope, 2, "b.csv") is None
+    assert spool.sweep_leftovers() == 0
+
+
+def test_an_envelope_of_an_older_release_is_read(spool: Spool, tmp_path: Path) -> None:
+    """It says nothing of proof."""
+    envelope = land(spool)
+    path = tmp_path / "new" / envelope.delivery / "envelope.json"
+    fields = json.loads(path.read_bytes())
+    del fields["end"], fields["proven"]
+    fields["end"] = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(fields))
+    assert spool.find(envelope.delivery) == envelope
 
 
 def test_leftovers_are_swept_but_no_upload_under_way(spool: Spool, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,19 @@ from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Failed
 from prefect.testing.utilities import prefect_test_harness
 
-from clawback.settings import Settings, as_environment
-from clawback.wiring import Desk, open_desk
-from connectors.spool import Envelope
+from clawback.settings import Settings, as_environment, load
+from clawback.wiring import Desk, claims_folder, open_desk
+from connectors.durable import claim
+from connectors.envelope import Envelope
 from flows import work
 from flows.collect import collect
 from flows.ingest import ingest
 from flows.lock_due import lock_due
+from flows.pull import pull
 from flows.retry import is_retryable
 from processing.errors import LedgerConflict, SpoolBroken, StoreUnavailable, Unusable
 from tests.clawback.serve_site import SID, load_world, returns
+from tests.connectors.source_site import ENVIRON, by_password
 
 pytestmark = [
     pytest.mark.xdist_group("prefect"),
@@ -117,6 +121,27 @@ class TestOnPrefect:
         assert state.message == f"{SID}: 100 locked, 0 deferred"
         assert await run_of(state) == "as of 2099-01-01T00:00:00+00:00"
         assert (await lock_due(return_state=True)).message == "nothing was due"
+
+    async def test_pull(self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A source's round: what it did, what could not be had, and that nobody else is at it."""
+        with by_password(tmp_path / "brand" / "feed") as brand:
+            sources = (brand.settings(account=SID, result_folder="/out"),)
+            settings = replace(load({}), state=tmp_path / "var", sources=sources)
+            for name, value in (as_environment(settings) | ENVIRON).items():
+                monkeypatch.setenv(name, value)
+            brand.write("returns.csv", returns(range(10)))
+            state = await pull("acme", return_state=True)
+            assert state.is_failed()
+            assert state.message is not None
+            assert state.message.startswith("1 fetched, 0 known, 0 still growing, 1 not: results: ")
+            (brand.folder / "out").mkdir()
+            assert (await pull("acme", return_state=True)).message == "0 fetched, 1 known, 0 still growing"
+            assert brand.names("out") == ["receipt_returns.csv.json", "result_returns.csv"]
+            with claim(claims_folder(settings) / "acme.claim"):
+                state = await pull("acme", return_state=True)
+            assert state.message == "it is being pulled already"
+            assert await run_of(state) == "acme"
+        assert desk.spool.pending() == []
 
     @pytest.mark.parametrize(
         ("error", "tries"), [(StoreUnavailable("busy"), 3), (SpoolBroken("damaged"), 1), (ValueError("a bug"), 1)]

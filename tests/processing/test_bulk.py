@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 
 from clawback.wiring import Desk
 from processing import bulk
-from processing.tables import line, staged_id, staged_line
+from processing.columns import NONE
+from processing.tables import line, staged_action, staged_id
 from tests.worlds import judged, lines, load
 
 ODD = [
@@ -27,20 +28,35 @@ ODD = [
     "100%",
     " ",
 ]
-FIELDS: dict[str, pa.DataType] = {"position": pa.int64(), "order_id": pa.string()}
-SCHEMA = pa.schema(FIELDS)
+KINDS: dict[str, bulk.Kind] = {"line": int, "order_id": str}
 
 
 def test_every_text_comes_back_as_it_went(desk: Desk) -> None:
     """What means something to COPY or to CSV is a text like any other; an empty one is not a missing one."""
-    there = pa.table({"position": pa.array(range(len(ODD))), "order_id": pa.array(ODD, pa.string())})
+    numbers = [None, *range(1, len(ODD))]
+    there = pa.table({"line": pa.array(numbers, pa.int64()), "order_id": pa.array(ODD, pa.string())})
     with desk.store.write() as db:
-        bulk.stage(db, staged_line, there)
-        query = select(staged_line.c.position, staged_line.c.order_id)
-        back = bulk.fetch(db, query.order_by(staged_line.c.position), SCHEMA)
-        none = bulk.fetch(db, query.where(staged_line.c.position < 0), SCHEMA)
-    assert back.to_pydict() == there.to_pydict()
-    assert (none.num_rows, none.schema) == (0, SCHEMA)
+        bulk.stage(db, staged_action, there)
+        query = select(staged_action.c.line, staged_action.c.order_id)
+        back = bulk.fetch(db, query.order_by(staged_action.c.line.nulls_first()), KINDS)
+        none = bulk.fetch(db, query.where(staged_action.c.line < 0), KINDS)
+    assert {name: column.tolist() for name, column in back.items()} == {
+        "line": [NONE, *range(1, len(ODD))],
+        "order_id": ODD,
+    }
+    assert [(len(column), column.dtype) for column in none.values()] == [(0, np.int64), (0, np.object_)]
+
+
+def test_cells_travel_in_one_parameter(desk: Desk) -> None:
+    """Every text, and integers beyond 32 bits, in order; none at all is an empty table."""
+    texts = [text for text in ODD if text is not None]
+    cells: tuple[tuple[list[str] | list[int], bulk.Kind], ...] = ((texts, str), ([2**62, 0, 7], int), ([], str))
+    for there, kind in cells:
+        with desk.store.read() as db:
+            rows = bulk.listed(db, there)
+            back = bulk.fetch(db, select(rows.c.position, rows.c.value), {"position": int, "value": kind})
+        assert back["position"].tolist() == list(range(len(there)))
+        assert back["value"].tolist() == there
 
 
 @pytest.mark.parametrize("rows", [0, 1, bulk.WORTH_ANALYZING])

@@ -13,6 +13,7 @@ from processing.errors import NotFound, Unusable
 from processing.model import (
     Account,
     Basis,
+    Brakes,
     Change,
     Contract,
     EventType,
@@ -29,7 +30,8 @@ MONTH, DAY = Period(0, 27, "month"), Period(0, 15, "day")
 CONTRACT = Contract(Partner(501, "Trail"), date(2026, 1, 1), MONTH, DAY, Payout(50_000, None))
 KIND = EventType(7, "Sale", Level.ORDER, Basis.SALE, {"PAY": Change.APPROVE}, SameOrder.HOLD)
 PROGRAM = Program(1, "Partners", (KIND,), (CONTRACT,))
-ACME = Account("ACME", "Acme", "Asia/Tokyo", "JPY", (PROGRAM,), ("Notes",), "cp932")
+BRAKES = Brakes(10, 20, 30, 40, 50)
+ACME = Account("ACME", "Acme", "Asia/Tokyo", "JPY", (PROGRAM,), ("Notes",), "cp932", BRAKES)
 
 
 def saved(desk: Desk, *accounts: Account) -> Terms:
@@ -51,6 +53,7 @@ def test_terms_are_what_was_saved(desk: Desk) -> None:
         currency="JPY",
         encoding="cp932",
         ignore_columns=("Notes",),
+        brakes=BRAKES,
         event_types={7: StoredEventType("Sale", 1, Level.ORDER, Basis.SALE, SameOrder.HOLD)},
         dispositions={7: {"PAY": Change.APPROVE}},
         contracts={number: StoredContract(number, 1, 501, date(2026, 1, 1), MONTH, DAY, 50_000, None)},

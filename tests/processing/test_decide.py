@@ -45,7 +45,9 @@ def asked(lines: Sequence[Ask]) -> Asked:
         amount=np.array([one.amount for one in lines], dtype=np.int64),
         customer_status=np.array([one.status for one in lines], dtype=np.object_),
         reason=np.array(["OTHER"] * len(lines), dtype=np.object_),
+        currency=np.array(["USD"] * len(lines), dtype=np.object_),
         foreign=np.array([one.foreign for one in lines], dtype=np.bool_),
+        converted=np.zeros(len(lines), dtype=np.bool_),
         code=np.array([one.code for one in lines], dtype=np.object_),
     )
 
@@ -137,6 +139,11 @@ LATE = Ask(Change.MODIFY, amount=1)
         ("foreign, same number", Ask(Change.MODIFY, amount=10_000, foreign=True), {}, NOW, Code.NO_EXCHANGE_RATE),
         ("foreign reversal", Ask(Change.REVERSE, amount=0, foreign=True), {}, NOW, "applied"),
         ("foreign and reversed", Ask(Change.MODIFY, foreign=True), REVERSED, NOW, Code.ACTION_REVERSED),
+        ("changed by a later delivery", LATE, {"changed_at": NOW + 1}, NOW, Code.SUPERSEDED),
+        ("changed at the same instant", LATE, {"changed_at": NOW}, NOW, "applied"),
+        ("later, but nothing to do", Ask(Change.MODIFY, amount=10_000), {"changed_at": NOW + 1}, NOW, "unchanged"),
+        ("reversed later", LATE, {**REVERSED, "changed_at": NOW + 1}, NOW, Code.SUPERSEDED),
+        ("later and locked", LATE, {"changed_at": NOW + 1}, AT_THE_LOCK, Code.ACTION_LOCKED),
         ("last change", LATE, {"changes": MOST_CHANGES - 1}, NOW, "applied"),
         ("one too many", LATE, {"changes": MOST_CHANGES}, NOW, Code.TOO_MANY_CHANGES),
         ("none too many", Ask(Change.RESET), {"changes": MOST_CHANGES}, NOW, "unchanged"),

@@ -10,6 +10,7 @@ from clawback.wiring import Desk
 from processing import deliveries
 from processing.catalog import read_terms
 from processing.codes import Code
+from processing.columns import NONE
 from processing.deliveries import NO_ROWS, RULE, Arrival, DeliveryState
 from processing.errors import NotFound
 from tests.worlds import ARRIVED, LOCK, OTHER_SID, SID, Sale, arrival, judged, lines, load
@@ -112,6 +113,10 @@ def test_the_head_of_a_receipt(loaded: Desk) -> None:
         "message": None,
         "duplicate_of": None,
         "sent_by": "ana",
+        "undoes": None,
+        "undone_by": None,
+        "waits_until": None,
+        "revisions": [],
         "rows": {**NO_ROWS, "read": 1, "applied": 1},
         "money": {},
         "partners": [],
@@ -128,7 +133,8 @@ def test_answers_are_recorded_until_a_delivery_ends_anew(loaded: Desk) -> None:
     with loaded.store.write() as db:
         number, _ = register(db, FIRST)
         deliveries.finish(db, number, DeliveryState.HELD, at=AT, code=Code.MAYBE_INCOMPLETE, message="Cut off?")
-        deliveries.answered(db, "d-first", AT)
+        assert not deliveries.answered(db, "d-first", 0, AT)
+        assert deliveries.answered(db, "d-first", 1, AT)
         assert deliveries.find(db, "d-first").answered_at is not None
         deliveries.finish(db, number, DeliveryState.DONE, at=AT)
         found = deliveries.find(db, "d-first")
@@ -182,19 +188,21 @@ def test_every_line_has_its_verdict_for_the_result_file(loaded: Desk, tmp_path: 
     told = judged(loaded.store, tmp_path, CONTENT)
     with loaded.store.read() as db:
         number = deliveries.find(db, told["delivery"]).id
-        table = deliveries.verdicts(db, number, 2, 7).to_pylist()
-        part = deliveries.verdicts(db, number, 3, 4).to_pylist()
+        table, part = deliveries.verdicts(db, number, 2, 7), deliveries.verdicts(db, number, 3, 4)
         assert deliveries.has_repairable(db, number, [])
     lock = round(LOCK.timestamp()) * 10**6
-    assert [(one["line"], one["verdict"], one["code"], one["action_id"], one["locks_at"]) for one in table] == [
+    names = ("line", "verdict", "code", "action_id", "locks_at")
+    assert list(zip(*(table[name].tolist() for name in names), strict=True)) == [
         (2, "applied", "AMOUNT_RAISED", "A-1", lock),
         (3, "applied", None, "A-2", lock),
         (4, "unchanged", None, "A-2", lock),
-        (5, "rejected", "AMOUNT_MALFORMED", None, None),
-        (6, "waiting", "UNKNOWN_ACTION", None, None),
+        (5, "rejected", "AMOUNT_MALFORMED", None, NONE),
+        (6, "waiting", "UNKNOWN_ACTION", None, NONE),
         (7, "applied", None, "A-3", lock),
     ]
-    assert part == table[1:3]
+    assert {name: column.tolist() for name, column in part.items()} == {
+        name: column[1:3].tolist() for name, column in table.items()
+    }
 
 
 def test_a_receipt_tells_the_lines_that_need_telling(loaded: Desk, tmp_path: Path) -> None:

@@ -2,15 +2,15 @@ import pytest
 
 from processing import errors
 from processing.codes import Code
-from processing.errors import ClawbackError, LedgerConflict, StoreUnavailable, Unreadable
+from processing.errors import ClawbackError, LedgerConflict, SourceUnreachable, StoreUnavailable, Unreadable
 
 OURS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, ClawbackError)]
 
 
 @pytest.mark.parametrize("kind", OURS)
 def test_only_what_can_go_away_by_itself_is_tried_again(kind: type[ClawbackError]) -> None:
-    """A busy store and an action that moved meanwhile, nothing else."""
-    assert kind.retryable is (kind in {StoreUnavailable, LedgerConflict})
+    """A busy store, a brand's server that is away and an action that moved meanwhile, nothing else."""
+    assert kind.retryable is (kind in {StoreUnavailable, SourceUnreachable, LedgerConflict})
 
 
 @pytest.mark.parametrize("kind", OURS)

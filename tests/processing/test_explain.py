@@ -78,7 +78,8 @@ def loaded(desk: Desk, tmp_path: Path) -> Desk:
             "UNKNOWN_ACTION",
             (
                 "No action of the account has ActionId 'A-9'. "
-                "The line waits and is not applied; send it again once the action is tracked."
+                "The line waits for it until 2027-02-19T07:00:00-05:00; once the action is loaded, the line is judged "
+                "as arrived at 2027-01-20T07:00:00-05:00. Nothing is to be done, unless the value is wrong."
             ),
         ),
         (
@@ -86,7 +87,8 @@ def loaded(desk: Desk, tmp_path: Path) -> Desk:
             "UNKNOWN_ACTION",
             (
                 "No action of the account has Oid 'O-9'. "
-                "The line waits and is not applied; send it again once the action is tracked."
+                "The line waits for it until 2027-02-19T07:00:00-05:00; once the action is loaded, the line is judged "
+                "as arrived at 2027-01-20T07:00:00-05:00. Nothing is to be done, unless the value is wrong."
             ),
         ),
         (

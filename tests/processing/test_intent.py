@@ -37,6 +37,9 @@ def outcome(line: dict[str, Any], shape: FileShape, action: dict[str, Any] | Non
     return asked.code[0] or asked.change[0]
 
 
+MISPLACED = Code.REASON_MISPLACED
+
+
 @pytest.mark.parametrize(
     ("case", "line", "shape", "action", "expected"),
     [
@@ -71,6 +74,12 @@ def outcome(line: dict[str, Any], shape: FileShape, action: dict[str, Any] | Non
         ("own reason of an unknown action", {"reason": "RETURNED"}, PLAIN, UNKNOWN, Change.REVERSE),
         ("no reason of an unknown action", {"reason": "NOBODYS"}, PLAIN, UNKNOWN, Code.REASON_UNKNOWN),
         ("unknown action, type given", {"reason": "RETURNED", "event_type": LEAD}, PLAIN, UNKNOWN, Code.REASON_UNKNOWN),
+        ("a reversal's reason for less", {"reason": "REJECTED", "amount_scaled": 100}, AMOUNTS, KNOWN, MISPLACED),
+        ("a reversal's reason for nothing", {"reason": "REJECTED", "amount_scaled": 0}, AMOUNTS, KNOWN, Change.REVERSE),
+        ("an update's reason alone", {"reason": "ORDER_UPDATE"}, PLAIN, KNOWN, MISPLACED),
+        ("an update's reason, reversal", {"reason": "ORDER_UPDATE"}, REVERSALS, KNOWN, MISPLACED),
+        ("an update to nothing", {"reason": "ORDER_UPDATE", "amount_scaled": 0}, AMOUNTS, KNOWN, Change.REVERSE),
+        ("an update's reason, nobody knows", {"reason": "ORDER_UPDATE"}, PLAIN, UNKNOWN, Change.REVERSE),
         ("event type of nobody", {"event_type": 7, "reason": "NOBODYS"}, PLAIN, KNOWN, Code.EVENT_TYPE_UNKNOWN),
         ("event type of another action", {"event_type": LEAD}, PLAIN, KNOWN, Change.REVERSE),
         ("decimals it has", {"amount_scaled": 123_400}, AMOUNTS, KNOWN, Change.MODIFY),

@@ -16,6 +16,7 @@ from processing.model import (
     Payout,
     Program,
     SameOrder,
+    Trailer,
 )
 from processing.terms import Period
 from schemas.catalog import parse
@@ -28,6 +29,7 @@ timezone = "America/New_York"
 currency = "USD"
 ignore_columns = ["Notes", "Clerk"]
 encoding = "Windows-1252"
+trailer = "required"
   [[account.program]]
   id = 1000
   name = "Acme Partners"
@@ -96,6 +98,7 @@ ACCOUNT = Account(
     ),
     ignore_columns=("Notes", "Clerk"),
     encoding="cp1252",
+    trailer=Trailer.REQUIRED,
 )
 
 SMALL = """\
@@ -193,6 +196,12 @@ def test_accounts_are_apart() -> None:
         ),
         ('"Clerk"]', "3]", "account IRacme1 > ignore_columns", "3 is not text; put it in quotation marks"),
         ('"Clerk"]', '"Notes"]', "account IRacme1 > ignore_columns", '"Notes" is listed twice'),
+        (
+            '"required"',
+            '"always"',
+            "account IRacme1 > trailer",
+            '"always" is neither "optional" nor "required"',
+        ),
         ("Windows-1252", "klingon", "account IRacme1 > encoding", '"klingon"' + ENCODING),
         ("Windows-1252", "rot13", "account IRacme1 > encoding", '"rot13"' + ENCODING),
         (

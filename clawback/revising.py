@@ -1,0 +1,167 @@
+"""What a person does to a finished delivery: replay it after a fix of the catalogue, or undo it."""
+
+import hashlib
+import json
+import secrets
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from clawback import pipeline
+from clawback.cases import case_of
+from clawback.pipeline import WITHOUT_BYTES, Receipt
+from clawback.preview import rehearsed
+from clawback.rejudging import rejudge, rejudge_in
+from clawback.wiring import Desk
+from processing import catalog, deliveries, revisions, waiting
+from processing.catalog import Terms
+from processing.codes import Verdict
+from processing.deliveries import PERSON, UNDO, Arrival, DeliveryState
+from processing.errors import Unusable
+from processing.instants import micros
+from processing.revisions import Taken
+from processing.store import claim_account
+from processing.tally import Tally
+from processing.undo import Undoing, mark
+
+REASON: Final = "OTHER"
+REPLAYED: Final = "it was replayed"
+
+
+def replay(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
+    """Judge again what a delivery did not get through, with the terms of now and its own arrival; gives its receipt.
+
+    Lines that were applied or needed nothing stay as they are; one that was rejected as a whole is judged anew. Raises
+    NotFound, and Unusable where there is nothing to replay.
+    """
+    with desk.store.read() as db:
+        found = _replayable(db, delivery)
+    pipeline.collect(desk, at=at, account=found.sid)
+    if found.state == DeliveryState.REJECTED:
+        pipeline.judge_anew(desk, desk.spool.find(delivery), at, state=DeliveryState.REJECTED)
+    elif not rejudge(desk, delivery, _take, at=at, because=REPLAYED):
+        raise _nothing_open(delivery)
+    pipeline.answer(desk, delivery, at)
+    return pipeline.receipt(desk, delivery)
+
+
+def preview_replay(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
+    """The receipt that ``replay`` would give, nothing written."""
+    with desk.store.read() as db:
+        found = _replayable(db, delivery)
+    if found.state == DeliveryState.REJECTED:
+        envelope = desk.spool.find(delivery)
+        return rehearsed(desk, found.sid, lambda db: case_of(db, desk, envelope), at=at)
+    with desk.store.rehearse() as db:
+        if not rejudge_in(db, desk, delivery, _take, at=at, because=REPLAYED):
+            raise _nothing_open(delivery)
+        return deliveries.receipt(db, delivery)
+
+
+def undo(desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime) -> Receipt:
+    """Return each action that a delivery changed, and nobody since, to what it was; gives the receipt of the undo.
+
+    The account's files that arrived before go first. Raises NotFound, and Unusable where there is nothing to undo.
+    """
+    with desk.store.read() as db:
+        sid = _undoable(db, delivery).sid
+    pipeline.collect(desk, at=at, account=sid)
+    with desk.store.write() as db:
+        number, revised = _undo(db, delivery, by=by, reason=reason, at=at)
+    for one in (number, *revised):
+        pipeline.answer(desk, one, at)
+    return pipeline.receipt(desk, number)
+
+
+def preview_undo(desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime) -> Receipt:
+    """The receipt that ``undo`` would give, nothing written."""
+    with desk.store.rehearse() as db:
+        number, _ = _undo(db, delivery, by=by, reason=reason, at=at)
+        return deliveries.receipt(db, number)
+
+
+def _undo(db: Connection, delivery: str, *, by: str, reason: str | None, at: datetime) -> tuple[str, list[str]]:
+    """Gives the numbers of the undo, and of the deliveries whose receipts it changes."""
+    claim_account(db, deliveries.find(db, delivery).sid)
+    found = _undoable(db, delivery)
+    terms = catalog.read_terms(db, found.sid)
+    arrival = _undo_arrival(found, by, reason, at)
+    number, _ = deliveries.register(db, terms.account_id, arrival)
+    undoing = Undoing(db, terms, number, found.id, micros(at), reason or REASON)
+    if not undoing.find() and found.waits_until is None:
+        raise _nothing_to_undo(found)
+    tally = undoing.write()
+    closed = waiting.close(db, found.id)
+    revised = mark(db, found.id, number) if tally.verdicts[Verdict.APPLIED] or closed else []
+    because = f"{by} undid delivery {delivery}" + (f": {reason}" if reason else ".")
+    deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(terms.partners), message=because)
+    told = []
+    for one, undone in revised:
+        row = deliveries.by_id(db, one)
+        says = f"delivery {arrival.delivery} undid it" if undone else "its undo was undone"
+        _revise(db, row, terms, at=at, because=says, closed=closed if one == found.id else 0)
+        if row.channel != PERSON:
+            told.append(row.delivery)
+    return arrival.delivery, told
+
+
+def _revise(db: Connection, found: Row[Any], terms: Terms, *, at: datetime, because: str, closed: int) -> None:
+    """Let a receipt say that its delivery was undone, or is in force again; ``closed`` lines wait no longer."""
+    tally = Tally.resumed(json.loads(found.summary))
+    tally.take_back({Verdict.WAITING: closed})
+    tally.count(Verdict.REFUSED, closed)
+    summary, became = tally.told(terms.partners), {Verdict.REFUSED: closed}
+    revisions.revise(db, found, summary, at=at, because=because, became=became)
+
+
+def _undo_arrival(found: Row[Any], by: str, reason: str | None, at: datetime) -> Arrival:
+    said = json.dumps({"undoes": found.delivery, "by": by, "reason": reason, "at": at.isoformat()}).encode()
+    return Arrival(
+        delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
+        channel=UNDO,
+        name=f"undo of {found.name}",
+        sha256=hashlib.sha256(said).hexdigest(),
+        size_bytes=len(said),
+        received_at=at,
+        sent_by=by,
+    )
+
+
+def _take(db: Connection, delivery_id: int) -> Taken:
+    """What a replay judges again; raises Unusable when somebody undid the delivery meanwhile."""
+    _replayable(db, deliveries.by_id(db, delivery_id).delivery)
+    return revisions.take_open(db, delivery_id)
+
+
+def _replayable(db: Connection, delivery: str) -> Row[Any]:
+    found = deliveries.find(db, delivery)
+    why_not = {
+        DeliveryState.HELD: "is held; release or reject it instead.",
+        DeliveryState.BROKEN: "is broken; it is tried again with every round, and by `clawback ingest`.",
+        DeliveryState.DUPLICATE: f"is a duplicate of {found.first}; replay that one.",
+    }.get(DeliveryState(found.state))
+    if found.channel in WITHOUT_BYTES:
+        why_not = "is no file of a brand; do again what was refused."
+    elif found.undone_by is not None:
+        why_not = f"was undone by {found.undone_by_delivery}; undo that first, or send the file again."
+    if why_not is not None:
+        raise Unusable(f"Delivery {delivery} {why_not}")
+    return found
+
+
+def _undoable(db: Connection, delivery: str) -> Row[Any]:
+    found = deliveries.find(db, delivery)
+    if found.state != DeliveryState.DONE:
+        raise Unusable(f"Delivery {delivery} is {found.state}: nothing of it was applied, so there is nothing to undo.")
+    return found
+
+
+def _nothing_open(delivery: str) -> Unusable:
+    return Unusable(f"Every line of delivery {delivery} got what it asked for; there is nothing to replay.")
+
+
+def _nothing_to_undo(found: Row[Any]) -> Unusable:
+    if found.undone_by is None:
+        return Unusable(f"Delivery {found.delivery} changed no action; there is nothing to undo.")
+    return Unusable(f"Delivery {found.delivery} was undone already, by {found.undone_by_delivery}.")

@@ -1,0 +1,89 @@
+"""Judges sidecars: whether a delivery has the digest that its brand announced, before it or behind it.
+
+A sidecar waits until a delivery of its account has its digest. That one is proven to be whole. Another one of its name
+and channel is rejected, and the sidecar goes on waiting for the right one; the newest sidecar of a name counts.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from connectors.envelope import Envelope
+from processing import deliveries
+from processing.codes import Code
+from processing.deliveries import Arrival, DeliveryState
+from processing.errors import Unreadable
+from schemas.sidecar import described, read_digest
+
+
+def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Path, *, at: datetime) -> None:
+    """Register a sidecar and bring it to its end, or let it wait; raises Unreadable if it is none.
+
+    A held delivery that it is about is rejected here if it has another digest. If it has the same, the sidecar is done
+    and the delivery can be released.
+    """
+    digest, name = read_digest(content), described(arrival.name)
+    number, _ = deliveries.register(db, account_id, arrival)
+    for older in _waiting(db, account_id, arrival.channel, name):
+        message = f"A newer sidecar of the name came, delivery {arrival.delivery}."
+        deliveries.finish(db, older.id, DeliveryState.REJECTED, at=at, message=message)
+    same = deliveries.with_digest(db, account_id, digest)
+    if same is not None:
+        _prove(db, number, same, digest, at)
+        return
+    for held in deliveries.maybe_incomplete(db, account_id, arrival.received_at):
+        if (held.channel, held.name) == (arrival.channel, name):
+            code, message = Code.DIGEST_MISMATCH, _mismatch(held.sha256, arrival.delivery, digest)
+            deliveries.finish(db, held.id, DeliveryState.REJECTED, at=at, code=code, message=message)
+    message = "No delivery has this digest yet; the sidecar waits for one."
+    deliveries.finish(db, number, DeliveryState.WAITING, at=at, summary={"digest": digest}, message=message)
+
+
+def compare(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any] | None:
+    """The sidecar that proves a delivery to be whole, ``None`` if none came for it.
+
+    Raises Unreadable (DIGEST_MISMATCH) if the newest of its name says another digest.
+    """
+    waiting = _waiting(db, account_id, sent.channel, sent.name)
+    if not waiting:
+        return None
+    digest = json.loads(waiting[-1].summary)["digest"]
+    if digest != sent.sha256:
+        raise Unreadable(Code.DIGEST_MISMATCH, _mismatch(sent.sha256, waiting[-1].delivery, digest))
+    return waiting[-1]
+
+
+def consume(db: Connection, account_id: int, arrival: Arrival, *, at: datetime) -> bool:
+    """Whether a sidecar proves a delivery to be whole; it waits no longer. Raises Unreadable as ``compare`` does."""
+    sidecar = compare(db, account_id, arrival)
+    if sidecar is None:
+        return False
+    _prove(db, sidecar.id, arrival.delivery, arrival.sha256, at)
+    return True
+
+
+def proven_by(db: Connection, number: str) -> str | None:
+    """The held delivery that a sidecar has proven to be whole, ``None`` if there is none."""
+    about = json.loads(deliveries.find(db, number).summary).get("about")
+    if about is None:
+        return None
+    found = deliveries.find(db, about)
+    return about if (found.state, found.code) == (DeliveryState.HELD, Code.MAYBE_INCOMPLETE) else None
+
+
+def _waiting(db: Connection, account_id: int, channel: str, name: str | None) -> list[Row[Any]]:
+    """The sidecars of a file that wait, the newest last."""
+    waiting = deliveries.in_state(db, account_id, DeliveryState.WAITING)
+    return [one for one in waiting if (one.channel, described(one.name)) == (channel, name)]
+
+
+def _prove(db: Connection, sidecar_id: int, about: str, digest: str, at: datetime) -> None:
+    summary, message = {"digest": digest, "about": about}, f"Delivery {about} has this digest."
+    deliveries.finish(db, sidecar_id, DeliveryState.DONE, at=at, summary=summary, message=message)
+
+
+def _mismatch(has: str, sidecar: str, says: str) -> str:
+    return Code.DIGEST_MISMATCH.message(value=has, count=sidecar, expected=says)

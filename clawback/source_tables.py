@@ -1,0 +1,169 @@
+"""The tables ``[[sftp]]`` and ``[[ftp]]`` of the settings file, each a source of deliveries."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, get_args, get_type_hints
+
+from connectors.host_key import HostKey
+from connectors.source_settings import KINDS, Secret, SftpSettings, SourceSettings, kind_of
+from processing.errors import Unusable
+
+SCHEDULE: Final = "schedule"
+BY_HAND: Final = "off"
+# Where the hosted FTP server's own settings stand in a file that has sources called [[ftp]].
+HOSTED: Final = "ftp_server"
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SHORTEST_S: Final = 10
+_PORTS: Final = range(1, 65536)
+# Ours are settings, and Prefect's are taken away from the processes that pull.
+_NOT_PASSED_ON: Final = ("env:CLAWBACK_", "env:PREFECT_")
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def taken_out(given: dict[str, Any], source: str) -> Tables:
+    """Take the sources' tables out of a settings file's; raises Unusable for what only looks like one."""
+    tables: Tables = {}
+    for kind in KINDS:
+        if isinstance(given.get(kind), list):
+            tables[kind] = given.pop(kind)
+    if "sftp" in given:
+        raise Unusable(f"{source}: sftp is a list of sources; write [[sftp]].")
+    if HOSTED in given:
+        if "ftp" in given:
+            raise Unusable(f"{source}: ftp and {HOSTED} are the same table; write one of them.")
+        given["ftp"] = given.pop(HOSTED)
+    return tables
+
+
+def parse(tables: Mapping[str, Iterable[Any]], folder: Path, source: str) -> tuple[SourceSettings, ...]:
+    """The sources of these tables, relative paths being relative to ``folder``; raises Unusable, naming the key."""
+    sources = tuple(_parsed(kind, table, folder, source) for kind, its in tables.items() for table in its)
+    for name, times in Counter(one.name for one in sources).items():
+        if times > 1:
+            raise Unusable(f"{source}: {times} sources are called {name!r}; each needs a name of its own.")
+    return sources
+
+
+def as_json(sources: Iterable[SourceSettings]) -> str:
+    """The tables that ``parse`` makes these sources of again, in any folder."""
+    tables: Tables = {}
+    for one in sources:
+        tables.setdefault(kind_of(one), []).append(
+            {key.name: _plain(getattr(one, key.name)) for key in fields(one) if key.name != "every_s"}
+            | {SCHEDULE: BY_HAND if one.every_s is None else f"{one.every_s}s"}
+        )
+    kept = {
+        kind: [{key: value for key, value in table.items() if value is not None} for table in its]
+        for kind, its in tables.items()
+    }
+    return json.dumps(kept)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Secret):
+        return value.reference
+    if isinstance(value, tuple):
+        return "\n".join(map(str, value))
+    return str(value) if isinstance(value, Path) else value
+
+
+def _parsed(kind: str, table: Any, folder: Path, source: str) -> SourceSettings:  # noqa: ANN401 - any TOML value
+    if not isinstance(table, dict):
+        raise Unusable(f"{source}: {kind} is a list of tables; write [[{kind}]].")
+    label = table.get("name")
+    where = f"{source}: {kind} {label if isinstance(label, str) and label else 'without a name'}"
+    keys = {SCHEDULE if key.name == "every_s" else key.name: key for key in fields(KINDS[kind])}
+    kinds = get_type_hints(KINDS[kind])
+    for key in table:
+        if key not in keys:
+            near = get_close_matches(key, keys, n=1)
+            raise Unusable(f"{where}: {key} is no setting." + (f" Did you mean {near[0]}?" if near else ""))
+    for key, its in keys.items():
+        if key not in table and _is_required(its):
+            raise Unusable(f"{where}: {key} is missing.")
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name, label = keys[key].name, f"{where}: {key}"
+        values[name] = _seconds(value, label) if key == SCHEDULE else _value(kinds[name], value, folder, label)
+    settings = KINDS[kind](**values)
+    _check(settings, where)
+    return settings
+
+
+def _is_required(key: "Field[Any]") -> bool:
+    return key.default is MISSING and key.default_factory is MISSING
+
+
+def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:  # noqa: ANN401 - any settings value
+    if isinstance(kind, UnionType):
+        kind = get_args(kind)[0]
+    if kind is int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise Unusable(f"{where} is {value!r}; it must be a whole number, 1 or more.")
+        return value
+    if kind is Secret:
+        return _secret(value, folder, where)
+    if not isinstance(value, str):
+        raise Unusable(f"{where} is {value!r}; it must be a text.")
+    return _text(kind, value, folder, where)
+
+
+def _text(kind: Any, value: str, folder: Path, where: str) -> Any:  # noqa: ANN401 - any settings value
+    if kind is str:
+        return value
+    if kind is Path:
+        return (folder / value).absolute()
+    if kind == tuple[HostKey, ...]:
+        try:
+            return HostKey.parse(value)
+        except Unusable as error:
+            raise Unusable(f"{where}: {error}") from None
+    choices = get_args(kind)
+    if value not in choices:
+        raise Unusable(f"{where} is {value!r}; it can be {', '.join(map(repr, choices))}.")
+    return value
+
+
+def _secret(value: Any, folder: Path, where: str) -> Secret:  # noqa: ANN401 - any TOML value
+    if isinstance(value, str) and value.startswith(_NOT_PASSED_ON):
+        raise Unusable(f"{where} is {value!r}; choose a variable that does not begin with CLAWBACK_ or PREFECT_.")
+    try:
+        return Secret.parse(value if isinstance(value, str) else "", folder)
+    except Unusable as error:
+        raise Unusable(f"{where}: {error}.") from None
+
+
+def _seconds(value: Any, where: str) -> int | None:  # noqa: ANN401 - any TOML value
+    if value == BY_HAND:
+        return None
+    found = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
+    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    if seconds < _SHORTEST_S:
+        raise Unusable(f"{where} is {value!r}; write 4h, 30m, 10s (the shortest) or 1d, or off to pull by hand only.")
+    return seconds
+
+
+def _check(settings: SourceSettings, where: str) -> None:
+    """What one key alone does not show."""
+    if not _NAME.fullmatch(settings.name):
+        raise Unusable(f"{where}: a name has up to 32 of a-z, 0-9, - and _, and begins with a letter or a digit.")
+    for key in ("account", "host", "user", "folder", "pattern"):
+        if not getattr(settings, key):
+            raise Unusable(f"{where}: {key} is empty.")
+    if settings.port not in _PORTS:
+        raise Unusable(f"{where}: port is {settings.port}; it can be 1 to 65535.")
+    if "/" in settings.pattern:
+        raise Unusable(f"{where}: pattern is {settings.pattern!r}; it is for names in the folder, without /.")
+    lines = (settings.host, settings.user, settings.folder, settings.result_folder)
+    if any(not one.isprintable() for one in lines):
+        raise Unusable(f"{where}: host, user and folders are of printable characters.")
+    if isinstance(settings, SftpSettings) and (settings.key_file is None) is (settings.password is None):
+        raise Unusable(f"{where}: give one of key_file and password.")

@@ -1,0 +1,92 @@
+"""The brakes: a delivery that does unusual harm is held for a second pair of eyes (design, section 4.7).
+
+They are pulled after everything was decided, inside the transaction that would apply it, so that what is said about the
+delivery is exactly what it would have done.
+"""
+
+import json
+from statistics import median
+from typing import Final, NoReturn
+
+from sqlalchemy import Connection, func, select
+
+from processing.catalog import Terms
+from processing.codes import Code, Verdict
+from processing.deliveries import DeliveryState
+from processing.errors import Braked
+from processing.instants import told
+from processing.model import Brakes
+from processing.money import to_text
+from processing.tables import action, delivery
+from processing.tally import Tally
+
+USUAL: Final = 10
+"""How many earlier deliveries tell what is usual."""
+FEWEST_USUAL: Final = 3
+"""Fewer say nothing yet."""
+
+# Rows that are added up first; sixteen times as many each time that they do not settle it.
+_FIRST_ROWS: Final = 10_000
+_MORE: Final = 16
+_LOOKED_AT: Final = 1_000
+
+
+def check(db: Connection, terms: Terms, tally: Tally) -> None:
+    """Raise Braked with the reason if the delivery that was just applied in this transaction must be held instead."""
+    read, brakes = tally.read, terms.brakes
+    if read < brakes.lines:
+        return
+    bad = tally.verdicts[Verdict.REJECTED] + tally.verdicts[Verdict.REFUSED]
+    if bad * 100 > read * brakes.bad_percent:
+        _pull(Code.MOSTLY_BAD, f"{bad:,} of its {read:,} lines would be rejected or refused.", terms, tally)
+    reason = _reverses_much(db, terms, tally) or _is_large(db, terms.account_id, read, brakes)
+    if reason is not None:
+        _pull(Code.OUTLIER, reason, terms, tally)
+
+
+def _pull(code: Code, reason: str, terms: Terms, tally: Tally) -> NoReturn:
+    nearest = tally.nearest_lock
+    until = "" if nearest is None else f" The first of its actions locks at {told(nearest, terms.zone)}."
+    raise Braked(code, code.message(reason=reason + until), nearest)
+
+
+def _reverses_much(db: Connection, terms: Terms, tally: Tally) -> str | None:
+    for currency, reversed_ in sorted(tally.reversed.items()):
+        percent = terms.brakes.reversed_percent
+        # What is open now, and what was open before: the same without what this delivery took away.
+        left = _open_payout(db, terms.account_id, currency, enough=reversed_ * 100 // max(percent, 1))
+        if reversed_ * 100 > percent * (left + reversed_):
+            before = left + reversed_
+            amounts = f"{to_text(reversed_, currency)} of the {to_text(before, currency)} {currency}"
+            return f"It reverses {amounts} of payout that is open, {reversed_ * 100 // before} %."
+    return None
+
+
+def _open_payout(db: Connection, account_id: int, currency: str, enough: int) -> int:
+    """The payout of an account's open actions in a currency, or some of it if that is ``enough``."""
+    rows = _FIRST_ROWS
+    mine = (action.c.account_id == account_id, action.c.locked_at.is_(None), action.c.currency == currency)
+    while True:
+        some = select(action.c.payout).where(*mine).limit(rows).subquery()
+        count, total = db.execute(select(func.count(), func.coalesce(func.sum(some.c.payout), 0))).one()
+        if count < rows or total >= enough:
+            return int(total)
+        rows *= _MORE
+
+
+def _is_large(db: Connection, account_id: int, read: int, brakes: Brakes) -> str | None:
+    if read < brakes.large_lines:
+        return None
+    mine = (delivery.c.account_id == account_id, delivery.c.state == DeliveryState.DONE.value)
+    newest = (delivery.c.received_at.desc(), delivery.c.id.desc())
+    newest_first = select(delivery.c.summary).where(*mine).order_by(*newest).limit(_LOOKED_AT)
+    usual: list[int] = []
+    for summary in db.execute(newest_first).scalars():
+        lines = json.loads(summary).get("rows", {}).get("read", 0)
+        # Single lines come by other ways than files and say nothing about them.
+        usual += [lines] if lines >= brakes.lines else []
+        if len(usual) == USUAL:
+            break
+    if len(usual) < FEWEST_USUAL or read <= brakes.times_usual * median(usual):
+        return None
+    return f"It has {read:,} lines; the median of the {len(usual)} before it is {median(usual):,.0f}."

@@ -1,0 +1,80 @@
+"""Revises what became of a finished delivery: lines are taken back to be judged again, and the receipt balances."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, null, select, update
+
+from processing import bulk
+from processing.codes import Verdict
+from processing.columns import Ints
+from processing.instants import micros
+from processing.tables import delivery, line, waiting_line
+
+# A line that was applied or needed nothing got what it asked for.
+_OPEN = (Verdict.REJECTED, Verdict.REFUSED, Verdict.WAITING, Verdict.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Lines (numbers, ascending) that have no verdict any more, and how many had which."""
+
+    lines: Ints
+    verdicts: Mapping[Verdict, int]
+
+
+def take_ready(db: Connection, delivery_id: int) -> Taken:
+    """Take back the waiting lines of a delivery whose action was loaded meanwhile."""
+    ready = (waiting_line.c.delivery_id == delivery_id) & waiting_line.c.ready
+    numbers = select(waiting_line.c.line).where(ready)
+    return _take(db, delivery_id, line.c.line.in_(numbers), ready)
+
+
+def take_open(db: Connection, delivery_id: int) -> Taken:
+    """Take back the lines of a delivery that did not get what they asked for."""
+    chosen = line.c.verdict.in_([one.value for one in _OPEN])
+    return _take(db, delivery_id, chosen, waiting_line.c.delivery_id == delivery_id)
+
+
+def revise(
+    db: Connection,
+    found: Row[Any],
+    summary: Mapping[str, Any],
+    *,
+    at: datetime,
+    because: str,
+    became: Mapping[Verdict, int],
+) -> None:
+    """Record what a delivery's receipt says from now on, and that it is to be sent again.
+
+    ``summary`` is what ``Tally.told`` gives; ``became`` is what the lines that were judged anew have become.
+    """
+    rows = {verdict.value: count for verdict, count in became.items() if count}
+    revision = {"at": at.isoformat(), "because": because, "lines": sum(rows.values()), "rows": rows}
+    told = {**summary, "revisions": [*json.loads(found.summary).get("revisions", []), revision]}
+    waits = exists().where(waiting_line.c.delivery_id == delivery.c.id)
+    db.execute(
+        update(delivery)
+        .values(
+            summary=json.dumps(told),
+            revision=delivery.c.revision + 1,
+            answered_at=None,
+            changed_at=micros(at),
+            waits_until=case((waits, delivery.c.waits_until), else_=null()),
+        )
+        .where(delivery.c.id == found.id)
+    )
+
+
+def _take(db: Connection, delivery_id: int, chosen: ColumnElement[bool], waited: ColumnElement[bool]) -> Taken:
+    mine = (line.c.delivery_id == delivery_id) & chosen
+    lines = bulk.fetch(db, select(line.c.line).where(mine).order_by(line.c.line), {"line": int})["line"]
+    counted = db.execute(select(line.c.verdict, func.count()).where(mine).group_by(line.c.verdict))
+    verdicts = Counter({Verdict(verdict): count for verdict, count in counted})
+    db.execute(delete(line).where(mine))
+    db.execute(delete(waiting_line).where(waited))
+    return Taken(lines, verdicts)

@@ -1,0 +1,150 @@
+"""The waiting room: lines whose action is not known yet, kept by what names it until it is loaded or they expire."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, Row, delete, or_, select, true, tuple_, update
+
+from processing import bulk
+from processing.catalog import Terms
+from processing.codes import Code, Verdict
+from processing.columns import NONE, texts
+from processing.explain import ANSWER, shown
+from processing.instants import micros
+from processing.tables import account, action, delivery, line, staged_action, waiting_line
+
+_CHUNK_LINES: Final = 50_000
+_EXPIRED: Final = (
+    "No action of the account has {field} {value}. The line waited for it until {until}, and it was not loaded. "
+    "Check the value, and send the line again."
+)
+
+
+def wait(db: Connection, terms: Terms, delivery_id: int, received_at: int, lines: pd.DataFrame) -> None:
+    """Keep lines whose action is not known, beside their verdict.
+
+    ``received_at``: microseconds. ``lines``: index line; action_id, order_id (text or NA), event_type (Int64 or NA).
+    """
+    if len(lines) == 0:
+        return
+    number = lines["event_type"].to_numpy(np.int64, na_value=NONE)
+    rows = {
+        "delivery_id": np.full(len(lines), delivery_id, dtype=np.int64),
+        "line": lines.index.to_numpy(np.int64),
+        "account_id": np.full(len(lines), terms.account_id, dtype=np.int64),
+        "action_id": texts(lines["action_id"]),
+        "order_id": texts(lines["order_id"]),
+        "event_type_id": pa.array(number, mask=number == NONE),
+    }
+    bulk.insert(db, waiting_line, bulk.frame(rows))
+    db.execute(update(delivery).values(waits_until=terms.waits_until(received_at)).where(delivery.c.id == delivery_id))
+
+
+def wake(db: Connection, account_id: int) -> None:
+    """Mark the lines that may mean an action of the chunk that is staged, in the transaction that adds it."""
+    mine = waiting_line.c.account_id == account_id
+    if db.execute(select(waiting_line.c.line).where(mine).limit(1)).first() is None:
+        return
+    by_order = tuple_(waiting_line.c.event_type_id, waiting_line.c.order_id)
+    orders = select(staged_action.c.event_type_id, staged_action.c.order_id).where(
+        staged_action.c.order_id.is_not(None)
+    )
+    for named in (
+        waiting_line.c.action_id.in_(select(staged_action.c.action_id)),
+        waiting_line.c.action_id.is_(None) & by_order.in_(orders),
+    ):
+        db.execute(update(waiting_line).values(ready=true()).where(mine, named))
+
+
+def ready(db: Connection, sid: str | None = None) -> list[Row[Any]]:
+    """Deliveries with lines whose action was loaded meanwhile, in the order of their arrival.
+
+    Columns id, delivery, received_at (microseconds) and sid.
+    """
+    woken = select(waiting_line.c.delivery_id).where(waiting_line.c.ready)
+    if sid is not None:
+        number = select(account.c.id).where(account.c.sid == sid).scalar_subquery()
+        woken = woken.where(waiting_line.c.account_id == number)
+    return _deliveries(db, delivery.c.id.in_(woken))
+
+
+def overdue(db: Connection, at: datetime, sid: str | None = None) -> list[Row[Any]]:
+    """Deliveries whose lines have waited long enough at an instant; columns and order as those of ``ready``."""
+    mine = true() if sid is None else account.c.sid == sid
+    return _deliveries(db, delivery.c.waits_until.is_not(None) & (delivery.c.waits_until <= micros(at)) & mine)
+
+
+def ready_actions(db: Connection, delivery_id: int) -> set[int]:
+    """The actions (row ids) that a delivery's lines may mean since they were loaded."""
+    by_order = (
+        waiting_line.c.action_id.is_(None)
+        & (action.c.event_type_id == waiting_line.c.event_type_id)
+        & (action.c.order_id == waiting_line.c.order_id)
+    )
+    named = or_(action.c.action_id == waiting_line.c.action_id, by_order)
+    query = (
+        select(action.c.id)
+        .join(waiting_line, (action.c.account_id == waiting_line.c.account_id) & named)
+        .where(waiting_line.c.delivery_id == delivery_id, waiting_line.c.ready)
+    )
+    return set(db.execute(query).scalars())
+
+
+def expire(db: Connection, delivery_id: int, until: str) -> int:
+    """Refuse the lines of a delivery that waited in vain ``until`` an instant, as people read it; gives how many."""
+
+    def says(field: str, value: str) -> str:
+        return _EXPIRED.format(field=field, value=shown(value), until=until)
+
+    return _refuse(db, delivery_id, Code.UNKNOWN_ACTION, says, with_ready=False)
+
+
+def close(db: Connection, delivery_id: int) -> int:
+    """Refuse all waiting lines of a delivery that is undone; gives how many."""
+    return _refuse(db, delivery_id, Code.UNDONE, lambda _field, _value: Code.UNDONE.message(), with_ready=True)
+
+
+def _refuse(db: Connection, delivery_id: int, code: Code, says: Callable[[str, str], str], *, with_ready: bool) -> int:
+    chosen = waiting_line.c.delivery_id == delivery_id
+    if not with_ready:
+        chosen &= ~waiting_line.c.ready
+    numbers = select(waiting_line.c.line).where(chosen)
+    db.execute(delete(line).where(line.c.delivery_id == delivery_id, line.c.line.in_(numbers)))
+    columns = (waiting_line.c.line, waiting_line.c.action_id, waiting_line.c.order_id)
+    last, refused = NONE, 0
+    while True:
+        query = select(*columns).where(chosen, waiting_line.c.line > last).order_by(waiting_line.c.line)
+        found = bulk.fetch(db, query.limit(_CHUNK_LINES), {"line": int, "action_id": str, "order_id": str})
+        count = len(found["line"])
+        if count == 0:
+            break
+        pairs = zip(found["action_id"], found["order_id"], strict=True)
+        messages = [says("Oid", order) if number is None else says("ActionId", number) for number, order in pairs]
+        _answer(db, delivery_id, code, found["line"], messages)
+        last, refused = int(found["line"][-1]), refused + count
+    db.execute(delete(waiting_line).where(chosen))
+    return refused
+
+
+def _answer(db: Connection, delivery_id: int, code: Code, lines: Any, messages: list[str]) -> None:  # noqa: ANN401 - a column of bulk.fetch
+    count = len(messages)
+    rows = pa.table(
+        {
+            "line": lines,
+            "verdict": pa.array([Verdict.REFUSED.value] * count, pa.string()),
+            "code": pa.array([code.value] * count, pa.string()),
+            "message": pa.array(messages, pa.string()),
+            "action_id": pa.nulls(count, pa.int64()),
+        },
+        schema=ANSWER,
+    )
+    bulk.insert(db, line, rows.append_column("delivery_id", pa.array([delivery_id] * count, pa.int64())))
+
+
+def _deliveries(db: Connection, chosen: Any) -> list[Row[Any]]:  # noqa: ANN401 - a condition
+    query = select(delivery.c.id, delivery.c.delivery, delivery.c.received_at, account.c.sid).join(account)
+    return list(db.execute(query.where(chosen).order_by(delivery.c.received_at, delivery.c.delivery)))

@@ -1,0 +1,118 @@
+"""The trailer of a CSV file, ``#TRAILER,<lines>,<sum of Amount>``: its last line, which proves that none is missing.
+
+It stands in the file's own delimiter or in commas. Lines are those below the header that are not blank, whatever is
+wrong with them. The sum is that of the amounts as they are written; a blank one, and one that is no decimal number,
+counts 0. A file without an Amount column may leave it out.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Final
+
+from processing.codes import Code
+from processing.errors import Unreadable
+from schemas.chunk import Chunk, quoted
+from schemas.columns import Columns
+from schemas.decode import Encoding
+
+MARK: Final = "#TRAILER"
+
+_BEGINNINGS: Final = (MARK, f'"{MARK}"')
+_LINES: Final = re.compile(r"[0-9]{1,12}")
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,10})?")
+# Wide enough that no sum of such amounts is ever rounded.
+_EXACT: Final = Context(prec=80)
+_TAIL_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """The trailer as sent, without its line break, and its cells behind the mark."""
+
+    text: str
+    cells: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Count:
+    """What the trailer of a file has to say: its lines and the sum of their amounts."""
+
+    columns: Columns
+    lines: int = 0
+    amount: Decimal = field(default_factory=Decimal)
+
+    def add(self, chunk: Chunk) -> None:
+        """Add the lines of a chunk."""
+        self.lines += len(chunk.lines) + len(chunk.bad)
+        if "amount" in self.columns:
+            texts: list[str] = chunk.cells.iloc[:, self.columns.positions["amount"]].tolist()
+            for text in filter(_AMOUNT.fullmatch, texts):
+                self.amount = _EXACT.add(self.amount, Decimal(text))
+
+    def check(self, trailer: Trailer) -> None:
+        """Raise ``Unreadable`` (TRAILER_MISMATCH) unless the trailer says the same."""
+        told = trailer.cells
+        if len(told) == 1 and "amount" not in self.columns:
+            told = (*told, "0")
+        if len(told) != 2 or not _LINES.fullmatch(told[0]) or not _AMOUNT.fullmatch(told[1]):
+            raise mismatch(f"The trailer {quoted(trailer.text)} is not {MARK},<lines>,<sum of Amount>.")
+        if (int(told[0]), Decimal(told[1])) != (self.lines, self.amount):
+            says = f"The trailer says {told[0]} lines and amounts of {told[1]} in all"
+            raise mismatch(f"{says}; the file has {self.lines} lines and {self.amount}.")
+
+
+def mismatch(reason: str) -> Unreadable:
+    """The error for a file that its trailer does not fit."""
+    return Unreadable(Code.TRAILER_MISMATCH, Code.TRAILER_MISMATCH.message(reason=reason))
+
+
+def trailer_in(line: str, delimiter: str) -> Trailer | None:
+    """The trailer that a physical line is, ``None`` if it is none."""
+    if not line.startswith(_BEGINNINGS):
+        return None
+    text = line.rstrip("\r\n")
+    for each in (delimiter, ","):
+        cells = _cells(text, each)
+        if cells[0] == MARK:
+            while not cells[-1]:
+                # A spreadsheet gives every line as many cells as the header has.
+                cells.pop()
+            return Trailer(text, tuple(cells[1:]))
+    return None
+
+
+def trailer_of(path: Path, encoding: Encoding, delimiter: str) -> Trailer | None:
+    """The trailer that a file ends with, ``None`` if it ends otherwise."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        file.seek(max(size - _TAIL_BYTES, len(encoding.mark)))
+        # The first character may be half a one; a line break is a byte of its own in every encoding that we read.
+        tail = file.read().decode(encoding.name, "replace")
+    return trailer_in(re.split(r"[\r\n]", tail.rstrip("\r\n"))[-1], delimiter)
+
+
+def until_trailer(stretches: Iterator[list[str]], delimiter: str) -> Iterator[list[str]]:
+    """The physical lines above the trailer; raises ``Unreadable`` (TRAILER_MISMATCH) if any stand below it."""
+    ended = False
+    for lines in stretches:
+        below = lines
+        if not ended:
+            likely = (at for at, line in enumerate(lines) if line.startswith(_BEGINNINGS))
+            at = next((at for at in likely if trailer_in(lines[at], delimiter)), None)
+            yield lines[:at]
+            ended = at is not None
+            below = lines[at + 1 :] if at is not None else []
+        if any(line.strip("\r\n") for line in below):
+            raise mismatch("Lines stand below the trailer, which has to be the last.")
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    try:
+        [cells] = csv.reader([text], delimiter=delimiter, strict=True)
+    except csv.Error:
+        return [text]
+    return cells

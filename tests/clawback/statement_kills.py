@@ -1,0 +1,79 @@
+"""A process that does one act and kills itself behind a given statement, as a power cut would."""
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Engine, event
+
+from clawback import pipeline, sweep
+from clawback.settings import Settings
+from clawback.wiring import Desk, open_desk
+from processing import bulk, deliveries
+from processing.errors import Unusable
+
+MOMENTS: Final = ("before_cursor_execute", "after_cursor_execute", "commit", "begin")
+
+
+def ingest(desk: Desk, at: datetime) -> None:
+    """Apply what waits in the spool."""
+    pipeline.collect(desk, at=at)
+
+
+def release(desk: Desk, at: datetime) -> None:
+    """Release what is held, unless it was released before; then only its answer may be missing."""
+    for number in _held(desk):
+        try:
+            pipeline.release(desk, number, at=at)
+        except Unusable:
+            continue
+    pipeline.collect(desk, at=at)
+
+
+def lock(desk: Desk, at: datetime) -> None:
+    """Lock what is due, after what arrived in time."""
+    sweep.lock_due(desk, as_of=at, at=at)
+
+
+ACTS: Final[dict[str, Callable[[Desk, datetime], None]]] = {"ingest": ingest, "release": release, "lock": lock}
+
+
+def act(name: str, settings: Settings, at: datetime) -> None:
+    """Do an act on an installation."""
+    with open_desk(settings, lambda: at) as desk:
+        ACTS[name](desk, at)
+
+
+def act_and_die(name: str, settings: Settings, at: datetime, moment: int) -> None:
+    """Do an act, and die when so many moments have passed: just before or after a statement, or around a commit."""
+    with open_desk(settings, lambda: at) as desk:
+        _arm(desk.store.engine, moment)
+        ACTS[name](desk, at)
+
+
+def _held(desk: Desk) -> list[str]:
+    with desk.store.read() as db:
+        return [one.delivery for one in deliveries.unfinished(db, "IRacme1")]
+
+
+def _arm(engine: Engine, moment: int) -> None:
+    left = moment
+
+    def tick(*_: Any) -> None:  # noqa: ANN401 - each event has arguments of its own
+        nonlocal left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+
+    for name in MOMENTS:
+        event.listen(engine, name, tick)
+    # COPY goes past the engine's events.
+    copy = bulk._copy  # noqa: SLF001
+
+    def copied(db: Any, statement: str) -> Any:  # noqa: ANN401 - the same context manager
+        tick()
+        return copy(db, statement)
+
+    bulk._copy = copied  # noqa: SLF001

@@ -1,0 +1,163 @@
+"""A delivery that may have been cut off, and the longer one that shows it was, on both stores."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawback import pipeline
+from clawback.wiring import Desk
+from processing import deliveries
+from processing.model import Change
+from processing.person import Wish
+from tests.conftest import Clock
+from tests.worlds import CATALOGUE, SID, Sale, dump, ingest, land, lines, load, values
+
+WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
+CUT = WHOLE[:-12]
+
+
+@pytest.fixture
+def loaded(desk: Desk, tmp_path: Path) -> Desk:
+    """Three actions of Acme Outdoor."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2"), Sale("A-3")])
+    return desk
+
+
+def state(desk: Desk, delivery: str) -> tuple[str, str | None]:
+    """State and code of a delivery."""
+    found = pipeline.receipt(desk, delivery)
+    return found["state"], found["code"]
+
+
+def told(desk: Desk, name: str) -> dict[str, Any]:
+    """The receipt that the brand finds in its folder."""
+    receipt: dict[str, Any] = json.loads((desk.brands / SID / "results" / f"receipt_{name}.json").read_text())
+    return receipt
+
+
+def test_a_longer_file_replaces_the_held_one_it_begins_with(loaded: Desk) -> None:
+    """The held one is given up and its brand told which; the longer one is applied, once."""
+    held = ingest(loaded, CUT, name="cut.csv")["delivery"]
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
+    successor = ingest(loaded, WHOLE)
+    assert (successor["state"], successor["rows"]["applied"]) == ("done", 2)
+    assert state(loaded, held) == ("rejected", "REPLACED")
+    receipt = told(loaded, "cut.csv")
+    assert (receipt["state"], receipt["code"]) == ("rejected", "REPLACED")
+    assert successor["delivery"] in receipt["message"]
+    assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
+
+
+def test_several_cuts_of_one_file(loaded: Desk) -> None:
+    """Each longer cut replaces the shorter ones and waits for the whole."""
+    cuts = [ingest(loaded, WHOLE[:end], name=f"{end}.csv")["delivery"] for end in (30, 50, 60)]
+    assert [state(loaded, cut) for cut in cuts] == [("rejected", "REPLACED")] * 2 + [("held", "MAYBE_INCOMPLETE")]
+    ingest(loaded, WHOLE)
+    assert state(loaded, cuts[2]) == ("rejected", "REPLACED")
+
+
+@pytest.mark.parametrize(
+    ("case", "later"),
+    [
+        ("other bytes", lines("ActionId,Amount,Reason", "A-3,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")),
+        ("shorter", CUT[:-5]),
+        ("longer, and not to be read", CUT + "\n#TRAILER,9,9"),
+    ],
+)
+def test_what_replaces_nothing(loaded: Desk, case: str, later: str) -> None:
+    """The held one stays for a person to decide."""
+    held = ingest(loaded, CUT)["delivery"]
+    ingest(loaded, later, name="later.csv")
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE"), case
+
+
+def test_the_same_bytes_again_are_a_duplicate_of_the_held_one(loaded: Desk) -> None:
+    """They are not longer."""
+    held = ingest(loaded, CUT)["delivery"]
+    again = ingest(loaded, CUT, name="again.csv")
+    assert (again["state"], again["duplicate_of"], state(loaded, held)[0]) == ("duplicate", held, "held")
+
+
+def test_a_file_that_was_applied_before_it_was_cut(loaded: Desk) -> None:
+    """Sent whole, cut and whole again: the last is a duplicate of the first, and the cut one is out of the way."""
+    first = ingest(loaded, WHOLE)["delivery"]
+    held = ingest(loaded, CUT)["delivery"]
+    assert ingest(loaded, WHOLE, name="third.csv")["duplicate_of"] == first
+    assert state(loaded, held) == ("rejected", "REPLACED")
+
+
+def test_another_accounts_file_replaces_nothing(loaded: Desk) -> None:
+    """Bytes belong to who sent them."""
+    held = ingest(loaded, CUT)["delivery"]
+    ingest(loaded, WHOLE, sid="IRother2")
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
+
+
+def test_a_released_delivery_is_not_replaced(loaded: Desk, clock: Clock) -> None:
+    """What was applied stays applied."""
+    held = ingest(loaded, CUT)["delivery"]
+    pipeline.release(loaded, held, at=clock.now)
+    assert ingest(loaded, WHOLE)["rows"]["applied"] == 1
+    assert state(loaded, held) == ("done", None)
+
+
+def test_killed_before_the_replaced_one_is_answered(loaded: Desk, clock: Clock) -> None:
+    """The next round tells its brand; the ledger is as it was."""
+    ingest(loaded, CUT, name="cut.csv")
+    later = land(loaded, WHOLE)
+    pipeline.judge_anew(loaded, loaded.spool.find(later), clock.now)
+    assert told(loaded, "cut.csv")["state"] == "held"
+    before = dump(loaded.store)["entry"]
+    pipeline.collect(loaded, at=clock.now)
+    assert told(loaded, "cut.csv")["state"] == "rejected"
+    assert dump(loaded.store)["entry"] == before
+
+
+def test_an_answer_that_cannot_be_given_stops_no_other(loaded: Desk) -> None:
+    """It is tried again with the next delivery."""
+    held = ingest(loaded, CUT, name="cut.csv")["delivery"]
+    done = loaded.spool.content(held).parent
+    hidden = done.rename(done.parent.parent / "gone")
+    assert ingest(loaded, WHOLE)["state"] == "done"
+    hidden.rename(done)
+    assert told(loaded, "cut.csv")["state"] == "held"
+    ingest(loaded, lines("ActionId,Amount,Reason", "A-3,0,OTHER"), name="next.csv")
+    assert told(loaded, "cut.csv")["state"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("case", "content", "expected"),
+    [
+        ("no trailer", WHOLE, "held"),
+        ("a trailer", WHOLE + "#TRAILER,2,40.00\n", "done"),
+        (
+            "XML",
+            "<ReversalRequests><ReversalRequest><ActionId>A-1</ActionId></ReversalRequest></ReversalRequests>",
+            "done",
+        ),
+    ],
+)
+def test_an_account_whose_files_end_with_a_trailer(
+    desk: Desk, tmp_path: Path, clock: Clock, case: str, content: str, expected: str
+) -> None:
+    """Then a file that is cut off between two lines shows it; a person may release it, and a longer one replaces it."""
+    catalogue = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme Outdoor"\ntrailer = "required"')
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=catalogue)
+    receipt = ingest(desk, content)
+    assert receipt["state"] == expected, case
+    if expected == "held":
+        assert receipt["message"].startswith("The file does not end with a trailer")
+        assert ingest(desk, WHOLE + "#TRAILER,2,40.00\n")["rows"]["applied"] == 2
+        assert state(desk, receipt["delivery"]) == ("rejected", "REPLACED")
+        again = ingest(desk, lines("ActionId,Amount,Reason", "A-1,50.00,ORDER_UPDATE"))["delivery"]
+        assert pipeline.release(desk, again, at=clock.now)["rows"]["applied"] == 1
+
+
+def test_what_a_person_changed_is_told_already(loaded: Desk, clock: Clock) -> None:
+    """It has no file to answer with, and no delivery waits for it."""
+    pipeline.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="dana", at=clock.now)
+    ingest(loaded, WHOLE)
+    with loaded.store.read() as db:
+        assert deliveries.unanswered(db, SID) == []

@@ -1,0 +1,165 @@
+"""Files and their sidecars, whichever comes first."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawback import pipeline
+from clawback.intake import arrival_of
+from clawback.preview import preview
+from clawback.settings import Settings
+from clawback.wiring import Desk, open_desk
+from tests.conftest import Clock
+from tests.schemas.test_containers import zipped
+from tests.worlds import SID, Sale, dump, ingest, land, lines, load, values, written
+
+WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
+UNENDED = WHOLE.rstrip("\n")
+CUT = WHOLE[:-12]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, clock: Clock) -> Iterator[Desk]:
+    """Two actions of Acme Outdoor in the embedded store; what differs between stores is tried on both below."""
+    with open_desk(Settings(state=tmp_path), clock) as desk:
+        load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+        yield desk
+
+
+def sidecar(content: str | bytes) -> str:
+    """What `sha256sum returns.csv` prints."""
+    data = content.encode() if isinstance(content, str) else content
+    return f"{hashlib.sha256(data).hexdigest()}  returns.csv\n"
+
+
+def send_sidecar(desk: Desk, content: str | bytes, name: str = "returns.csv.sha256") -> dict[str, Any]:
+    """Send the sidecar of these bytes."""
+    return ingest(desk, sidecar(content), name=name)
+
+
+def state(desk: Desk, delivery: str) -> tuple[str, str | None]:
+    """State and code of a delivery."""
+    found = pipeline.receipt(desk, delivery)
+    return found["state"], found["code"]
+
+
+def told(desk: Desk, name: str) -> str:
+    """The state in the receipt that the brand finds in its folder."""
+    return str(json.loads((desk.brands / SID / "results" / f"receipt_{name}.json").read_text())["state"])
+
+
+def test_a_sidecar_that_came_first_proves_the_file(loaded: Desk) -> None:
+    """It waits; then the file is applied, although its last line does not end."""
+    waiting = send_sidecar(loaded, UNENDED)
+    assert (waiting["state"], waiting["rows"]["read"]) == ("waiting", 0)
+    receipt = ingest(loaded, UNENDED)
+    assert (receipt["state"], receipt["rows"]["applied"]) == ("done", 2)
+    assert state(loaded, waiting["delivery"]) == ("done", None)
+    assert told(loaded, "returns.csv.sha256") == "done"
+
+
+def test_a_sidecar_that_came_later_releases_the_held_file(loaded: Desk) -> None:
+    """In the file's own time; its brand is told anew."""
+    held = ingest(loaded, UNENDED)["delivery"]
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
+    assert send_sidecar(loaded, UNENDED)["state"] == "done"
+    assert state(loaded, held) == ("done", None)
+    assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
+    assert told(loaded, "returns.csv") == "done"
+
+
+def test_a_file_with_another_digest_is_rejected(loaded: Desk) -> None:
+    """The sidecar came first and goes on waiting for the right file."""
+    waiting = send_sidecar(loaded, WHOLE)["delivery"]
+    wrong = ingest(loaded, lines(*WHOLE.splitlines()[:2]))
+    assert (wrong["state"], wrong["code"]) == ("rejected", "DIGEST_MISMATCH")
+    assert hashlib.sha256(WHOLE.encode()).hexdigest() in wrong["message"]
+    assert waiting in wrong["message"]
+    assert values(loaded.store, "A-1") == ("PENDING", "100.00", "5.00")
+    assert ingest(loaded, WHOLE)["rows"]["applied"] == 2
+    assert state(loaded, waiting) == ("done", None)
+
+
+def test_a_held_file_with_another_digest_is_rejected(desk: Desk, tmp_path: Path) -> None:
+    """The sidecar came later; the whole file, sent again, is what it waits for."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    held = ingest(desk, CUT)["delivery"]
+    waiting = send_sidecar(desk, WHOLE)
+    assert waiting["state"] == "waiting"
+    assert state(desk, held) == ("rejected", "DIGEST_MISMATCH")
+    assert told(desk, "returns.csv") == "rejected"
+    assert ingest(desk, WHOLE)["rows"]["applied"] == 2
+
+
+def test_the_sidecar_of_a_file_that_was_applied(loaded: Desk) -> None:
+    """It says what is known, and changes nothing."""
+    ingest(loaded, WHOLE)
+    before = dump(loaded.store)["entry"]
+    assert send_sidecar(loaded, WHOLE)["state"] == "done"
+    assert send_sidecar(loaded, WHOLE)["state"] == "done"
+    assert dump(loaded.store)["entry"] == before
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [("another name", {"name": "other.csv"}), ("another account", {"sid": "IRother2"})],
+)
+def test_a_sidecar_is_about_one_name_of_one_account(loaded: Desk, case: str, how: dict[str, str]) -> None:
+    """Other files are not compared with it."""
+    waiting = send_sidecar(loaded, WHOLE)["delivery"]
+    assert ingest(loaded, lines("ActionId,Amount,Reason", "A-1,0,OTHER"), **how)["state"] == "done", case
+    assert state(loaded, waiting) == ("waiting", None)
+
+
+def test_the_newest_sidecar_counts(loaded: Desk) -> None:
+    """A wrong one is corrected by sending another."""
+    wrong = send_sidecar(loaded, "something else")["delivery"]
+    right = send_sidecar(loaded, WHOLE)["delivery"]
+    assert [state(loaded, one)[0] for one in (wrong, right)] == ["rejected", "waiting"]
+    assert ingest(loaded, WHOLE)["rows"]["applied"] == 2
+
+
+def test_what_is_no_sidecar_is_not_read_as_lines(loaded: Desk) -> None:
+    """Its name says what it should be."""
+    receipt = ingest(loaded, WHOLE, name="returns.csv.sha256")
+    assert (receipt["state"], receipt["code"], receipt["rows"]["read"]) == ("rejected", "NOT_READABLE", 0)
+
+
+def test_the_sidecar_of_a_container(loaded: Desk) -> None:
+    """A container that is not the one that was announced is not unpacked."""
+    content = zipped({"returns.csv": WHOLE.encode()})
+    waiting = send_sidecar(loaded, content, "returns.zip.sha256")["delivery"]
+    wrong = ingest(loaded, zipped({"other.csv": WHOLE.encode()}), name="returns.zip")
+    assert (wrong["state"], wrong["code"]) == ("rejected", "DIGEST_MISMATCH")
+    assert values(loaded.store, "A-1") == ("PENDING", "100.00", "5.00")
+    assert ingest(loaded, content, name="returns.zip")["state"] == "unpacked"
+    assert state(loaded, waiting) == ("done", None)
+    assert send_sidecar(loaded, content, "returns.zip.sha256")["state"] == "done"
+
+
+def test_a_preview_minds_the_sidecar(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
+    """As the file's own arrival would, and nothing is written."""
+    ingest(loaded, sidecar(WHOLE), name="returns.csv.sha256")
+    before = dump(loaded.store)
+    for content, expected in ((CUT, "DIGEST_MISMATCH"), (WHOLE, None)):
+        file = written(tmp_path, "returns.csv", content)
+        arrival = replace(arrival_of(file, event_type=None, again=False, received_at=clock.now), channel="test")
+        assert preview(loaded, arrival, SID, file)["code"] == expected
+    assert dump(loaded.store) == before
+
+
+def test_killed_between_the_sidecar_and_the_release(loaded: Desk, clock: Clock) -> None:
+    """The next round releases the file, once."""
+    held = ingest(loaded, UNENDED)["delivery"]
+    late = land(loaded, sidecar(UNENDED), name="returns.csv.sha256")
+    pipeline.judge_anew(loaded, loaded.spool.find(late), clock.now)
+    assert state(loaded, held)[0] == "held"
+    pipeline.collect(loaded, at=clock.now)
+    assert state(loaded, held) == ("done", None)
+    assert told(loaded, "returns.csv") == "done"
+    assert len(dump(loaded.store)["entry"]) == 2

@@ -1,0 +1,94 @@
+"""Copies of an installation with its store, and what is the same in two of them whatever was killed in between."""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import create_engine, make_url, select, text
+
+from clawback.settings import Settings
+from clawback.wiring import Desk
+from processing.tables import metadata
+
+# Row numbers of deliveries come from a sequence, which a killed transaction moves on; their order stays.
+RENUMBERED: Final = {
+    "delivery.id",
+    "delivery.duplicate_of",
+    "entry.delivery_id",
+    "line.delivery_id",
+    "action.changed_by",
+    "adjustment.delivery_id",
+}
+LEFT_OUT: Final = {"delivery.delivery", "delivery.received_at", "delivery.finished_at", "delivery.answered_at"}
+IDENTITY: Final = re.compile(rb"\d{8}T\d{12}-[0-9a-f]{8}")
+INSTANT: Final = re.compile(rb'"(received_at|finished_at|time_left)": "[^"]*"')
+
+
+Copies = Callable[[Path], Settings]
+
+
+def ledger(desk: Desk) -> bytes:
+    """Every row of every table but for delivery ids and the instants of processing."""
+    rows: list[str] = []
+    with desk.store.read() as db:
+        numbers = db.execute(select(metadata.tables["delivery"].c.id).order_by(text("id"))).scalars()
+        ranks = {number: rank for rank, number in enumerate(numbers)}
+        for table in metadata.sorted_tables:
+            names = [f"{table.name}.{column.name}" for column in table.columns]
+            for row in db.execute(select(table).order_by(*table.primary_key.columns)):
+                shown = [
+                    ranks.get(value) if name in RENUMBERED else value
+                    for name, value in zip(names, row, strict=True)
+                    if name not in LEFT_OUT
+                ]
+                rows.append(f"{table.name} {shown!r}")
+    return "\n".join(rows).encode()
+
+
+def answers(settings: Settings, sid: str) -> bytes:
+    """The files that a brand got, but for delivery ids and instants."""
+    folder = settings.state / "ftp" / sid / "results"
+    # What a kill cuts off in the middle of writing stays under a hidden name.
+    found = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    told = b"".join(path.name.encode() + b"\n" + path.read_bytes() for path in found)
+    return INSTANT.sub(rb'"\1": ""', IDENTITY.sub(b"", told))
+
+
+def on_sqlite(settings: Settings) -> tuple[Settings, Copies]:
+    """An installation with its store in its folder, and how it is copied."""
+    return settings, partial(_copied, settings)
+
+
+def on_postgresql(settings: Settings, server: str, base: str) -> tuple[Settings, Copies]:
+    """An installation with a database of its own, and how both are copied while nobody is connected to it."""
+    _create(server, base)
+    settings = replace(settings, store=_database(server, base))
+    return settings, partial(_copied_with_database, settings, server, base)
+
+
+def _copied(settings: Settings, folder: Path) -> Settings:
+    shutil.copytree(settings.state, folder)
+    return replace(settings, state=folder)
+
+
+def _copied_with_database(settings: Settings, server: str, base: str, folder: Path) -> Settings:
+    name = f"k{os.getpid()}_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    _create(server, name, base)
+    return replace(_copied(settings, folder), store=_database(server, name))
+
+
+def _database(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def _create(server: str, name: str, template: str = "template1") -> None:
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as db:
+        db.execute(text(f"create database {name} template {template}"))
+    admin.dispose()
