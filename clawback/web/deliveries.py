@@ -17,12 +17,13 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import StreamingResponse
 
-from clawback import pipeline
+from clawback import pipeline, revising
 from clawback import preview as rehearsal
 from clawback.intake import arrival_of
 from clawback.web import described
 from clawback.web.access import Reader, Writer, office_of
 from clawback.web.bodies import blocks
+from clawback.web.changes import CHANNEL as LINES
 from clawback.web.changes import Key
 from clawback.web.multipart import file_part
 from clawback.web.refusal import Refusal, Refused, invalid
@@ -30,9 +31,10 @@ from clawback.web.representation import Single, respond
 from clawback.web.submissions import landed
 from clawback.wiring import Desk
 from processing import deliveries
-from processing.errors import NotFound
+from processing.errors import NotFound, Unusable
 
 CHANNEL: Final = "http"
+CHANGED_BY: Final = "api"
 DEFAULT_NAME: Final = "delivery.csv"
 router = APIRouter(tags=["Deliveries"])
 
@@ -52,6 +54,7 @@ Name = Annotated[
         examples=["returns.csv"],
     ),
 ]
+Preview = Annotated[bool, Query(description="Decide every line and write nothing.")]
 Digest = Annotated[
     str | None,
     Header(
@@ -75,7 +78,7 @@ async def upload(  # noqa: PLR0913, PLR0917 - the parameters of the API
     sid: Writer,
     FileName: Name = None,  # noqa: N803 - the API's
     ActionTrackerId: EventType = None,  # noqa: N803 - the API's
-    preview: Annotated[bool, Query(description="Decide every line and write nothing.")] = False,  # noqa: FBT002 - the API's
+    preview: Preview = False,  # noqa: FBT002 - the API's
     key: Key = None,
     digest: Digest = None,
 ) -> Response:
@@ -145,6 +148,32 @@ async def result(request: Request, sid: Reader, DeliveryId: Number) -> Response:
 async def fix(request: Request, sid: Reader, DeliveryId: Number) -> Response:  # noqa: N803 - the API's
     """The lines that you can repair and send again."""
     return await _file(request, sid, DeliveryId, "fix")
+
+
+@router.post(
+    "/Deliveries/{DeliveryId}/undo", operation_id="UndoDelivery", summary="Undo a delivery", responses=described.UNDONE
+)
+async def undo(
+    request: Request,
+    sid: Writer,
+    DeliveryId: Number,  # noqa: N803 - the API's
+    preview: Preview = False,  # noqa: FBT002 - the API's
+) -> Response:
+    """Returns each action that a file changed, and nobody since, to what it was."""
+    office = office_of(request)
+    at = office.clock()
+
+    def undone(desk: Desk) -> dict[str, Any]:
+        if _receipt(desk, sid, DeliveryId) is None:
+            raise Refusal(Refused.NOT_UNDOABLE, message="The delivery was not judged yet; nothing of it was applied.")
+        act = revising.preview_undo if preview else revising.undo
+        try:
+            return act(desk, DeliveryId, by=CHANGED_BY, reason=None, at=at)
+        except Unusable as error:
+            raise Refusal(Refused.NOT_UNDOABLE, message=str(error)) from None
+
+    receipt = await office.with_desk(undone)
+    return respond(request, Single({"Status": "PREVIEW" if preview else "UNDONE", "Receipt": receipt}))
 
 
 class _Checked:
@@ -263,6 +292,6 @@ def _receipt(desk: Desk, sid: str, number: str) -> dict[str, Any] | None:
         except NotFound:
             landed(desk.spool, sid, number, lines=False)
             return None
-        if found.sid != sid or found.channel in {deliveries.PERSON, "api"}:
+        if found.sid != sid or found.channel in {deliveries.PERSON, LINES}:
             raise NotFound(number)
         return deliveries.head(found)

@@ -128,6 +128,7 @@ LANDED: Final[Responses] = {
         _link("GetDelivery", "DeliveryId", "$response.body#/DeliveryId")
         | _link("GetResult", "DeliveryId", "$response.body#/DeliveryId")
         | _link("GetFix", "DeliveryId", "$response.body#/DeliveryId")
+        | _link("UndoDelivery", "DeliveryId", "$response.body#/DeliveryId")
         | _link("GetFTPFileSubmission", "BatchId", _BATCH),
     ),
 }
@@ -151,6 +152,9 @@ UPLOAD: Final = {
     }
 }
 DELIVERY: Final = _read("The delivery.", models.Delivery)
+UNDONE: Final = _read("It is undone, or what that would do.", models.Undone) | errors(
+    Refused.FORBIDDEN, Refused.NOT_UNDOABLE
+)
 _BYTES: Final[Responses] = {
     200: {
         "description": "The file.",

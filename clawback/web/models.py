@@ -244,6 +244,13 @@ class Delivery(BaseModel):
     Uri: str = Field(examples=[f"{SID}/Deliveries/{DELIVERY}"])
 
 
+class Undone(BaseModel):
+    """What an undo did, or would do: its receipt, with the lines that could not be undone."""
+
+    Status: str = Field(examples=["UNDONE"])
+    Receipt: dict[str, Any]
+
+
 class Preview(BaseModel):
     """What a file would do: its receipt, with the lines that would not be applied."""
 

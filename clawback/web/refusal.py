@@ -30,6 +30,7 @@ class Refused(Enum):
     IDEMPOTENCY_KEY_REUSED = (409, "This Idempotency-Key belongs to another request; give each request its own.")
     CONTRACT_ERROR = (409, "The conversion cannot be credited.")
     NOT_FINISHED = (409, "The delivery has no such file, or not yet.")
+    NOT_UNDOABLE = (409, "There is nothing of this delivery to undo.")
     RATE_LIMITED = (
         429,
         "The account has used up its requests of this hour; X-RateLimit-Reset tells when more are given.",

@@ -53,12 +53,12 @@ def test_two_processes_serve_one_port_by_tls(tmp_path: Path) -> None:
         url = f"https://localhost:{port}/Advertisers/{SID}/Actions.json"
         body = {"ActionId": "A-1", "Amount": "1", "Reason": "ORDER_UPDATE"}
         left = []
-        for _ in range(30):
+        for _ in range(10):
             with httpx.Client(verify=trust, auth=(SID, secret), trust_env=False, timeout=60) as client:
                 answer = client.put(url, data=body)
                 assert answer.json()["Status"] == "QUEUED"
                 left.append(int(answer.headers["x-ratelimit-remaining"]))
-        assert left == list(reversed(range(10, 40)))
+        assert left == list(reversed(range(30, 40)))
         part.terminate()
         assert part.wait(30) == 0
     until(lambda: _is_refused(port), "the second process has ended")

@@ -1,6 +1,7 @@
 """Web Services on a real socket: the application of an open desk, in a thread of the test."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from connectors.tokens import Scope
 from tests.conftest import Clock
 from tests.worlds import SID, Sale, load
 
+# Making one takes longer than most requests.
+TRUST = ssl.create_default_context()
 FREE = WebServer(requests_per_hour=0, idle_timeout_s=5)
 
 
@@ -39,6 +42,7 @@ class Site:
             base_url=f"{self.url}/Advertisers/{sid}",
             auth=(sid, secret),
             headers={"Accept": "application/json"} | headers,
+            verify=TRUST,
             trust_env=False,
             timeout=60,
         )

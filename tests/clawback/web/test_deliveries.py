@@ -11,6 +11,7 @@ from connectors.tokens import Scope
 from tests.clawback.serve_site import until
 from tests.clawback.web.site import Site, serving, settings_of
 from tests.conftest import Clock
+from tests.schemas.test_containers import zipped
 from tests.worlds import SID, Sale, action, lines
 
 FILE = lines("ActionId,Amount,Reason", "A-1,0,ITEM_RETURNED", "A-2,x,ITEM_RETURNED", "A-9,0,OTHER").encode()
@@ -80,6 +81,85 @@ def test_a_preview_writes_nothing(site: Site, tmp_path: Path) -> None:
     assert site.desk.spool.pending() == []
     assert action(site.desk.store, "A-1")["state"] == "PENDING"
     assert list((tmp_path / "web").glob("preview-*")) == []
+
+
+def test_each_file_of_a_zip_can_be_followed(site: Site, tmp_path: Path) -> None:
+    """By its own number, as a delivery and as a submission; a preview tells of the files as well."""
+    site.load(tmp_path, Sale("A-1"), Sale("A-2"))
+    content = zipped({"one.csv": FILE, "two.csv": lines("ActionId,Amount,Reason", "A-2,0,OTHER").encode()})
+    with site.client() as client:
+        params = {"FileName": "returns.zip"}
+        receipt = client.post("/Deliveries", content=content, params=params | {"preview": "true"}).json()["Receipt"]
+        assert [(one["name"], one["rows"]["applied"]) for one in receipt["files"]] == [("one.csv", 1), ("two.csv", 1)]
+        told = client.post("/Deliveries", content=content, params=params).json()
+        site.finish()
+        whole = client.get(f"{site.url}{told['Uri']}").json()
+        assert whole["State"] == "unpacked"
+        numbers = [file["delivery"] for file in whole["Receipt"]["files"]]
+        assert numbers == [f"{told['DeliveryId']}-000{position}" for position in (1, 2)]
+        assert [client.get(f"/Deliveries/{number}").json()["State"] for number in numbers] == ["done", "done"]
+        assert (
+            client.get(f"/Deliveries/{numbers[1]}/result.csv").text.splitlines()[1].startswith("A-2,0,OTHER,applied,")
+        )
+        listed = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
+        assert [(one["BatchId"], one["Status"], one["TotalErrors"]) for one in listed] == [
+            (f"F-{numbers[1]}", "Complete", "0"),
+            (f"F-{numbers[0]}", "Complete", "2"),
+            (f"F-{told['DeliveryId']}", "Complete", "0"),
+        ]
+        assert client.get(f"{site.url}{listed[1]['Uri']}").json() == listed[1]
+        assert client.get(f"{site.url}{listed[1]['ErrorsUri']}").json()["@total"] == "2"
+
+
+def test_a_line_that_waited_is_told_when_it_is_applied(site: Site, tmp_path: Path) -> None:
+    """Who asks for what is new from then on finds its update and its submission, however old the request is."""
+    site.load(tmp_path)
+    with site.client() as client:
+        queued = client.put("/Actions", data={"ActionId": "A-1", "Amount": "40", "Reason": "ORDER_UPDATE"}).json()
+        site.finish()
+        assert client.get(f"{site.url}{queued['QueuedUri']}").json()["Status"] == "In Progress"
+        site.clock.pass_by(days=2)
+        site.load(tmp_path, Sale("A-1"))
+        site.finish()
+        done = client.get(f"{site.url}{queued['QueuedUri']}").json()
+        assert (done["Status"], done["ErrorReason"], done["CompletionDate"]) == (
+            "Complete",
+            "",
+            "2027-01-22T07:00:00-05:00",
+        )
+        day = {"StartDate": "2027-01-22", "EndDate": "2027-01-23"}
+        [update] = client.get("/ActionUpdates", params={"CampaignId": 1000, **day}).json()["ActionUpdates"]
+        assert (update["Id"], update["UpdateDate"]) == ("A-1.1", done["CompletionDate"])
+        assert client.get("/Actions", params={"CampaignId": 1000, **day}).json()["@total"] == "1"
+        days = {
+            f"Completed{key}": value for key, value in (("DateStart", day["StartDate"]), ("DateEnd", day["EndDate"]))
+        }
+        assert client.get("/APISubmissions", params=days).json()["APISubmission"] == [done]
+
+
+def test_an_upload_is_undone(site: Site, tmp_path: Path) -> None:
+    """Told first, then done, once; what was not judged or changed nothing cannot be undone."""
+    site.load(tmp_path, Sale("A-1"), Sale("A-2"))
+    with site.client() as client:
+        number = client.post("/Deliveries", content=FILE).json()["DeliveryId"]
+        early = client.post(f"/Deliveries/{number}/undo")
+        site.finish()
+        site.clock.pass_by(minutes=1)
+        told = client.post(f"/Deliveries/{number}/undo", params={"preview": "true"}).json()
+        assert (told["Status"], told["Receipt"]["rows"]["applied"]) == ("PREVIEW", 1)
+        assert action(site.desk.store, "A-1")["state"] == "REVERSED"
+        done = client.post(f"/Deliveries/{number}/undo").json()
+        assert (done["Status"], done["Receipt"]["undoes"], done["Receipt"]["sent_by"]) == ("UNDONE", number, "api")
+        assert action(site.desk.store, "A-1")["state"] == "PENDING"
+        assert client.get(f"/Deliveries/{number}").json()["Receipt"]["undone_by"] == done["Receipt"]["delivery"]
+        assert client.get(f"/Deliveries/{done['Receipt']['delivery']}").json()["State"] == "done"
+        assert client.get("/FTPFileSubmissions").json()["@total"] == "1"
+        again = client.post(f"/Deliveries/{number}/undo")
+        nobody = client.post("/Deliveries/20270120T120000000000-00000000/undo")
+    for answer, words in ((early, "not judged yet"), (again, "was undone already")):
+        assert (answer.status_code, answer.json()["Code"]) == (409, "NOT_UNDOABLE")
+        assert words in answer.json()["Message"]
+    assert (nobody.status_code, nobody.json()["Code"]) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])

@@ -25,7 +25,7 @@ from tests.clawback.serve_site import now
 from tests.clawback.web.site import settings_of
 from tests.worlds import SID, Sale, action, load
 
-KILLS: Final = int(os.environ.get("TEST_KILLS", "10"))
+KILLS: Final = int(os.environ.get("TEST_KILLS", "5"))
 CLIENTS: Final = 8
 ACTIONS: Final = 5
 PATIENCE_S: Final = 120
