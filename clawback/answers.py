@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,17 @@ from processing.instants import told
 from schemas.result import REPAIRABLE, write_fix, write_result
 from schemas.sidecar import described
 
+# Who sends by Web Services asks for the answers there.
+ASKED_FOR: Final = frozenset({"api", "http"})
+
 Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
 
 
 def publish(desk: Desk, db: Connection, found: Row[Any], case: Case | None) -> None:
     """Put the delivery's answers where its brand finds them; doing it twice changes nothing."""
+    if found.channel in ASKED_FOR:
+        return
     home = desk.brands / found.sid
     for pattern, write in files(db, found, case).items():
         results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row
 
 from clawback.judging import Case
 from clawback.wiring import Desk
-from connectors.spool import Envelope
+from connectors.envelope import Envelope
 from processing import catalog
 from processing.deliveries import Arrival
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from connectors.spool import Envelope, Spool
+from connectors.envelope import Envelope
+from connectors.spool import Spool
 from processing.deliveries import Arrival
 
 CHANNEL: Final = "cli"

@@ -1,6 +1,11 @@
 """Loads catalogues and actions."""
 
+import csv
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 from sqlalchemy import Connection
@@ -9,7 +14,8 @@ from clawback.wiring import Desk
 from processing import actions, bulk, catalog, exchange, tables
 from processing.actions import Load, Problem
 from processing.catalog import Terms
-from processing.errors import Unusable
+from processing.errors import NotFound, Unusable
+from processing.instants import micros
 from processing.model import Account
 from processing.store import claim_account
 from schemas import actions_file, rates_file
@@ -68,6 +74,39 @@ def load_rates(desk: Desk, file: Path) -> Load:
             so_far.problems += problems
     so_far.problems.sort(key=lambda one: one.line)
     return so_far
+
+
+class NoSuchProgram(NotFound):
+    """A program that the account does not have."""
+
+
+def load_conversion(desk: Desk, sid: str, columns: Mapping[str, str], at: datetime) -> tuple[str, list[Problem]]:
+    """Add one action of an account, submitted at ``at``; gives its id, and the problems that kept it out.
+
+    ``columns`` are those of an actions file; without an ActionId the id is made of event type and order, so that the
+    same conversion twice is one action. Raises NoSuchProgram.
+    """
+    so_far = Load()
+    with desk.store.write() as db, TemporaryDirectory() as folder:
+        terms = _claimed(db, sid)
+        line = {"ActionId": _action_id(columns), "Currency": terms.currency, **columns}
+        file = Path(folder) / "conversion.csv"
+        with file.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows([line.keys(), line.values()])
+        for chunk in actions_file.read(file):
+            so_far.problems += chunk.problems
+            if chunk.texts.empty:
+                continue
+            if catalog.program_owners(db).get(int(chunk.texts["program_id"].iloc[0])) != sid:
+                raise NoSuchProgram(f"Account {sid} has no program {columns['CampaignId']}.")
+            lines = actions_file.converted(chunk.texts, terms.zone)
+            actions.load(db, terms, actions.date_late_one(db, terms, lines, micros(at)), so_far)
+    return line["ActionId"], so_far.problems
+
+
+def _action_id(columns: Mapping[str, str]) -> str:
+    order = hashlib.sha256(columns["Oid"].encode()).hexdigest()[:16]
+    return f"{columns['CampaignId']}.{columns['ActionTrackerId']}.{order}"
 
 
 def _claimed(db: Connection, sid: str) -> Terms:

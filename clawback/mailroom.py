@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Row
 
 from clawback.wiring import Desk
 from connectors import mail_parts
+from connectors.envelope import Envelope, part_number
 from connectors.mail_evidence import DnsUnavailable, Evidence
 from connectors.mail_parts import ACCEPTED, Letter
-from connectors.spool import Envelope, part_number
 from processing import deliveries, messages, outbox
 from processing.errors import ClawbackError
 from processing.messages import Arrived, MessageState

@@ -25,7 +25,7 @@ from clawback.rejudging import Settled, settle
 from clawback.sidecars import proven_by
 from clawback.unpacking import close_container, unpack
 from clawback.wiring import Desk
-from connectors.spool import Envelope
+from connectors.envelope import Envelope
 from processing import catalog, deliveries, messages, waiting
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState

@@ -77,11 +77,13 @@ class _Server:
         self._told = False
         self._environ = prefect_environment.without_prefect(os.environ) | as_environment(settings)
         self._ftp = Part("ftp", lambda: self._environ)
+        self._web = Part("web", lambda: self._environ)
         self._prefect = Part("prefect", lambda: self._environ)
         self._worker = Part("worker", self._worker_environ)
         self._inboxes = [Part("smtp", lambda: self._environ)] if settings.smtp.domain else []
         # They end in this order: no new files, then what is in hand, then what records it.
-        self._parts = (self._ftp, *self._inboxes, self._worker, self._prefect)
+        web = [self._web] if settings.web.serve == "on" else []
+        self._parts = (self._ftp, *web, *self._inboxes, self._worker, self._prefect)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -161,6 +163,8 @@ class _Server:
             for smtp in (places["smtp"],) if self._inboxes else ():
                 place = f"{smtp['host']}:{smtp['port']}, TLS {smtp['tls']}, for {smtp['domain']}"
                 self._tell(f"E-mail   {place}, {self._settings.relay.host or 'no'} relay")
+            if places["web"]:
+                self._tell(f"Web      {places['web']['url']}")
             self._tell(f"Prefect  {prefect['url']}")
             self._tell(f"Store    {places['store']}")
             self._tell(f"State    {places['state']}")
@@ -180,9 +184,16 @@ class _Server:
             "store": logs.without_secrets(settings.store_url),
             "ftp": {"host": settings.ftp.host, "port": self._ftp.port, "tls": settings.ftp.tls, "pid": self._ftp.pid},
             **inboxes,
+            "web": self._told_web() if self._web in self._parts else None,
             "prefect": {"url": api.removesuffix("/api"), "api": api, "port": prefect.port, "pid": prefect.pid},
             "worker": {"pid": self._worker.pid},
         }
+
+    def _told_web(self) -> dict[str, Any]:
+        web, port = self._settings.web, self._web.port
+        host = f"[{web.host}]" if ":" in web.host else web.host
+        url = f"http{'s' if web.tls == 'on' else ''}://{host}:{port}"
+        return {"url": url, "port": port, "pid": self._web.pid}
 
     def _worker_environ(self) -> dict[str, str]:
         return self._environ | prefect_environment.client_environment(self._settings, self._prefect.port)

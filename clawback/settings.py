@@ -87,6 +87,24 @@ class MailRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class WebServer:
+    """Web Services; without ``tls`` they listen on this machine only, or behind the ``proxies`` that are named."""
+
+    serve: Literal["on", "off"] = "on"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    tls: Literal["on", "off"] = "off"
+    certificate: str = ""
+    key: str = ""
+    proxies: str = ""
+    workers: int = 1
+    requests_per_hour: int = 1000
+    max_upload_bytes: int = 2 * 1024**3
+    max_connections: int = 256
+    idle_timeout_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class PrefectServer:
     """Where Prefect's server and its UI listen."""
 
@@ -116,6 +134,7 @@ class Settings:
     ftp: FtpServer = field(default_factory=FtpServer)
     smtp: SmtpServer = field(default_factory=SmtpServer)
     relay: MailRelay = field(default_factory=MailRelay)
+    web: WebServer = field(default_factory=WebServer)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     schedule: Schedule = field(default_factory=Schedule)
     sources: tuple[SourceSettings, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from connectors.spool import Envelope
+from connectors.envelope import Envelope
 from processing import deliveries
 from processing.codes import Code
 from processing.deliveries import Arrival, DeliveryState

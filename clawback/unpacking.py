@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from clawback.judging import Case
 from clawback.sidecars import compare, consume
 from clawback.wiring import Desk
-from connectors.spool import Envelope, part_number
+from connectors.envelope import Envelope, part_number
 from processing import catalog, deliveries
 from processing.deliveries import DeliveryState
 from schemas.chunk import quoted

@@ -90,6 +90,11 @@ def brands_folder(settings: Settings) -> Path:
     return settings.state / "ftp"
 
 
+def requests_file(settings: Settings) -> Path:
+    """The file in which the web server's processes count requests."""
+    return settings.state / "web" / "requests.db"
+
+
 def credentials_folder(settings: Settings) -> Path:
     """The folder of the accounts' hashed passwords."""
     return settings.state / "credentials"

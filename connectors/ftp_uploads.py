@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from connectors.durable import PRIVATE_FILE, abandoned, refusing_when_disk_fails, sync_folder, write_all
+from connectors.envelope import Envelope
 from connectors.ftp_limits import Usage
-from connectors.spool import Envelope, Spool, Upload
+from connectors.spool import Spool, Upload
 from processing.errors import UploadRefused
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from typing import Any, Final, TypeVar
 
-from connectors.spool import Envelope, Upload
+from connectors.envelope import Envelope
+from connectors.spool import Upload
 
 Made = TypeVar("Made")
 

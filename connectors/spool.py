@@ -1,7 +1,8 @@
 """The spool: a durable folder in which every delivery waits for the pipeline.
 
 ``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
-``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``.
+``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``;
+``keys`` tells which delivery a sender's key belongs to.
 A delivery appears in ``new`` by one rename, after its bytes and its envelope are on disk; the envelope's last key
 is the END record. The claim file ``order`` makes the order of arrival stamps equal to the order in which deliveries
 become visible, across threads and processes: who reads the clock and then calls ``pending`` has seen every delivery
@@ -9,14 +10,12 @@ that is stamped earlier, or the container that it comes in. Needs no database.
 """
 
 import hashlib
-import json
 import logging
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -34,64 +33,35 @@ from connectors.durable import (
     write_all,
     write_new,
 )
-from processing.errors import NotFound, SpoolBroken, Unusable
+from connectors.envelope import (
+    EMAIL,
+    ENVELOPE,
+    NUMBER,
+    Envelope,
+    arrival_in,
+    asked,
+    opened,
+    part_number,
+    sealed,
+    stamped,
+)
+from connectors.keys import Keys
+from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
 
-EMAIL: Final = "email"
-# A container may come in a message: <message>-0001-0002.
-_DELIVERY: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}(-\d{4}){0,2}")
 _TICK: Final = timedelta(microseconds=1)
 _CONTENT: Final = "content"
-_ENVELOPE: Final = "envelope.json"
-_END: Final = "end"
 _CHUNK_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """Who sent what, by which channel, and when it was durable.
-
-    ``proven``: it is known that no byte is missing, by a checksum or because their number was announced. With ``trace``
-    it is an e-mail message, and this is what its SMTP session told about it.
-    """
-
-    delivery: str
-    account: str
-    channel: str
-    name: str
-    received_at: datetime
-    sha256: str
-    size_bytes: int
-    event_type: int | None = None
-    again: bool = False
-    proven: bool = False
-    trace: dict[str, str] | None = None
-
-    @property
-    def part_of(self) -> str | None:
-        """The message or container that it came in, ``None`` for a delivery that came by itself."""
-        found = _DELIVERY.fullmatch(self.delivery)
-        return self.delivery.removesuffix(found[1]) if found and found[1] else None
-
-    @property
-    def in_container(self) -> bool:
-        """Whether it came in a container; what is attached to a message did not."""
-        levels = self.delivery.count("-") - 1
-        return levels > (1 if self.channel == EMAIL else 0)
-
-
-def part_number(container: str, position: int) -> str:
-    """The number of the delivery that a container's file is; it sorts behind the container, in the files' order."""
-    return f"{container}-{position:04}"
 
 
 class Upload:
     """Bytes on their way into the spool; nothing of them stays unless ``land`` returns."""
 
-    def __init__(self, spool: "Spool", draft: Envelope, folder: Path, handle: int) -> None:
+    def __init__(self, spool: "Spool", draft: Envelope, folder: Path, handle: int, key: str | None = None) -> None:
         self._spool = spool
         self._draft = draft
+        self._key = key
         self._folder = folder
         self._handle: int | None = handle
         self._digest = hashlib.sha256()
@@ -127,15 +97,23 @@ class Upload:
             os.fsync(self._open_handle())
 
     def land(self, received_at: datetime | None = None, *, proven: bool = False) -> Envelope:
-        """Make the delivery durable and visible; once this returns it may be acknowledged to the sender."""
+        """Make the delivery durable and visible; once this returns it may be acknowledged to the sender.
+
+        Under a key that was used before nothing lands: the same is the delivery that landed then, and for anything else
+        ``KeyReused`` is raised.
+        """
         try:
             self.sync()
             with refusing_when_disk_fails(self._draft.name):
                 draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
-                envelope = self._spool.reveal(self._folder, draft, received_at)
+                envelope = self._spool.reveal(self._folder, draft, received_at, self._key)
         except BaseException:
             self.abort()
             raise
+        if self._folder.exists():
+            # It landed before: under the same key, or from the same container.
+            self.abort()
+            return envelope
         self._close()
         _log.info(
             "landed delivery=%s account=%s channel=%s bytes=%d",
@@ -176,13 +154,25 @@ class Spool:
         self._reported: set[str] = set()
         for part in (self._tmp, self._new, self._done):
             ensure_folder(part)
+        self._keys = Keys(folder / "keys")
 
     def receive(
-        self, *, account: str, channel: str, name: str, event_type: int | None = None, again: bool = False
+        self,
+        *,
+        account: str,
+        channel: str,
+        name: str,
+        event_type: int | None = None,
+        again: bool = False,
+        key: str | None = None,
     ) -> Upload:
-        """Begin an upload; write to it, then land it."""
+        """Begin an upload; write to it, then land it.
+
+        ``key`` is the account's own word for this request: what lands under it lands once, however often it is sent and
+        whatever dies in between, for as long as the spool keeps the delivery.
+        """
         draft = Envelope("", account, channel, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, again)
-        return self._begin(draft)
+        return self._begin(draft, key)
 
     def receive_message(self, *, account: str, name: str, event_type: int | None, trace: dict[str, str]) -> Upload:
         """Begin an e-mail message, whose attachments are the deliveries; ``trace`` is what its session told."""
@@ -198,7 +188,7 @@ class Spool:
         draft = replace(container, delivery=part_number(container.delivery, position), name=name, trace=None)
         return None if self._has(draft.delivery) else self._begin(draft)
 
-    def _begin(self, draft: Envelope) -> Upload:
+    def _begin(self, draft: Envelope, key: str | None = None) -> Upload:
         folder = self._tmp / secrets.token_hex(8)
         # Shared, so that a sweep of leftovers never meets an upload whose content is not claimed yet.
         with refusing_when_disk_fails(draft.name), claim(self._order, shared=True):
@@ -209,7 +199,7 @@ class Spool:
                 folder.rmdir()
                 raise
             claim_or_leave(handle)
-        return Upload(self, draft, folder, handle)
+        return Upload(self, draft, folder, handle, key)
 
     def land(  # noqa: PLR0913 - those of receive and of Upload.land
         self,
@@ -220,26 +210,33 @@ class Spool:
         name: str,
         event_type: int | None = None,
         again: bool = False,
+        key: str | None = None,
         received_at: datetime | None = None,
         proven: bool = False,
     ) -> Envelope:
         """Receive, write and land ``content`` in one call."""
-        with self.receive(account=account, channel=channel, name=name, event_type=event_type, again=again) as upload:
+        with self.receive(
+            account=account, channel=channel, name=name, event_type=event_type, again=again, key=key
+        ) as upload:
             upload.write(content)
             return upload.land(received_at, proven=proven)
 
-    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None) -> Envelope:
-        """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already."""
+    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None, key: str | None = None) -> Envelope:
+        """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already.
+
+        When it landed before, that delivery is given and the folder stays where it is.
+        """
         given = None if received_at is None else _utc(received_at)
         with claim(self._order) as order:
-            if draft.delivery and self._has(draft.delivery):
-                # Somebody else unpacked the same container meanwhile.
-                shutil.rmtree(folder)
-                return self.find(draft.delivery)
-            envelope = draft if draft.delivery else _stamped(draft, given or self._next_stamp(order))
+            landed_before = self._landed_before(draft, key)
+            if landed_before is not None:
+                return landed_before
+            envelope = draft if draft.delivery else stamped(draft, given or self._next_stamp(order))
             delivery = envelope.delivery
-            write_new(folder / _ENVELOPE, _sealed(envelope))
+            write_new(folder / ENVELOPE, sealed(envelope))
             sync_folder(folder)
+            if key is not None:
+                self._keys.give(envelope.account, key, delivery)
             landed = self._new / delivery
             folder.rename(landed)
             try:
@@ -249,6 +246,21 @@ class Spool:
                 landed.rename(folder)
                 raise
         return envelope
+
+    def _landed_before(self, draft: Envelope, key: str | None) -> Envelope | None:
+        """What has landed as the same file of a container, or under the same key; raises KeyReused."""
+        if draft.delivery:
+            return self.find(draft.delivery) if self._has(draft.delivery) else None
+        number = None if key is None else self._keys.delivery_of(draft.account, key)
+        if number is None or not self._has(number):
+            # A key without its delivery is what a crash before the rename leaves.
+            return None
+        landed = self.find(number)
+        if asked(landed) != asked(draft):
+            raise KeyReused(
+                f"The key {key!r} belongs to another request, delivery {number}. Give each request its own."
+            )
+        return landed
 
     def _next_stamp(self, order: int) -> datetime:
         """The clock, but always later than the last stamp; the clock may have been set back."""
@@ -273,14 +285,14 @@ class Spool:
     def damaged(self) -> dict[str, datetime]:
         """Deliveries that landed and whose envelope cannot be read, with their arrival, which their name tells."""
         with claim(self._order, shared=True):
-            names = sorted(folder.name for folder in self._new.iterdir() if _DELIVERY.fullmatch(folder.name))
+            names = sorted(folder.name for folder in self._new.iterdir() if NUMBER.fullmatch(folder.name))
         bad = (name for name in names if name not in self._known and self._peek(name) is None)
-        return {name: _arrival_in(name) for name in bad if (self._new / name).exists()}
+        return {name: arrival_in(name) for name in bad if (self._new / name).exists()}
 
     def _peek(self, name: str) -> Envelope | None:
         """The envelope of a listed delivery; None if it was acknowledged meanwhile, or broken (logged once)."""
         try:
-            return _opened(self._new / name)
+            return opened(self._new / name)
         except SpoolBroken as error:
             if (self._new / name).exists() and name not in self._reported:
                 self._reported.add(name)
@@ -289,12 +301,12 @@ class Spool:
 
     def find(self, delivery: str) -> Envelope:
         """The envelope of a pending or acknowledged delivery."""
-        return _opened(self._where(delivery))
+        return opened(self._where(delivery))
 
     def content(self, delivery: str) -> Path:
         """The path of the bytes, whose number is checked against the END record."""
         folder = self._where(delivery)
-        envelope, path = _opened(folder), folder / _CONTENT
+        envelope, path = opened(folder), folder / _CONTENT
         size_bytes = path.stat().st_size if path.is_file() else -1
         if size_bytes != envelope.size_bytes:
             raise SpoolBroken(
@@ -344,7 +356,7 @@ class Spool:
 
     def _where(self, delivery: str) -> Path:
         # In this order: deliveries only ever move from new to done.
-        if _DELIVERY.fullmatch(delivery):
+        if NUMBER.fullmatch(delivery):
             for part in (self._new, self._done):
                 if (part / delivery).is_dir():
                     return part / delivery
@@ -355,34 +367,3 @@ def _utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         raise Unusable(f"The instant {instant.isoformat()} has no time zone. Write it with one, for example +00:00.")
     return instant.astimezone(UTC)
-
-
-def _stamped(draft: Envelope, stamp: datetime) -> Envelope:
-    return replace(draft, delivery=f"{stamp:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}", received_at=stamp)
-
-
-def _arrival_in(delivery: str) -> datetime:
-    return datetime.strptime(delivery.partition("-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
-
-
-def _canonical(fields: dict[str, object]) -> bytes:
-    return json.dumps(fields, sort_keys=True).encode()
-
-
-def _sealed(envelope: Envelope) -> bytes:
-    """The envelope as JSON; its last key, the END record, is a digest of all the others."""
-    fields = asdict(envelope) | {"received_at": envelope.received_at.isoformat(timespec="microseconds")}
-    return json.dumps(fields | {_END: hashlib.sha256(_canonical(fields)).hexdigest()}, indent=1).encode()
-
-
-def _opened(folder: Path) -> Envelope:
-    """Read the envelope of a delivery's folder; ``SpoolBroken`` unless its END record is right."""
-    try:
-        fields = json.loads((folder / _ENVELOPE).read_bytes())
-        end = fields.pop(_END)
-        envelope = Envelope(**fields | {"received_at": datetime.fromisoformat(fields["received_at"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SpoolBroken(f"Delivery {folder.name} has no END record. Restore its folder from a backup.") from error
-    if end != hashlib.sha256(_canonical(fields)).hexdigest() or envelope.delivery != folder.name:
-        raise SpoolBroken(f"The envelope of delivery {folder.name} was altered. Restore its folder from a backup.")
-    return envelope

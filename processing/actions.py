@@ -82,6 +82,21 @@ def load(db: Connection, terms: Terms, lines: pd.DataFrame, so_far: Load, *, ite
     so_far.problems += clashes
 
 
+def date_late_one(db: Connection, terms: Terms, lines: pd.DataFrame, at: int) -> pd.DataFrame:
+    """The same line of ``load``, submitted at ``at``: if its lock had come by then, that becomes its event date.
+
+    An order that is submitted late is open for as long as any other, and is rated and locked by the contract of now.
+    One that was submitted before keeps the date it got then.
+    """
+    mine = (tables.action.c.account_id == terms.account_id, tables.action.c.action_id == lines["action_id"].iloc[0])
+    known = db.execute(select(tables.action.c.event_at, tables.action.c.created_at).where(*mine)).one_or_none()
+    if known is not None:
+        return lines.assign(event_at=known.event_at) if known.event_at == known.created_at else lines
+    contract_id = _contracts(lines, terms, blank(1))
+    late = contract_id[0] != NONE and _locks(lines["event_at"].to_numpy(np.int64), contract_id, terms)[0] <= at
+    return lines.assign(created_at=at, **({"event_at": at} if late else {}))
+
+
 def _contracts(lines: pd.DataFrame, terms: Terms, fault: Objects) -> Ints:
     """The row id of the contract in force on each event day; faults where the catalogue knows no such thing."""
     program, event_type = lines["program_id"].to_numpy(), lines["event_type"].to_numpy()

@@ -142,6 +142,12 @@ def program_owners(db: Connection) -> dict[int, str]:
     return {one.program_id: one.sid for one in db.execute(query)}
 
 
+def programs(db: Connection, account_id: int) -> dict[int, str]:
+    """An account's programs: their ids and names."""
+    query = select(tables.program).where(tables.program.c.account_id == account_id)
+    return {one.program_id: one.name for one in db.execute(query.order_by(tables.program.c.program_id))}
+
+
 def save(db: Connection, catalogue: Sequence[Account]) -> None:
     """Add or update every account of the catalogue; what it does not name stays as it is.
 

@@ -131,6 +131,7 @@ def finish(  # noqa: PLR0913 - the columns of an ending
             duplicate_of=duplicate_of,
             summary=json.dumps(summary or {}),
             finished_at=micros(at),
+            changed_at=micros(at),
             answered_at=None,
             revision=delivery.c.revision + 1,
         )

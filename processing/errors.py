@@ -7,6 +7,7 @@
     ├─ Unreadable        the brand                the bytes are not the file we agreed on; carries a code
     ├─ Braked            a second person      a delivery that does unusual harm, to be released or rejected
     ├─ UploadRefused     the brand                a channel will not take these bytes (too large, bad name)
+    ├─ KeyReused         the brand                a request's key belongs to another request
     ├─ SpoolBroken       the operator             a landed delivery is not what its END record says
     ├─ NotFound          the person who asked     no such account, action or delivery
     ├─ SourceRefused     the operator             a brand's server turned us away, or is not the one we know
@@ -51,6 +52,10 @@ class Braked(ClawbackError):
 
 class UploadRefused(ClawbackError):
     """A channel will not take these bytes; nothing was kept."""
+
+
+class KeyReused(ClawbackError):
+    """A key that makes a request safe to repeat belongs to another request; nothing was kept."""
 
 
 class SpoolBroken(ClawbackError):

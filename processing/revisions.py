@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, fun
 from processing import bulk
 from processing.codes import Verdict
 from processing.columns import Ints
+from processing.instants import micros
 from processing.tables import delivery, line, waiting_line
 
 # A line that was applied or needed nothing got what it asked for.
@@ -62,6 +63,7 @@ def revise(
             summary=json.dumps(told),
             revision=delivery.c.revision + 1,
             answered_at=None,
+            changed_at=micros(at),
             waits_until=case((waits, delivery.c.waits_until), else_=null()),
         )
         .where(delivery.c.id == found.id)

@@ -3,6 +3,8 @@
 ``id`` is a row's own number; a brand's own numbers and names keep the brand's words (``sid``, ``action_id``).
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -34,6 +36,12 @@ metadata = MetaData(
 
 # SQLite numbers rows by itself only when the key is spelt INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _partial(name: str, where: str, *columns: Column[Any]) -> None:
+    """An index of the rows for which ``where`` holds, on either store."""
+    Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
 
 account = Table(
     "account",
@@ -145,13 +153,8 @@ action = Table(
     CheckConstraint("state in ('PENDING', 'APPROVED', 'REVERSED')", name="state"),
 )
 Index("action_order", action.c.account_id, action.c.event_type_id, action.c.order_id)
-Index(
-    "action_due",
-    action.c.account_id,
-    action.c.locks_at,
-    sqlite_where=text("locked_at is null"),
-    postgresql_where=text("locked_at is null"),
-)
+_partial("action_due", "locked_at is null", action.c.account_id, action.c.locks_at)
+Index("action_created", action.c.program_id, action.c.created_at, action.c.id)
 
 # While an action is reversed its items are kept as they were, so that an approval can give them back.
 item = Table(
@@ -192,6 +195,8 @@ delivery = Table(
     Column("message", Text),
     Column("summary", Text, nullable=False, server_default="{}"),
     Column("finished_at", BigInteger),
+    # When it was finished or revised last: by this, programs find what is new to them.
+    Column("changed_at", BigInteger),
     Column("answered_at", BigInteger),
     # How often its receipt changed: an answer counts only if it tells of the newest revision.
     Column("revision", Integer, nullable=False, server_default="0"),
@@ -203,26 +208,11 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+Index("delivery_changed", delivery.c.account_id, delivery.c.changed_at)
 Index("delivery_state", delivery.c.account_id, delivery.c.state)
-Index(
-    "delivery_unanswered",
-    delivery.c.account_id,
-    delivery.c.received_at,
-    sqlite_where=text("answered_at is null"),
-    postgresql_where=text("answered_at is null"),
-)
-Index(
-    "delivery_waits",
-    delivery.c.waits_until,
-    sqlite_where=text("waits_until is not null"),
-    postgresql_where=text("waits_until is not null"),
-)
-Index(
-    "delivery_undoes",
-    delivery.c.undoes,
-    sqlite_where=text("undoes is not null"),
-    postgresql_where=text("undoes is not null"),
-)
+_partial("delivery_unanswered", "answered_at is null", delivery.c.account_id, delivery.c.received_at)
+_partial("delivery_waits", "waits_until is not null", delivery.c.waits_until)
+_partial("delivery_undoes", "undoes is not null", delivery.c.undoes)
 
 entry = Table(
     "entry",

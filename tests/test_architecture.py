@@ -44,10 +44,13 @@ MAY_IMPORT = {
     "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
+    "clawback.web": INNER
+    | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}
+    | {"clawback.loading", "clawback.intake"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
     | {"clawback.postman", "processing.errors"},
     "clawback.serving": INNER
-    | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "flows"},
+    | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"},

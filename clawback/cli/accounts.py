@@ -1,11 +1,11 @@
-"""``clawback accounts``: the brands of the catalogue, their passwords, e-mail addresses and senders."""
+"""``clawback accounts``: the brands of the catalogue, their passwords, tokens, e-mail addresses and senders."""
 
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from clawback.cli.running import Outcome, desk, settings, table, told
+from clawback.cli.running import Outcome, desk, now, settings, table, told
 
 if TYPE_CHECKING:
     from connectors.mail_book import MailBook
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def accounts() -> None:
-    """Accounts (brands): list them, give them passwords and e-mail addresses, say who may send."""
+    """Accounts (brands): list them, give them passwords, tokens and e-mail addresses, say who may send."""
 
 
 @accounts.command("list")
@@ -37,6 +37,46 @@ def list_accounts() -> Outcome:
         "actions": "actions",
     }
     return Outcome(document, table(document, columns, "There is no account yet; load a catalogue."))
+
+
+@accounts.command()
+@click.argument("sid")
+@click.option("--scope", type=click.Choice(["read", "write"]), help="Make a token that may read, or write as well.")
+@click.option("--list", "listed", is_flag=True, help="List the account's tokens.")
+@click.option("--revoke", metavar="ID", help="Let a token in no more.")
+@told
+def token(sid: str, scope: str | None, revoke: str | None, *, listed: bool) -> Outcome:
+    """Tokens by which programs of account SID use Web Services: make one, list them, revoke one.
+
+    A token is printed once, when it is made, and kept only as a digest. An account may have several.
+
+    \b
+    Example:
+      clawback accounts token IRacme1 --scope write
+      clawback accounts token IRacme1 --list
+      clawback accounts token IRacme1 --revoke 1a2b3c4d
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.wiring import credentials_folder
+    from connectors.tokens import Scope, Tokens
+    from processing.catalog import read_terms
+
+    if (scope is not None) + listed + (revoke is not None) != 1:
+        raise click.UsageError("Give one of --scope, --list and --revoke.")
+    with desk() as opened, opened.store.read() as db:
+        read_terms(db, sid)
+    tokens = Tokens(credentials_folder(settings()))
+    if scope is not None:
+        made, secret = tokens.make(sid, Scope(scope), now())
+        document = {"account": sid, "id": made.token_id, "scope": scope, "token": secret}
+        return Outcome(document, secret)
+    if revoke is not None:
+        tokens.revoke(sid, revoke)
+        return Outcome({"account": sid, "revoked": revoke}, f"Token {revoke} of {sid} is revoked.")
+    rows = [
+        {"id": one.token_id, "scope": one.scope.value, "made_at": one.made_at.isoformat()} for one in tokens.of(sid)
+    ]
+    columns = {"id": "id", "scope": "scope", "made at": "made_at"}
+    return Outcome(rows, table(rows, columns, f"{sid} has no token; make one with --scope read or write."))
 
 
 @accounts.command()

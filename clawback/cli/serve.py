@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def serve() -> None:
-    """Serve until Ctrl-C: hosted FTP, sources, Prefect with its UI, the dispatcher and the schedules.
+    """Serve until Ctrl-C: hosted FTP, Web Services, sources, Prefect with its UI, the dispatcher and the schedules.
 
     With smtp.domain set it is also the e-mail inbox of that domain.
 
@@ -15,7 +15,7 @@ def serve() -> None:
     \b
     Example:
       clawback serve
-      CLAWBACK_STATE=/srv/clawback CLAWBACK_FTP_PORT=0 CLAWBACK_PREFECT_PORT=0 clawback serve
+      CLAWBACK_STATE=/srv/clawback CLAWBACK_FTP_PORT=0 CLAWBACK_WEB_SERVE=off clawback serve
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.cli.running import settings
     from clawback.serve import serve as run

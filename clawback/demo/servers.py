@@ -25,8 +25,9 @@ class NotServing(ClawbackError):
 def environment(state: Path, relay_port: int) -> dict[str, str]:
     """The settings of the demonstration as the environment says them; nothing of the caller's installation."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CLAWBACK_", "PREFECT_"))}
-    own |= {"CLAWBACK_STATE": str(state), "CLAWBACK_FTP_PORT": "0", "CLAWBACK_PREFECT_PORT": "0"}
-    own |= {"CLAWBACK_SMTP_DOMAIN": INBOX, "CLAWBACK_SMTP_PORT": "0", "CLAWBACK_SMTP_TLS": "required"}
+    ports = ("CLAWBACK_FTP_PORT", "CLAWBACK_WEB_PORT", "CLAWBACK_PREFECT_PORT", "CLAWBACK_SMTP_PORT")
+    own |= {"CLAWBACK_STATE": str(state), **dict.fromkeys(ports, "0")}
+    own |= {"CLAWBACK_SMTP_DOMAIN": INBOX, "CLAWBACK_SMTP_TLS": "required"}
     own |= {"CLAWBACK_SMTP_TRUSTED_RELAY": UPSTREAM, "CLAWBACK_SMTP_TRUSTED_NETWORKS": "127.0.0.1"}
     relay = {"CLAWBACK_RELAY_HOST": "127.0.0.1", "CLAWBACK_RELAY_PORT": str(relay_port), "CLAWBACK_RELAY_TLS": "off"}
     return own | relay

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from connectors.spool import Envelope
+from connectors.envelope import Envelope
 from processing.errors import ClawbackError
 
 _log = logging.getLogger(__name__)

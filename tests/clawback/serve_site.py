@@ -28,7 +28,7 @@ from processing.tables import delivery
 SID: Final = "IRacme1"
 PASSWORD: Final = "correct horse battery staple"
 PATIENCE_S: Final = 90
-PARTS: Final = ("ftp", "prefect", "worker")
+PARTS: Final = ("ftp", "prefect", "worker", "web")
 CATALOGUE: Final = """
 [[account]]
 sid = "IRacme1"
@@ -142,6 +142,7 @@ class Site:
             "CLAWBACK_STATE": str(state),
             "CLAWBACK_STORE": self.settings.store_url,
             "CLAWBACK_FTP_PORT": "0",
+            "CLAWBACK_WEB_PORT": "0",
             "CLAWBACK_PREFECT_PORT": "0",
             **self.environ,
         }

@@ -269,6 +269,24 @@ def test_store_that_does_not_answer(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, "secret" in done.stderr, "Traceback" in done.stderr) == (1, False, False), done.stderr
 
 
+def test_tokens_are_told_once(loaded: Run, tmp_path: Path) -> None:
+    """Made, listed without their secret, revoked."""
+    made = json.loads(loaded("accounts", "token", "IRacme1", "--scope", "write", "--json").stdout)
+    assert {path.name: made["token"] in path.read_text("latin-1") for path in tmp_path.rglob("tokens/*")} == {
+        ".claim": False,
+        ".key": False,
+        "IRacme1": False,
+    }
+    [listed] = json.loads(loaded("accounts", "token", "IRacme1", "--list", "--json").stdout)
+    assert (listed["id"], listed["scope"]) == (made["id"], "write")
+    assert loaded("accounts", "token", "IRacme1", "--revoke", made["id"]).returncode == 0
+    assert "has no token" in loaded("accounts", "token", "IRacme1", "--list").stdout
+    again = loaded("accounts", "token", "IRacme1", "--revoke", made["id"])
+    assert (again.returncode, "has no token" in again.stderr) == (2, True)
+    assert loaded("accounts", "token", "IRacme1").returncode == 2
+    assert "There is no account IRother" in loaded("accounts", "token", "IRother", "--scope", "read").stderr
+
+
 def test_password_is_printed_once(loaded: Run, tmp_path: Path) -> None:
     """A new password is shown, and only its argon2 hash is kept."""
     made = loaded("accounts", "password", "IRacme1", "--channel", "ftp").stdout.strip()

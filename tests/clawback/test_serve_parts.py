@@ -14,7 +14,7 @@ from clawback.serving.dispatch import Dispatcher
 from clawback.serving.ftp_part import ftp_settings
 from clawback.serving.prefect_environment import api_url, server_environment, without_prefect
 from clawback.settings import FtpServer, PrefectServer, Schedule, Settings, as_environment, load
-from connectors.spool import Envelope
+from connectors.envelope import Envelope
 from processing.errors import SpoolBroken, StoreUnavailable, Unusable
 
 START = datetime(2027, 1, 20, 12, tzinfo=UTC)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from connectors.credentials import Credentials
+from connectors.envelope import Envelope
 from connectors.hosted_ftp import FtpSettings, HostedFtp
 from connectors.results import RESULT, publish
-from connectors.spool import Envelope, Spool
+from connectors.spool import Spool
 
 PASSWORD = "correct horse battery staple"
 ACCOUNTS = ("IRacme1", "IRbrix2")

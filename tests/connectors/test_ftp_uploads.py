@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from connectors.credentials import Credentials
-from connectors.spool import Envelope, Spool
+from connectors.envelope import Envelope
+from connectors.spool import Spool
 from tests.connectors.ftp_site import (
     ACCOUNTS,
     PASSWORD,
@@ -80,11 +81,11 @@ class Gated(Spool):
         self.asked = threading.Event()
         self.may = threading.Event()
 
-    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None) -> Envelope:
+    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None, key: str | None = None) -> Envelope:
         """Wait for permission."""
         self.asked.set()
         assert self.may.wait(30)
-        return super().reveal(folder, draft, received_at)
+        return super().reveal(folder, draft, received_at, key)
 
 
 def test_226_comes_after_landing_and_nobody_else_waits(serve: Serve, tmp_path: Path) -> None:

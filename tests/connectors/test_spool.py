@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.spool import Envelope, Spool
+from connectors.envelope import Envelope
+from connectors.spool import Spool
 from processing.errors import NotFound, SpoolBroken, Unusable
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)

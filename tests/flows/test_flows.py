@@ -18,7 +18,7 @@ from prefect.testing.utilities import prefect_test_harness
 from clawback.settings import Settings, as_environment, load
 from clawback.wiring import Desk, claims_folder, open_desk
 from connectors.durable import claim
-from connectors.spool import Envelope
+from connectors.envelope import Envelope
 from flows import work
 from flows.collect import collect
 from flows.ingest import ingest

@@ -1,0 +1,147 @@
+"""What requests may ask for: the bodies of the API, judged by shape alone; what they mean is the ledger's business."""
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clawback.web.windows import DATE
+from schemas.contract import ACTION_ID, EVENT_TYPE, LONGEST_ORDER_ID, LONGEST_STATUS
+
+_CLEAN: Final = r"[^\x00-\x1f\x7f-\x9f]"
+_AMOUNT: Final = r"^[0-9]{1,8}(\.[0-9]{1,4})?$"
+_NUMBER: Final = r"^[0-9]{1,10}$"
+_QUANTITY: Final = r"^[0-9]{1,9}$"
+_SKU: Final = f"^{_CLEAN}{{1,255}}$"
+# The fields of an order's items: the first without a number, as the original has it, or with one.
+_ITEM: Final = re.compile(r"(Sku|Category|Quantity|Amount)[1-9][0-9]{0,2}")
+_ITEM_FIELDS: Final = {"Sku": _SKU, "Category": _SKU, "Quantity": _QUANTITY, "Amount": _AMOUNT}
+
+ActionIdText = Annotated[str, Field(pattern=f"^{ACTION_ID}$", examples=["1000.4636.158133"])]
+OrderIdText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,{LONGEST_ORDER_ID}}}$", examples=["O9999935"])]
+EventTypeText = Annotated[str, Field(pattern=f"^{EVENT_TYPE}$", examples=["16027"])]
+NumberText = Annotated[str, Field(pattern=_NUMBER, examples=["1000"])]
+AmountText = Annotated[str, Field(pattern=_AMOUNT, examples=["79.90"])]
+QuantityText = Annotated[str, Field(pattern=_QUANTITY, examples=["1"])]
+ReasonText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,64}}$")]
+StatusText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,{LONGEST_STATUS}}}$", examples=["NEW"])]
+CurrencyText = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["USD"])]
+SkuText = Annotated[str, Field(pattern=_SKU, examples=["TENT-2P"])]
+
+# What pydantic cannot say of several fields together, for the API's document.
+_TARGET: Final[dict[str, Any]] = {
+    "anyOf": [{"required": ["ActionId"]}, {"required": ["ActionTrackerId", "OrderId"]}],
+    "additionalProperties": False,
+}
+
+
+class _Target(BaseModel):
+    """An action named by its id, or by its order and event type."""
+
+    ActionId: ActionIdText | None = None
+    ActionTrackerId: EventTypeText | None = None
+    OrderId: OrderIdText | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> "_Target":
+        if self.ActionId is None and (self.OrderId is None or self.ActionTrackerId is None):
+            raise ValueError("Give ActionId, or OrderId together with ActionTrackerId.")
+        return self
+
+
+class Modification(_Target):
+    """PUT /Actions: new totals, a new customer status, item fields, RESET, or one of the brand's disposition codes.
+
+    Items of an order are numbered: Sku, Quantity and Amount, Sku2, Quantity2 and Amount2, and so on.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra=_TARGET
+        | {
+            "patternProperties": {
+                f"^{name}[1-9][0-9]{{0,2}}$": {"type": "string", "pattern": pattern}
+                for name, pattern in _ITEM_FIELDS.items()
+            }
+        },
+    )
+
+    Reason: Annotated[ReasonText, Field(examples=["ORDER_UPDATE"])]
+    DispositionCode: Annotated[ReasonText | None, Field(examples=["ORDER_UPDATE"])] = None
+    Amount: Annotated[AmountText | None, Field(description="The new total; 0 reverses.")] = None
+    CurrencyCode: CurrencyText | None = None
+    CustomerStatus: StatusText | None = None
+    Sku: SkuText | None = None
+    Category: SkuText | None = None
+    Quantity: Annotated[QuantityText | None, Field(description="The new quantity; 0 returns the item.")] = None
+
+    @model_validator(mode="after")
+    def _known(self) -> "Modification":
+        for name, value in (self.model_extra or {}).items():
+            field = _ITEM.fullmatch(name)
+            if field is None:
+                raise ValueError(f"{name[:80]!r} is no parameter of this request.")
+            if not re.fullmatch(_ITEM_FIELDS[field[1]], value) or value.endswith("\n"):
+                raise ValueError(f"{name} is no {field[1]}.")
+        return self
+
+    def columns(self) -> dict[str, str]:
+        """The line that asks for it."""
+        reason = self.Reason if self.DispositionCode in {None, "ORDER_UPDATE"} else self.DispositionCode
+        given = self.model_dump(exclude={"Reason", "DispositionCode"}, exclude_none=True)
+        # Without a column for the amount a line of ids and reasons would be a reversal.
+        return {"Amount": "", **given, "Reason": str(reason)}
+
+
+class Reversal(_Target):
+    """DELETE /Actions: reverses an action as a whole."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_TARGET)
+
+    DispositionCode: Annotated[ReasonText, Field(examples=["ITEM_RETURNED"])]
+
+    def columns(self) -> dict[str, str]:
+        """The line that asks for it."""
+        given = self.model_dump(exclude={"DispositionCode"}, exclude_none=True)
+        return {**given, "Reason": self.DispositionCode}
+
+
+class ItemModification(BaseModel):
+    """PUT /Actions/{ActionId}/Items/{Sku}: what is left of an item; quantity 0 returns it."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"anyOf": [{"required": ["Quantity"]}, {"required": ["Amount"]}]}
+    )
+
+    Reason: Annotated[ReasonText, Field(examples=["ORDER_UPDATE"])] = "ORDER_UPDATE"
+    Quantity: QuantityText | None = None
+    Amount: AmountText | None = None
+
+    @model_validator(mode="after")
+    def _asks(self) -> "ItemModification":
+        if self.Quantity is None and self.Amount is None:
+            raise ValueError("Give Quantity or Amount.")
+        return self
+
+    def columns(self, action_id: str, sku: str) -> dict[str, str]:
+        """The line that asks for it."""
+        given = self.model_dump(exclude={"Reason"}, exclude_none=True)
+        return {"ActionId": action_id, "Sku": sku, "Quantity": "", "Amount": "", **given, "Reason": self.Reason}
+
+
+class Conversion(BaseModel):
+    """POST /Conversions: an action that was tracked elsewhere."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    CampaignId: NumberText
+    ActionTrackerId: Annotated[NumberText, Field(examples=["16027"])]
+    MediaPartnerId: Annotated[NumberText, Field(examples=["501"])]
+    OrderId: OrderIdText
+    EventDate: Annotated[
+        str, Field(pattern=f"^NOW$|{DATE}", description="ISO 8601, or NOW.", examples=["2027-01-15T10:00:00-05:00"])
+    ]
+    Amount: Annotated[str, Field(pattern=_AMOUNT, examples=["120.00"])]
+    CurrencyCode: Annotated[CurrencyText | None, Field(description="By default the account's.")] = None
+    CustomerStatus: StatusText | None = None
+    ActionId: Annotated[ActionIdText | None, Field(description="By default made of event type and order.")] = None

@@ -1,0 +1,165 @@
+"""Bodies of requests: forms and JSON objects into texts by name, within limits of size and time."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+
+from clawback.web.access import office_of
+from clawback.web.refusal import Fault, Refusal, Refused
+
+# What JSON may give as a number; items carry a number of their own behind the name.
+NUMERIC: Final = frozenset(
+    {"ActionId", "OrderId", "ActionTrackerId", "CampaignId", "MediaPartnerId", "Amount", "Quantity", "Sku"}
+)
+FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
+_MOST_BYTES: Final = 64 * 1024
+_MOST_FIELDS: Final = 400
+_LARGEST: Final = Decimal(10) ** 15
+_DECIMALS: Final = Decimal("0.0001")
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
+_SANE: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
+_NOISE: Final = Decimal("1e-9")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def parameters(request: Request, model: type[Model]) -> Model:
+    """The body as a model; raises Refusal naming each field that is wrong."""
+    body = b"".join([block async for block in blocks(request, _MOST_BYTES)])
+    kind = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
+    if kind == FORM:
+        texts = _of_form(body)
+    elif kind == JSON:
+        texts = _of_json(body)
+    else:
+        raise Refusal(Refused.UNSUPPORTED_MEDIA_TYPE)
+    try:
+        return model.model_validate(texts)
+    except ValidationError as error:
+        raise Refusal(Refused.VALIDATION_FAILED, *faults(error.errors(include_url=False))) from None
+
+
+async def blocks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it arrives; raises Refusal when it grows too large, comes too slowly, or ends early."""
+    idle_s = office_of(request).web.idle_timeout_s
+    announced, size = request.headers.get("content-length", ""), 0
+    if announced.isdecimal() and int(announced) > most_bytes:
+        raise Refusal(Refused.BODY_TOO_LARGE)
+    stream = request.stream()
+    while True:
+        try:
+            block = await asyncio.wait_for(anext(stream), idle_s)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Refusal(Refused.BODY_TOO_SLOW) from None
+        except ClientDisconnect:
+            raise Refusal(Refused.LENGTH_MISMATCH) from None
+        size += len(block)
+        if size > most_bytes:
+            raise Refusal(Refused.BODY_TOO_LARGE)
+        yield block
+
+
+def faults(errors: Any) -> list[Fault]:  # noqa: ANN401 - pydantic's list of dicts
+    """Each error that a validation found, under the name of its parameter."""
+    found = []
+    for error in errors:
+        where = [str(part) for part in error["loc"] if part not in {"body", "query", "path", "header"}]
+        message = str(error["msg"]).removeprefix("Value error, ")
+        found.append(Fault(".".join(where), message[:1].upper() + message[1:] + ("" if message.endswith(".") else ".")))
+    return found
+
+
+def _of_form(body: bytes) -> Mapping[str, str]:
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_MOST_FIELDS,
+        )
+    except ValueError:
+        raise _malformed("The body is not a form: names and values in UTF-8, percent-encoded.") from None
+    return _once(pairs)
+
+
+def _of_json(body: bytes) -> Mapping[str, str]:
+    try:
+        pairs = json.loads(
+            body.decode("utf-8"),
+            parse_float=_Number,
+            parse_int=_Number,
+            parse_constant=_no_number,
+            object_pairs_hook=_Pairs,
+        )
+    except (ValueError, RecursionError):
+        raise _malformed("The body is not JSON.") from None
+    if not isinstance(pairs, _Pairs):
+        raise _malformed("The body is not a JSON object.")
+    return _once([(name, _as_text(name, value)) for name, value in pairs])
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(word)
+
+
+class _Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object, with what it holds twice."""
+
+
+def _as_text(name: str, value: object) -> str:
+    if isinstance(value, _Number) and name.rstrip("0123456789") in NUMERIC:
+        return _plain(name, value)
+    if isinstance(value, _Number) or not isinstance(value, str):
+        raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "Give a text."))
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "The text holds half of a character.")) from None
+    return value
+
+
+def _plain(name: str, written: str) -> str:
+    """A number in plain digits, without the noise that binary fractions leave behind the fourth decimal."""
+    if _WHOLE.fullmatch(written):
+        return written
+    value = Decimal(written) if _SANE.fullmatch(written) else _LARGEST
+    exact = value.quantize(_DECIMALS) if abs(value) < _LARGEST else value
+    if value < 0 or value >= _LARGEST or abs(value - exact) > _NOISE:
+        raise Refusal(
+            Refused.VALIDATION_FAILED, Fault(name, "The number is negative, too large, or has too many decimals.")
+        )
+    text = f"{abs(exact):f}".rstrip("0").rstrip(".")
+    if not name.startswith("Amount") and value != value.to_integral_value():
+        raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "Give a whole number."))
+    return text
+
+
+def _once(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
+    texts: dict[str, str] = {}
+    for name, value in pairs:
+        if name in texts:
+            raise Refusal(Refused.VALIDATION_FAILED, Fault(name, "The parameter is given twice."))
+        texts[name] = value
+    return texts
+
+
+def _malformed(message: str) -> Refusal:
+    return Refusal(Refused.MALFORMED_BODY, message=message)

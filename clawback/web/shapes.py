@@ -1,0 +1,165 @@
+"""Resources as the API shows them: the documented fields, from what the store knows; empty where it knows nothing."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from processing import catalog
+from processing.catalog import Terms
+from processing.instants import instant
+from processing.money import exponent
+from processing.pages import Keys
+from processing.update_pages import TRACKED
+
+# What is tracked elsewhere and not kept here.
+_UNKNOWN_ACTION: Final = {
+    "ReferringType": "",
+    "ReferringDomain": "",
+    "PromoCode": "",
+}
+_UNKNOWN_CUSTOMER: Final = {
+    "CustomerPostCode": "",
+    "CustomerArea": "",
+    "CustomerCity": "",
+    "CustomerRegion": "",
+    "CustomerCountry": "",
+    "IpAddress": "",
+    "SharedId": "",
+    "CallerId": "",
+    "Note": "",
+}
+_UNKNOWN_UPDATE: Final = {
+    "Category": "",
+    "Sku": "",
+    "Quantity": "",
+    "CatalogName": "",
+    "CatalogCategory": "",
+    "CatalogDescription": "",
+    "CatalogManufacturer": "",
+    "CatalogOriginalFormatCategory": "",
+    "CatalogSubCategory": "",
+}
+_DISPOSITION: Final = {TRACKED: "IR_BLANK"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """Shapes an account's resources: its names, its time zone, and the day on which it asks."""
+
+    terms: Terms
+    programs: dict[int, str]
+    today: date
+
+    @classmethod
+    def of(cls, db: Connection, sid: str, at: datetime) -> "Shaper":
+        """The shaper of an account at an instant; raises NotFound."""
+        terms = catalog.read_terms(db, sid)
+        return cls(terms, catalog.programs(db, terms.account_id), at.astimezone(terms.zone).date())
+
+    @property
+    def base(self) -> str:
+        """The path of the account's resources."""
+        return f"/Advertisers/{self.terms.sid}"
+
+    def action(self, row: Row[Any]) -> dict[str, Any]:
+        """An Action."""
+        payout, amount = self.money(row.payout, row), self.money(row.amount, row)
+        return {
+            "Id": row.action_id,
+            "CampaignId": row.program_id,
+            "CampaignName": self.programs.get(row.program_id, ""),
+            "ActionTrackerId": row.event_type_id,
+            "ActionTrackerName": self._event_type(row.event_type_id),
+            "EventCode": "",
+            "MediaPartnerId": row.partner_id,
+            "MediaPartnerName": self.terms.partners.get(row.partner_id, ""),
+            "State": row.state,
+            "AdId": 0,
+            "ClientCost": payout,
+            "Payout": payout,
+            "DeltaPayout": payout if row.payout_moved is None else self.money(row.payout_moved, row),
+            "IntendedPayout": self.money(row.tracked_payout, row),
+            "Amount": amount,
+            "DeltaAmount": amount if row.amount_moved is None else self.money(row.amount_moved, row),
+            "IntendedAmount": self.money(row.tracked_amount, row),
+            "Currency": row.currency,
+            "ReferringDate": "",
+            "EventDate": self.when(row.event_at),
+            "CreationDate": self.when(row.created_at),
+            "LockingDate": self.when(row.locks_at),
+            "ClearedDate": self._cleared(row.clears_on),
+            **_UNKNOWN_ACTION,
+            "Oid": row.order_id or "",
+            "CustomerId": "",
+            "CustomerStatus": row.customer_status or "",
+            **_UNKNOWN_CUSTOMER,
+            "Uri": f"{self.base}/Actions/{row.action_id}",
+        }
+
+    def update(self, row: Row[Any]) -> dict[str, Any]:
+        """An ActionUpdate."""
+        uri = f"{self.base}/ActionUpdates/{row.action_id}.{row.serial}"
+        return {
+            "Id": f"{row.action_id}.{row.serial}",
+            "ActionId": row.action_id,
+            "CampaignId": row.program_id,
+            "ActionTrackerId": row.event_type_id,
+            "EventTypeId": str(row.event_type_id),
+            "EventTypeName": self._event_type(row.event_type_id),
+            "EventCode": "",
+            "MediaPartnerId": row.partner_id,
+            "State": row.state_after,
+            "StateDetail": "",
+            "StateDetailDescription": "",
+            "AdId": 0,
+            "Disposition": _DISPOSITION.get(row.change, row.reason),
+            "DeltaPayout": self.money(row.payout_moved, row),
+            "DeltaAmount": self.money(row.amount_moved, row),
+            "Currency": row.currency,
+            **_UNKNOWN_UPDATE,
+            "PayoutLevel": "ORDER",
+            "DefaultPayoutRate": "",
+            "ContractId": f"S-{row.contract_id}",
+            "UpdateDate": self.when(row.updated_at),
+            "LockingDate": self.when(row.locks_at),
+            "ClearingDate": "" if row.clears_on is None else row.clears_on.isoformat(),
+            "ActionDate": self.when(row.event_at),
+            "Oid": row.order_id or "",
+            "CustomerId": "",
+            "CustomerStatus": row.status_after or "",
+            "SharedId": "",
+            "ActionUri": f"{self.base}/Actions/{row.action_id}",
+            "Uri": uri,
+        }
+
+    def when(self, number: int | None) -> str:
+        """An instant of the store in the account's time zone, to the second; nothing for none."""
+        return "" if number is None else self.moment(instant(number))
+
+    def moment(self, moment: datetime) -> str:
+        """An instant in the account's time zone, to the second."""
+        return moment.astimezone(self.terms.zone).isoformat(timespec="seconds")
+
+    def money(self, minor: int, row: Row[Any]) -> Decimal:
+        """An amount in the currency of its action."""
+        return Decimal(minor).scaleb(-exponent(row.currency))
+
+    def _event_type(self, number: int) -> str:
+        kind = self.terms.event_types.get(number)
+        return "" if kind is None else kind.name
+
+    def _cleared(self, day: date | None) -> str:
+        return "" if day is None or day > self.today else day.isoformat()
+
+
+def action_keys(row: Row[Any]) -> Keys:
+    """Where an action stands in its list."""
+    return row.created_at, row.id
+
+
+def update_keys(row: Row[Any]) -> Keys:
+    """Where an update stands in its list."""
+    return row.updated_at, row.number

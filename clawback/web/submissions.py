@@ -1,0 +1,322 @@
+"""Reads submissions: what became of each PUT and DELETE, and of each file, whatever channel brought it."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from sqlalchemy import Connection, Row
+
+from clawback.web import described, windows
+from clawback.web.access import Reader, office_of
+from clawback.web.actions import answered
+from clawback.web.changes import CHANNEL
+from clawback.web.paging import Paged
+from clawback.web.representation import Document, Fields, Single
+from clawback.web.shapes import Shaper
+from clawback.web.windows import Date
+from connectors.envelope import Envelope
+from connectors.spool import Spool
+from processing import submissions
+from processing.codes import Verdict
+from processing.deliveries import PERSON, UNDO, DeliveryState
+from processing.errors import NotFound, SpoolBroken
+from processing.instants import micros
+from processing.pages import Keys, Page
+from processing.submissions import Wanted
+
+router = APIRouter(tags=["Submissions"])
+LINES: Final = frozenset({CHANNEL})
+NO_FILES: Final = frozenset({CHANNEL, PERSON, UNDO})
+_KINDS: Final = {"PUT Actions": "Modification", "PUT Items": "Modification", "DELETE Actions": "Reversal"}
+_BATCH: Final = r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
+_OPEN: Final = {DeliveryState.BROKEN, DeliveryState.HELD, DeliveryState.WAITING}
+
+ApiBatch = Annotated[str, Path(pattern=rf"^A-{_BATCH}$", description="As QueuedUri tells it.")]
+FileBatch = Annotated[
+    str, Path(pattern=rf"^F-{_BATCH}(-[0-9]{{4}})?$", description="As QueuedUri or the list tells it.")
+]
+
+
+def _spans(
+    SubmissionDateStart: Date = None,  # noqa: N803 - the API's
+    SubmissionDateEnd: Date = None,  # noqa: N803 - the API's
+    CompletedDateStart: Date = None,  # noqa: N803 - the API's
+    CompletedDateEnd: Date = None,  # noqa: N803 - the API's
+) -> Callable[[Shaper], tuple[windows.Span | None, windows.Span | None]]:
+    def spans(shaper: Shaper) -> tuple[windows.Span | None, windows.Span | None]:
+        zone = shaper.terms.zone
+        return (
+            windows.window(
+                ("SubmissionDateStart", "SubmissionDateEnd"), (SubmissionDateStart, SubmissionDateEnd), zone
+            ),
+            windows.window(("CompletedDateStart", "CompletedDateEnd"), (CompletedDateStart, CompletedDateEnd), zone),
+        )
+
+    return spans
+
+
+Spans = Annotated[Callable[[Shaper], tuple[windows.Span | None, windows.Span | None]], Depends(_spans)]
+
+
+@router.get(
+    "/APISubmissions",
+    operation_id="ListAPISubmissions",
+    summary="List PUTs and DELETEs",
+    responses=described.API_SUBMISSIONS,
+)
+async def list_lines(request: Request, sid: Reader, spans: Spans, paged: Paged) -> Response:
+    """PUTs and DELETEs, newest first."""
+    spool = office_of(request).desk.spool
+
+    def found(db: Connection, shaper: Shaper) -> Document:
+        received, finished = spans(shaper)
+        wanted = Wanted(LINES, received=received, finished=finished)
+        page = submissions.page(db, shaper.terms.account_id, wanted, paged.place)
+        return paged.listing(
+            "APISubmissions",
+            "APISubmission",
+            page,
+            _keys,
+            lambda row: _line(row, shaper, spool),
+            json_name="APISubmission",
+            ahead=[_queued_line(one, shaper, spool) for one in _waiting(db, spool, sid, wanted)],
+        )
+
+    return await answered(request, sid, found)
+
+
+@router.get(
+    "/APISubmissions/{BatchId}", operation_id="GetAPISubmission", summary="Read one", responses=described.API_SUBMISSION
+)
+async def one_line(request: Request, sid: Reader, BatchId: ApiBatch) -> Response:  # noqa: N803 - the API's
+    """What became of a PUT or DELETE: Queued, In Progress, or Complete with or without an error."""
+    spool, number = office_of(request).desk.spool, BatchId.removeprefix("A-")
+
+    def found(db: Connection, shaper: Shaper) -> Document:
+        try:
+            row = submissions.one(db, shaper.terms.account_id, Wanted(LINES), number)
+        except NotFound:
+            return Single(_queued_line(landed(spool, sid, number, lines=True), shaper, spool), "APISubmission")
+        return Single(_line(row, shaper, spool), "APISubmission")
+
+    return await answered(request, sid, found)
+
+
+@router.get(
+    "/FTPFileSubmissions",
+    operation_id="ListFTPFileSubmissions",
+    summary="List files",
+    responses=described.FILE_SUBMISSIONS,
+)
+async def list_files(request: Request, sid: Reader, spans: Spans, paged: Paged) -> Response:
+    """Files, newest first, whatever channel brought them."""
+    spool = office_of(request).desk.spool
+
+    def found(db: Connection, shaper: Shaper) -> Document:
+        received, finished = spans(shaper)
+        wanted = Wanted(NO_FILES, others=True, received=received, finished=finished)
+        page = submissions.page(db, shaper.terms.account_id, wanted, paged.place)
+        return paged.listing(
+            "FTPFileSubmissions",
+            "FTPFileSubmission",
+            page,
+            _keys,
+            lambda row: _file(row, shaper),
+            ahead=[_queued_file(one, shaper) for one in _waiting(db, spool, sid, wanted)],
+        )
+
+    return await answered(request, sid, found)
+
+
+@router.get(
+    "/FTPFileSubmissions/{BatchId}",
+    operation_id="GetFTPFileSubmission",
+    summary="Read one file",
+    responses=described.FILE_SUBMISSION,
+)
+async def one_file(request: Request, sid: Reader, BatchId: FileBatch) -> Response:  # noqa: N803 - the API's
+    """What became of a file."""
+    spool, number = office_of(request).desk.spool, BatchId.removeprefix("F-")
+
+    def found(db: Connection, shaper: Shaper) -> Document:
+        try:
+            row = submissions.one(db, shaper.terms.account_id, Wanted(NO_FILES, others=True), number)
+        except NotFound:
+            return Single(_queued_file(landed(spool, sid, number, lines=False), shaper), "FTPFileSubmission")
+        return Single(_file(row, shaper), "FTPFileSubmission")
+
+    return await answered(request, sid, found)
+
+
+@router.get(
+    "/FTPFileSubmissions/{BatchId}/ErrorDetails",
+    operation_id="ListErrorDetails",
+    summary="List its errors",
+    responses=described.ERROR_LINES,
+)
+async def list_errors(request: Request, sid: Reader, BatchId: FileBatch, paged: Paged) -> Response:  # noqa: N803 - the API's
+    """The lines of a file that were not applied, each with its code."""
+    spool, number = office_of(request).desk.spool, BatchId.removeprefix("F-")
+
+    def found(db: Connection, shaper: Shaper) -> Document:
+        try:
+            row = submissions.one(db, shaper.terms.account_id, Wanted(NO_FILES, others=True), number)
+        except NotFound:
+            landed(spool, sid, number, lines=False)
+            return paged.listing("ErrorDetails", "ErrorDetail", Page([], 0), _line_keys, dict, json_name="ErrorDetail")
+        page = submissions.wrong_lines(db, row.id, paged.place)
+        uri = f"{shaper.base}/FTPFileSubmissions/{BatchId}/ErrorDetails"
+        return paged.listing(
+            "ErrorDetails", "ErrorDetail", page, _line_keys, lambda one: _error(one, uri), json_name="ErrorDetail"
+        )
+
+    return await answered(request, sid, found)
+
+
+def landed(spool: Spool, sid: str, number: str, *, lines: bool) -> Envelope:
+    """A delivery of the account that the store has not seen yet; raises NotFound."""
+    try:
+        envelope = spool.find(number)
+    except SpoolBroken:
+        raise NotFound(number) from None
+    if envelope.account != sid or (envelope.channel == CHANNEL) is not lines:
+        raise NotFound(number)
+    return envelope
+
+
+def _waiting(db: Connection, spool: Spool, sid: str, wanted: Wanted) -> list[Envelope]:
+    """What has landed and was not judged yet, newest first; nothing of it is completed."""
+    if wanted.finished is not None:
+        return []
+    low, high = wanted.received or (0, sys.maxsize)
+    pending = [
+        one
+        for one in spool.pending(sid)
+        if (one.channel in wanted.channels) is not wanted.others and low <= micros(one.received_at) <= high
+    ]
+    seen = submissions.known(db, [one.delivery for one in pending])
+    return [one for one in reversed(pending) if one.delivery not in seen]
+
+
+def _line(row: Row[Any], shaper: Shaper, spool: Spool) -> Fields:
+    done = submissions.finished(row)
+    code = row.line_code or row.code or ""
+    wrong = bool(row.state == DeliveryState.REJECTED or row.verdict not in {None, Verdict.APPLIED, Verdict.UNCHANGED})
+    kind = "" if not wrong or not done else _error_type(row.verdict or row.state)
+    return {
+        "BatchId": f"A-{row.delivery}",
+        "AccountId": shaper.terms.sid,
+        "SubmissionDate": shaper.when(row.received_at),
+        "CampaignId": _text(row.program_id),
+        "ActionTrackerId": _text(row.tracked_by),
+        "MediaPartnerId": _text(row.partner_id),
+        "EventCode": "",
+        "OrderId": "",
+        "Payload": _payload(spool, row.delivery),
+        "Type": _KINDS.get(row.name, ""),
+        "Status": "Complete" if done else "In Progress",
+        "CompletionDate": shaper.when(row.changed_at) if done else "",
+        "ErrorType": kind,
+        "ErrorReason": code if wrong or not done else "",
+        "ErrorMessage": (row.line_message or row.message or "") if wrong or not done else "",
+        "Uri": f"{shaper.base}/APISubmissions/A-{row.delivery}",
+    }
+
+
+def _queued_line(envelope: Envelope, shaper: Shaper, spool: Spool) -> Fields:
+    empty = ("CampaignId", "ActionTrackerId", "MediaPartnerId", "EventCode", "OrderId")
+    return {
+        "BatchId": f"A-{envelope.delivery}",
+        "AccountId": shaper.terms.sid,
+        "SubmissionDate": shaper.moment(envelope.received_at),
+        **dict.fromkeys(empty, ""),
+        "Payload": _payload(spool, envelope.delivery),
+        "Type": _KINDS.get(envelope.name, ""),
+        "Status": "Queued",
+        **dict.fromkeys(("CompletionDate", "ErrorType", "ErrorReason", "ErrorMessage"), ""),
+        "Uri": f"{shaper.base}/APISubmissions/A-{envelope.delivery}",
+    }
+
+
+def _file(row: Row[Any], shaper: Shaper) -> Fields:
+    rows = submissions.rows(row)
+    uri = f"{shaper.base}/FTPFileSubmissions/F-{row.delivery}"
+    done = row.state not in _OPEN
+    return {
+        "BatchId": f"F-{row.delivery}",
+        "AccountId": shaper.terms.sid,
+        "SubmissionDate": shaper.when(row.received_at),
+        "FileName": row.name,
+        "Type": "Modification",
+        "Status": "Complete" if done else "In Progress",
+        "TotalRecords": str(rows["read"]),
+        "TotalErrors": str(rows["rejected"] + rows["refused"] + rows["held"] + rows["waiting"]),
+        "CompletionDate": shaper.when(row.changed_at) if done else "",
+        "ErrorsUri": f"{uri}/ErrorDetails",
+        "Uri": uri,
+    }
+
+
+def _queued_file(envelope: Envelope, shaper: Shaper) -> Fields:
+    uri = f"{shaper.base}/FTPFileSubmissions/F-{envelope.delivery}"
+    return {
+        "BatchId": f"F-{envelope.delivery}",
+        "AccountId": shaper.terms.sid,
+        "SubmissionDate": shaper.moment(envelope.received_at),
+        "FileName": envelope.name,
+        "Type": "Modification",
+        "Status": "Queued",
+        "TotalRecords": "0",
+        "TotalErrors": "0",
+        "CompletionDate": "",
+        "ErrorsUri": f"{uri}/ErrorDetails",
+        "Uri": uri,
+    }
+
+
+def _error(row: Row[Any], uri: str) -> Fields:
+    return {
+        "Line": row.line,
+        "CampaignId": _text(row.program_id),
+        "ActionTrackerId": _text(row.tracked_by),
+        "MediaPartnerId": _text(row.partner_id),
+        "EventCode": "",
+        "OrderId": row.order_id or "",
+        "Category": "",
+        "Sku": "",
+        "Status": _error_type(row.verdict),
+        "Reason": row.code or "",
+        "Message": row.message or "",
+        "Uri": uri,
+    }
+
+
+def _error_type(verdict: str) -> str:
+    """The original's two kinds: the data is bad, or it is fine and nothing can be done with it."""
+    return "Validation" if verdict == Verdict.REJECTED else "Contract Error"
+
+
+def _payload(spool: Spool, delivery: str) -> str:
+    """The body of a PUT or DELETE as a form, read from the line that it became."""
+    try:
+        text = spool.content(delivery).read_text("utf-8")
+    except (NotFound, SpoolBroken, OSError):
+        return ""
+    names, values = csv.reader(io.StringIO(text, newline=""))
+    return urlencode([(name, value) for name, value in zip(names, values, strict=True) if value])
+
+
+def _keys(row: Row[Any]) -> Keys:
+    return row.received_at, row.id
+
+
+def _line_keys(row: Row[Any]) -> Keys:
+    return row.line, row.delivery_id
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

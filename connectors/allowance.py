@@ -1,0 +1,65 @@
+"""How many requests an account may still make: one count for all processes of this machine, in a small file of its own.
+
+Not in the ledger's store, so that a request can be counted and taken while the store is away, and so that counting
+never waits for a delivery that is being written. Not durable on purpose: a power cut gives each account a fresh hour.
+"""
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from connectors.durable import ensure_folder
+
+WINDOW: Final = timedelta(hours=1)
+_BUSY_S: Final = 5
+_MICROSECOND: Final = timedelta(microseconds=1)
+_SCHEMA: Final = "create table if not exists used (account text primary key, since integer, requests integer)"
+# One statement, so that no two processes can read the same count.
+_COUNT: Final = """
+insert into used values (:account, :now, 1)
+on conflict (account) do update set
+    requests = case when since > :now - :window and since <= :now then requests + 1 else 1 end,
+    since = case when since > :now - :window and since <= :now then since else :now end
+returning since, requests
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an account has left of its hour: requests, and the seconds until it begins anew."""
+
+    limit: int
+    requests: int
+    reset_s: int
+    allowed: bool
+
+
+class Allowance:
+    """Counts requests per account and hour, beginning with the first request of each hour."""
+
+    def __init__(self, file: Path, limit: int) -> None:
+        ensure_folder(file.parent)
+        self.limit = limit
+        self._claim = threading.Lock()
+        self._db = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = off")
+        self._db.execute(_SCHEMA)
+
+    def spend(self, account: str, at: datetime) -> Left:
+        """Count one request of the account."""
+        now = int(at.timestamp() * 1_000_000)
+        window = WINDOW // _MICROSECOND
+        with self._claim:
+            [(since, requests)] = self._db.execute(
+                _COUNT, {"account": account, "now": now, "window": window}
+            ).fetchall()
+        reset_s = -((now - since - window) // 1_000_000)
+        return Left(self.limit, max(0, self.limit - requests), reset_s, allowed=requests <= self.limit)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()

@@ -1,0 +1,97 @@
+"""Submissions as programs read them: an account's one-line deliveries, its files, and the lines that went wrong."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from processing.codes import Verdict
+from processing.deliveries import NO_ROWS, DeliveryState
+from processing.errors import NotFound
+from processing.pages import Page, Place, read
+from processing.tables import action, delivery, entry, line
+
+# The only line of a one-line delivery stands below its header.
+ONE_LINE: Final = 2
+_WRONG: Final = (Verdict.REJECTED.value, Verdict.REFUSED.value, Verdict.HELD.value, Verdict.WAITING.value)
+# A delivery can have an event type of its own.
+_TARGET: Final = (
+    action.c.program_id,
+    action.c.event_type_id.label("tracked_by"),
+    action.c.partner_id,
+    action.c.order_id,
+)
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which submissions are wanted: those of these channels, or of all but these; spans as for actions."""
+
+    channels: Collection[str]
+    others: bool = False
+    received: Span | None = None
+    finished: Span | None = None
+
+
+def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
+    """A page of submissions, newest first."""
+    query = _query().where(delivery.c.account_id == account_id, _channel(wanted))
+    for column, span in ((delivery.c.received_at, wanted.received), (delivery.c.changed_at, wanted.finished)):
+        if span is not None:
+            query = query.where(column.between(*span))
+    return read(db, query, (delivery.c.received_at, delivery.c.id), place)
+
+
+def one(db: Connection, account_id: int, wanted: Wanted, number: str) -> Row[Any]:
+    """A submission that has been judged; raises NotFound."""
+    mine = (delivery.c.account_id == account_id, delivery.c.delivery == number)
+    found = db.execute(_query().where(*mine, _channel(wanted))).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no submission {number}.")
+    return found
+
+
+def known(db: Connection, numbers: Sequence[str]) -> set[str]:
+    """Which of these deliveries the store has seen."""
+    return set(db.execute(select(delivery.c.delivery).where(delivery.c.delivery.in_(numbers))).scalars())
+
+
+def wrong_lines(db: Connection, delivery_id: int, place: Place) -> Page:
+    """A page of a file's lines that were not applied, in their order."""
+    wrong = (line.c.delivery_id == delivery_id, line.c.verdict.in_(_WRONG))
+    query = select(line, *_TARGET).outerjoin(action, action.c.id == line.c.action_id).where(*wrong)
+    return read(db, query, (line.c.line, line.c.delivery_id), place, rising=True)
+
+
+def finished(found: Row[Any]) -> bool:
+    """Whether nothing can become of a submission any more: its line, if it has one, does not wait either."""
+    return found.state in {DeliveryState.DONE, DeliveryState.DUPLICATE, DeliveryState.REJECTED} and (
+        found.verdict != Verdict.WAITING
+    )
+
+
+def rows(found: Row[Any]) -> dict[str, int]:
+    """How many lines a submission has, and of each verdict."""
+    counted: dict[str, int] = json.loads(found.summary).get("rows", NO_ROWS)
+    return counted
+
+
+def _channel(wanted: Wanted) -> Any:  # noqa: ANN401 - SQLAlchemy's type of a condition
+    chosen = delivery.c.channel.in_(wanted.channels)
+    return ~chosen if wanted.others else chosen
+
+
+def _query() -> Select[Any]:
+    """Deliveries; with what became of the only line of a one-line delivery, and the action it changed."""
+    only = (line.c.delivery_id == delivery.c.id) & (line.c.line == ONE_LINE)
+    changed = (entry.c.delivery_id == delivery.c.id) & (entry.c.line == ONE_LINE)
+    return (
+        select(delivery, line.c.verdict, line.c.code.label("line_code"), line.c.message.label("line_message"), *_TARGET)
+        .outerjoin(line, only)
+        .outerjoin(entry, changed)
+        .outerjoin(action, action.c.id == func.coalesce(entry.c.action_id, line.c.action_id))
+    )

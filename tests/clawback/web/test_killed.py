@@ -1,0 +1,167 @@
+"""Kill -9 of the web server while programs retry: every request is done once, none is lost, none is done twice."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from clawback import pipeline
+from clawback.settings import Settings, as_environment
+from clawback.wiring import credentials_folder, open_desk
+from connectors.tokens import Scope, Tokens
+from tests.clawback.serve_site import now
+from tests.clawback.web.site import settings_of
+from tests.worlds import SID, Sale, action, load
+
+KILLS: Final = int(os.environ.get("TEST_KILLS", "5"))
+CLIENTS: Final = 8
+ACTIONS: Final = 5
+PATIENCE_S: Final = 120
+
+
+@dataclass
+class Server:
+    """The web server's processes, at one address whatever happens to them."""
+
+    settings: Settings
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        command = [sys.executable, "-m", "clawback.serving.web_part", str(self.port)]
+        environ = os.environ | as_environment(self.settings)
+        with (self.settings.state / "web.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environ, start_new_session=True
+            )
+        assert self.process.stdout is not None
+        report = json.loads(self.process.stdout.readline())
+        assert "ready" in report, report
+        self.port = report["port"]
+
+    def kill_worker(self) -> None:
+        """Kill the second process, if it is there; the first goes on, and starts another."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Kill all of it at once."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Server]:
+    """A server that is gone afterwards."""
+    server = Server(settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@dataclass
+class Program:
+    """A brand's program: sends each change one to five times, and again until it is answered."""
+
+    number: int
+    url: str
+    auth: tuple[str, str]
+    stop: threading.Event
+    # What it asked for, by action in order, and all answers that each key got.
+    asked: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    answers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def run(self) -> None:
+        """Ask for changes until told to stop."""
+        chance = random.Random(self.number)  # noqa: S311 - no secret
+        with httpx.Client(auth=self.auth, trust_env=False) as client:
+            turn = 0
+            while not self.stop.is_set():
+                turn += 1
+                self._ask(client, chance, turn)
+
+    def _ask(self, client: httpx.Client, chance: random.Random, turn: int) -> None:
+        action_id = f"P{self.number}-{chance.randrange(ACTIONS)}"
+        amount = f"{turn % 90 + 5}.{turn % 100:02d}"
+        self.asked[action_id].append(amount)
+        for _ in range(chance.randint(1, 5)):
+            self._send(
+                client, f"{self.number} {turn}", {"ActionId": action_id, "Amount": amount, "Reason": "ORDER_UPDATE"}
+            )
+
+    def _send(self, client: httpx.Client, key: str, body: dict[str, str]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                answer = client.put(self.url, data=body, headers={"Idempotency-Key": key})
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            assert answer.status_code == 200, answer.text
+            self.answers[key].add(answer.json()["QueuedUri"].rpartition("/A-")[2])
+            return
+        raise AssertionError(key)
+
+
+def test_every_request_is_done_once(tmp_path: Path) -> None:
+    """Eight programs, a server that dies again and again: the ledger is that of each change made once, in order."""
+    settings = settings_of(tmp_path, "", port=0, workers=2)
+    _, secret = Tokens(credentials_folder(settings)).make(SID, Scope.WRITE, now())
+    stop, chance = threading.Event(), random.Random(20270120)  # noqa: S311 - the same moments every time
+    with open_desk(settings, now) as desk:
+        load(desk, tmp_path, [Sale(f"P{p}-{n}", locks_at="2099-01-01") for p in range(CLIENTS) for n in range(ACTIONS)])
+        with serving(settings) as server:
+            url = f"http://127.0.0.1:{server.port}/Advertisers/{SID}/Actions.json"
+            programs = [Program(number, url, (SID, secret), stop) for number in range(CLIENTS)]
+            threads = [threading.Thread(target=program.run) for program in programs]
+            for thread in threads:
+                thread.start()
+            for number in range(KILLS):
+                time.sleep(chance.uniform(0.1, 1.2))
+                if number % 3:
+                    server.kill_worker()
+                else:
+                    server.kill()
+                    server.start()
+            time.sleep(0.5)
+            stop.set()
+            for thread in threads:
+                thread.join()
+        answers = {(p.number, key): given for p in programs for key, given in p.answers.items()}
+        assert {len(given) for given in answers.values()} == {1}
+        landed = [envelope.delivery for envelope in desk.spool.pending()]
+        assert sorted(landed) == sorted(delivery for given in answers.values() for delivery in given)
+        assert not pipeline.collect(desk, at=now()).failures
+        for program in programs:
+            for action_id, amounts in program.asked.items():
+                entries = action(desk.store, action_id)["history"]
+                assert [one["after"]["amount"] for one in entries] == _changing(amounts)
+    assert len(landed) > CLIENTS
+
+
+def _changing(amounts: list[str]) -> list[str]:
+    """What the ledger makes of amounts that are asked for one after the other: a new one each time it differs."""
+    before, made = "100.00", []
+    for amount in amounts:
+        if amount != before:
+            made.append(amount)
+            before = amount
+    return made

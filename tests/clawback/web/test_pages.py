@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clawback.loading import load_actions
+from tests.clawback.web.site import Site
+from tests.worlds import Sale, actions_csv, written
+
+MANY = 4_500
+
+
+def test_following_the_uris_meets_each_action_once(site: Site, tmp_path: Path) -> None:
+    """Forwards and backwards, while more are tracked: what was there is met in order, once, and what is new is not."""
+    site.load(tmp_path, *(Sale(f"A-{number}", created_at="2027-01-19T00:00:00Z") for number in range(MANY)))
+    with site.client() as client:
+        page = client.get("/Actions", params={"CampaignId": 1000, "PageSize": 100}).json()
+        assert [page[f"@{key}"] for key in ("page", "numpages", "pagesize", "total", "start", "end")] == [
+            "1", "3", "2000", "4500", "0", "1999",
+        ]  # fmt: skip
+        met = [[one["Id"] for one in page["Actions"]]]
+        new = actions_csv([Sale("N-1", created_at="2027-01-20T00:00:00Z")])
+        load_actions(site.desk, written(tmp_path, "new.csv", new))
+        while page["@nextpageuri"]:
+            page = client.get(f"{site.url}{page['@nextpageuri']}").json()
+            met.append([one["Id"] for one in page["Actions"]])
+        assert [one for ids in met for one in ids] == [f"A-{number}" for number in reversed(range(MANY))]
+        assert (page["@page"], page["@total"], page["@end"], page["@nextpageuri"]) == ("3", "4500", "4499", "")
+        back = client.get(f"{site.url}{page['@previouspageuri']}").json()
+        assert [one["Id"] for one in back["Actions"]] == met[1]
+        last = client.get(f"{site.url}{back['@lastpageuri']}").json()
+        assert [one["Id"] for one in last["Actions"]] == met[2]
+        assert client.get(f"{site.url}{last['@firstpageuri']}").json()["@total"] == "4501"
+        del client.headers["Accept"]
+        suffixed = client.get("/Actions.json", params={"CampaignId": 1000}).json()["@firstpageuri"]
+        assert client.get(f"{site.url}{suffixed}").json()["@page"] == "1"
+        client.headers["Accept"] = "application/json"
+        by_number = client.get("/Actions", params={"CampaignId": 1000, "PageSize": 1, "Page": 3}).json()
+        assert [one["Id"] for one in by_number["Actions"]] == met[1][-1:] + met[2]
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({}, "CampaignId"),
+        ({"CampaignId": "x"}, "CampaignId"),
+        ({"CampaignId": "1000", "State": "OPEN"}, "State"),
+        ({"CampaignId": "1000", "StartDate": "2027-01-01"}, "EndDate"),
+        ({"CampaignId": "1000", "EndDate": "2027-01-01"}, "StartDate"),
+        ({"CampaignId": "1000", "StartDate": "2027-01-02", "EndDate": "2027-01-01"}, "StartDate"),
+        ({"CampaignId": "1000", "StartDate": "2026-11-01", "EndDate": "2027-01-01"}, "StartDate"),
+        ({"CampaignId": "1000", "LockingDateStart": "2022-01-01", "LockingDateEnd": "2022-01-02"}, "LockingDateStart"),
+        ({"CampaignId": "1000", "StartDate": "yesterday", "EndDate": "2027-01-01"}, "StartDate"),
+        ({"CampaignId": "1000", "StartDate": "2027-02-30", "EndDate": "2027-03-01"}, "StartDate"),
+        ({"CampaignId": "1000", "Page": "0"}, "Page"),
+        ({"CampaignId": "1000", "Cursor": "x"}, "Cursor"),
+        ({"CampaignId": "1000", "Sate": "PENDING"}, "Sate"),
+    ],
+)
+def test_a_list_tells_what_it_cannot_do(door: Site, params: dict[str, str], field: str) -> None:
+    """Which parameter is missing, malformed or beyond its limit."""
+    with door.client() as client:
+        for path in ("/Actions", "/ActionUpdates"):
+            answer = client.get(path, params=params)
+            assert (answer.status_code, answer.json()["Errors"][0]["Field"]) == (400, field)
+
+
+def test_dates_are_read_as_programs_write_them(door: Site) -> None:
+    """With an offset, without one in the account's zone, and with a plus sign that nobody encoded."""
+    with door.client() as client:
+
+        def total(query: str) -> str:
+            answer: httpx.Response = client.get(f"/Actions?CampaignId=1000&{query}")
+            found: str = answer.json()["@total"]
+            return found
+
+        # It was tracked at 10:00 in New York, which is 15:00 UTC.
+        assert total("StartDate=2027-01-15T10:00:00&EndDate=2027-01-15T10:00:00") == "1"
+        assert total("StartDate=2027-01-15T15:00:00Z&EndDate=2027-01-15T15:00:00Z") == "1"
+        assert total("StartDate=2027-01-15T16:00:00+01:00&EndDate=2027-01-15T16:00:00+01:00") == "1"
+        assert total("StartDate=2027-01-15T10:00:01&EndDate=2027-01-16") == "0"
+        assert total("LockingDateStart=2027-02-28&LockingDateEnd=2027-02-28") == "1"

@@ -1,0 +1,33 @@
+import multiprocessing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from connectors.allowance import Allowance, Left
+
+NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
+
+
+def test_an_hour_begins_with_its_first_request(tmp_path: Path) -> None:
+    """Each account has its own; when it is over, or the clock was set back, a new one begins."""
+    allowance = Allowance(tmp_path / "requests.db", 2)
+    assert allowance.spend("a", NOON) == Left(2, 1, 3600, allowed=True)
+    assert allowance.spend("a", NOON + timedelta(minutes=59)) == Left(2, 0, 60, allowed=True)
+    assert allowance.spend("a", NOON + timedelta(minutes=59, seconds=59.5)) == Left(2, 0, 1, allowed=False)
+    assert allowance.spend("b", NOON) == Left(2, 1, 3600, allowed=True)
+    assert allowance.spend("a", NOON + timedelta(minutes=60)) == Left(2, 1, 3600, allowed=True)
+    assert allowance.spend("a", NOON) == Left(2, 1, 3600, allowed=True)
+    allowance.close()
+
+
+def test_processes_count_together(tmp_path: Path) -> None:
+    """Four processes that spend at once are let through exactly as often as one would be."""
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        let_through = sum(pool.starmap(_spend, [(tmp_path / "requests.db", 100)] * 4))
+    assert let_through == 100
+
+
+def _spend(file: Path, limit: int) -> int:
+    allowance = Allowance(file, limit)
+    let_through = sum(allowance.spend("a", NOON).allowed for _ in range(60))
+    allowance.close()
+    return let_through
