@@ -25,4 +25,4 @@ def test_a_catalogue_does_not_change_under_its_reader() -> None:
 def test_the_words_of_the_store_are_those_of_the_design() -> None:
     """State and change are kept as texts."""
     assert [*State] == ["PENDING", "APPROVED", "REVERSED"]
-    assert [*Change] == ["modify", "reverse", "approve", "reset", "restore"]
+    assert [*Change] == ["modify", "reverse", "approve", "reset", "restore", "undo"]
