@@ -37,6 +37,7 @@ _STATES: Final = {
     "rejected": "not applied",
     "broken": "not applied yet",
     "unpacked": "unpacked",
+    "waiting": "waiting for its file",
 }
 
 Receipt = dict[str, Any]

@@ -135,7 +135,7 @@ RECEIPT_KEYS = {
 }  # fmt: skip
 ACTION_KEYS = {
     "action_id", "account", "program", "event_type", "partner", "order_id", "state", "locked", "amount", "payout",
-    "currency", "customer_status", "tracked", "event_at", "locks_at", "clears_on", "history",
+    "currency", "customer_status", "tracked", "event_at", "locks_at", "clears_on", "items", "history",
 }  # fmt: skip
 
 

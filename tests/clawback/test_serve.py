@@ -71,6 +71,7 @@ def test_says_where_everything_is(site: Site) -> None:
     until(lambda: "Ready" in site.said, "it says that it is ready")
     assert site.said.splitlines() == [
         f"FTP      127.0.0.1:{places['ftp']['port']}, TLS required",
+        f"Web      {places['web']['url']}",
         f"Prefect  {places['prefect']['url']}",
         f"Store    {site.settings.store_url}",
         f"State    {site.settings.state}",
