@@ -24,10 +24,23 @@ RENUMBERED: Final = {
     "line.delivery_id",
     "action.changed_by",
     "adjustment.delivery_id",
+    "delivery.undoes",
+    "delivery.undone_by",
+    "item_entry.delivery_id",
+    "waiting_line.delivery_id",
 }
-LEFT_OUT: Final = {"delivery.delivery", "delivery.received_at", "delivery.finished_at", "delivery.answered_at"}
+LEFT_OUT: Final = {
+    "delivery.delivery",
+    "delivery.received_at",
+    "delivery.finished_at",
+    "delivery.changed_at",
+    "delivery.waits_until",
+    "delivery.answered_at",
+}
 IDENTITY: Final = re.compile(rb"\d{8}T\d{12}-[0-9a-f]{8}")
-INSTANT: Final = re.compile(rb'"(received_at|finished_at|time_left)": "[^"]*"')
+INSTANT: Final = re.compile(rb'"(received_at|finished_at|waits_until|time_left)": "[^"]*"')
+# What messages tell of arrivals.
+TOLD: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d")
 
 
 Copies = Callable[[Path], Settings]
@@ -48,7 +61,7 @@ def ledger(desk: Desk) -> bytes:
                     if name not in LEFT_OUT
                 ]
                 rows.append(f"{table.name} {shown!r}")
-    return "\n".join(rows).encode()
+    return TOLD.sub(b"", "\n".join(rows).encode())
 
 
 def answers(settings: Settings, sid: str) -> bytes:
@@ -57,7 +70,7 @@ def answers(settings: Settings, sid: str) -> bytes:
     # What a kill cuts off in the middle of writing stays under a hidden name.
     found = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     told = b"".join(path.name.encode() + b"\n" + path.read_bytes() for path in found)
-    return INSTANT.sub(rb'"\1": ""', IDENTITY.sub(b"", told))
+    return TOLD.sub(b"", INSTANT.sub(rb'"\1": ""', IDENTITY.sub(b"", told)))
 
 
 def on_sqlite(settings: Settings) -> tuple[Settings, Copies]:
