@@ -39,8 +39,8 @@ LEFT_OUT: Final = {
 }
 IDENTITY: Final = re.compile(rb"\d{8}T\d{12}-[0-9a-f]{8}")
 INSTANT: Final = re.compile(rb'"(received_at|finished_at|waits_until|time_left)": "[^"]*"')
-# What messages tell of arrivals.
-TOLD: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d")
+# What the message of a waiting line tells of its delivery's arrival; every other instant has to be the same.
+TOLD: Final = re.compile(rb"(waits for it until|judged as arrived at) \S+[0-9]")
 
 
 Copies = Callable[[Path], Settings]
