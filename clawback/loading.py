@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from sqlalchemy import Connection
 
+from clawback.ahead import ahead
 from clawback.wiring import Desk
 from processing import actions, bulk, catalog, exchange, tables
 from processing.actions import Load, Problem
@@ -43,7 +44,7 @@ def load_actions(desk: Desk, file: Path) -> Load:
     with desk.store.write() as db:
         owners = catalog.program_owners(db)
         terms: dict[str, Terms] = {}
-        for chunk in actions_file.read(file):
+        for chunk in ahead(actions_file.read(file)):
             so_far.problems += chunk.problems
             so_far.read += len(chunk.problems)
             owner = chunk.texts["program_id"].astype("int64").map(owners)

@@ -1,6 +1,6 @@
 """Loads actions: gives each its contract, its lock and its payout, and adds those the account does not have yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -124,14 +124,13 @@ def _in_force(
     program: Ints, partner: Ints, days: "np.ndarray[Any, np.dtype[np.datetime64]]", contracts: list[StoredContract]
 ) -> Ints:
     found = np.full(len(program), NONE, dtype=np.int64)
-    pairs, at = np.unique(np.stack([program, partner]), axis=1, return_inverse=True)
-    mine: dict[tuple[int, int], list[StoredContract]] = {}
+    mine: dict[Hashable, list[StoredContract]] = {}
     for one in sorted(contracts, key=lambda one: one.effective):
         mine.setdefault((one.program_id, one.partner_id), []).append(one)
-    for number, pair in enumerate(pairs.T.tolist()):
-        of_pair = at.reshape(-1) == number
-        for one in mine.get(tuple(pair), []):
-            found[of_pair & (days >= np.datetime64(one.effective))] = one.id
+    pairs = pd.DataFrame({"program": program, "partner": partner}).groupby(["program", "partner"]).indices
+    for pair, rows in pairs.items():
+        for one in mine.get(pair, []):
+            found[rows[days[rows] >= np.datetime64(one.effective)]] = one.id
     return found
 
 

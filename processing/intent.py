@@ -106,7 +106,7 @@ def _changes(outcome: Objects, amount: Ints, *, tracked_zero: Bools, others: Boo
     """Rules 1 to 4 of the design's section 4.2, the first that holds; None where none does."""
     ids_and_reasons = np.full(len(amount), shape.reversals_only or not (shape.has_amount or shape.has_other))
     conditions = [
-        np.array([isinstance(one, Change) for one in outcome], dtype=np.bool_),
+        ~missing(outcome) & (outcome != Code.REASON_UNKNOWN),
         ids_and_reasons & shape.reversals_only,
         (amount == 0) & ~tracked_zero,
         amount >= 0,

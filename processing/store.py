@@ -20,7 +20,7 @@ PRAGMAS: Final = (
     "synchronous = full",
     "foreign_keys = on",
     f"busy_timeout = {BUSY_S * 1000}",
-    "cache_size = -131072",
+    "cache_size = -196608",
     "temp_store = memory",
 )
 # All our joins look a chunk of rows up in large tables by their keys. A hash join would read the whole table for each

@@ -43,7 +43,8 @@ MAY_IMPORT = {
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
-    "clawback.loading": INNER | {"clawback.wiring"},
+    "clawback.ahead": set(),
+    "clawback.loading": INNER | {"clawback.ahead", "clawback.wiring"},
     "clawback.web": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}
     | {"clawback.loading", "clawback.intake"},
