@@ -1,25 +1,29 @@
 """A real ``clawback serve`` in processes of its own, on free ports, with real clients."""
 
+import atexit
 import ftplib
 import io
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import select
 
 from clawback.loading import load_actions, load_catalog
+from clawback.serving.prefect_environment import home, server_environment
 from clawback.settings import Settings
 from clawback.wiring import Desk, credentials_folder, open_desk
 from connectors.credentials import Credentials
@@ -29,6 +33,8 @@ SID: Final = "IRacme1"
 PASSWORD: Final = "correct horse battery staple"
 PATIENCE_S: Final = 90
 PARTS: Final = ("ftp", "prefect", "worker", "web")
+# Web Services cost seconds of each start; for servers that are started for something else.
+WITHOUT_WEB: Final = {"CLAWBACK_WEB_SERVE": "off"}
 CATALOGUE: Final = """
 [[account]]
 sid = "IRacme1"
@@ -58,9 +64,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def load_world(settings: Settings, actions: int) -> None:
-    """A catalogue, its actions of yesterday, and the brand's password."""
+def load_world(settings: Settings, actions: int, *, fresh: bool = False) -> None:
+    """A catalogue, its actions of yesterday, and the brand's password; Prefect's database unless ``fresh``."""
     settings.state.mkdir(parents=True, exist_ok=True)
+    if not fresh:
+        shutil.copytree(empty_prefect(), home(settings))
     catalogue, file = settings.state / "catalog.toml", settings.state / "actions.csv"
     catalogue.write_text(CATALOGUE)
     day = (now() - timedelta(days=1)).isoformat()
@@ -71,6 +79,17 @@ def load_world(settings: Settings, actions: int) -> None:
         load_catalog(desk, catalogue)
         assert load_actions(desk, file).added == actions
     Credentials(credentials_folder(settings)).set_password(SID, "ftp", PASSWORD)
+
+
+@cache
+def empty_prefect() -> Path:
+    """A home of Prefect whose database has all its tables, which takes seconds and is the same each time."""
+    settings = Settings(state=Path(tempfile.mkdtemp(prefix="clawback-prefect-")))
+    environ = os.environ | server_environment(settings, 0)
+    upgrade = (sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes")
+    subprocess.run(upgrade, env=environ, check=True, stdout=subprocess.DEVNULL)
+    atexit.register(shutil.rmtree, settings.state)
+    return home(settings)
 
 
 def returns(numbers: Iterable[int], cents: int = 5000) -> bytes:

@@ -36,7 +36,7 @@ LINES = 100
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One server for the tests that leave it running."""
     settings = Settings(state=tmp_path_factory.mktemp("serve") / "var")
-    load_world(settings, 3000)
+    load_world(settings, 3000, fresh=True)
     with serving(settings, CLAWBACK_SCHEDULE_COLLECT_EVERY_S="4", CLAWBACK_SCHEDULE_LOCK_EVERY_S="5") as site:
         yield site
 
@@ -268,7 +268,7 @@ def test_calls_nobody(tmp_path: Path) -> None:
     """No process of the server connects or sends to anything but the loopback, nor asks anybody for a name."""
     log = tmp_path / "calls"
     settings = Settings(state=tmp_path / "var")
-    load_world(settings, 100)
+    load_world(settings, 100, fresh=True)
     # connect() and sendto() of every process, with their addresses.
     trace = ("strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-e", "signal=none", "-o", str(log))
     with serving(settings, trace) as site:

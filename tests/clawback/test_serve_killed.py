@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from clawback.settings import Settings
-from tests.clawback.serve_site import SID, Site, is_done, load_world, until
+from tests.clawback.serve_site import SID, WITHOUT_WEB, Site, is_done, load_world, until
 from tests.copies import Copies, answers, ledger, on_postgresql, on_sqlite
 
 ACTIONS: Final = 20_000
@@ -66,7 +66,7 @@ def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         server: str = request.getfixturevalue("postgresql_server")
         settings, copies = on_postgresql(settings, server, f"killed{os.getpid()}")
     load_world(settings, ACTIONS)
-    site = Site(settings)
+    site = Site(settings, WITHOUT_WEB)
     try:
         site.start()
         assert site.stop() == 0
@@ -88,7 +88,7 @@ def _undisturbed(template: Template, folder: Path) -> Template:
 @contextmanager
 def running(template: Template, folder: Path) -> Iterator[Site]:
     """A server on a copy of the template."""
-    site = Site(template.copies(folder))
+    site = Site(template.copies(folder), WITHOUT_WEB)
     try:
         site.start()
         yield site
@@ -169,7 +169,7 @@ MOMENTS: Final = {
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_kill_at(moment: str, template: Template, tmp_path: Path) -> None:
     """Nothing is lost, nothing doubled, nothing half: tables and answers are those of the undisturbed run."""
-    site = Site(template.copies(tmp_path / "var"))
+    site = Site(template.copies(tmp_path / "var"), WITHOUT_WEB)
     try:
         site.start()
         MOMENTS[moment](site, template)

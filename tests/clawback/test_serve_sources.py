@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clawback.settings import SOURCES, Settings, as_environment
-from tests.clawback.serve_site import SID, Site, load_world, returns, serving, until
+from tests.clawback.serve_site import SID, WITHOUT_WEB, Site, load_world, returns, serving, until
 from tests.connectors.source_site import ENVIRON, Brand, by_password
 
 OWN = {"collect/clawback", "ingest/clawback", "lock_due/clawback", "pull/clawback"}
@@ -38,7 +38,7 @@ def site(tmp_path: Path, brand: Brand, hanging: int) -> Iterator[Site]:
     own = brand.settings(account=SID, after="delete", result_folder="/out", every_s=10)
     settings = Settings(state=tmp_path / "var", sources=(*silent, own))
     load_world(settings, 100)
-    with serving(settings, (), **ENVIRON, CLAWBACK_SOURCES=as_environment(settings)[SOURCES]) as site:
+    with serving(settings, (), **WITHOUT_WEB, **ENVIRON, CLAWBACK_SOURCES=as_environment(settings)[SOURCES]) as site:
         yield site
 
 

@@ -58,7 +58,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     settings = Settings(state=tmp_path / "var")
     for name, value in as_environment(settings).items():
         monkeypatch.setenv(name, value)
-    load_world(settings, 100)
+    load_world(settings, 100, fresh=True)
     with open_desk(settings, work.now) as opened:
         yield opened
 
