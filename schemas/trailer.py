@@ -102,7 +102,9 @@ def until_trailer(stretches: Iterator[list[str]], delimiter: str) -> Iterator[li
     for lines in stretches:
         below = lines
         if not ended:
-            likely = (at for at, line in enumerate(lines) if line.startswith(_BEGINNINGS))
+            # Asking each line takes longer than reading it does.
+            some = lines if MARK in "".join(lines) else []
+            likely = (at for at, line in enumerate(some) if line.startswith(_BEGINNINGS))
             at = next((at for at in likely if trailer_in(lines[at], delimiter)), None)
             yield lines[:at]
             ended = at is not None
