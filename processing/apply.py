@@ -4,8 +4,9 @@ Every written action is guarded by the version, state and lock it was decided on
 meanwhile raises LedgerConflict, and the whole transaction with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -99,7 +100,7 @@ class Application:
         found = bulk.fetch(self.db, select(wanted.c.position).join(entry, mine).distinct(), {"position": int})
         actions.changed_by[found["position"]] = self.delivery_id
 
-    def _record(self, rows: pa.Table) -> None:
+    def _record(self, rows: Mapping[str, Any]) -> None:
         """Add a chunk's entries; each carries the version it makes, and a version exists once."""
         try:
             bulk.insert(self.db, entry, rows)
@@ -146,19 +147,17 @@ class Application:
         if moved.rowcount != actions:
             raise _moved_meanwhile(f"{actions - moved.rowcount} of {actions} actions", self.delivery_id)
 
-    def _entry_rows(self, entries: Entries, asked: Asked, actions: Actions) -> pa.Table:
+    def _entry_rows(self, entries: Entries, asked: Asked, actions: Actions) -> dict[str, Any]:
         at = entries.position
         same = [one.name for one in fields(Entries) if one.name not in {"position", "row"}]
-        return bulk.frame(
-            {
-                "delivery_id": np.full(len(at), self.delivery_id, dtype=np.int64),
-                "line": asked.line[at],
-                "action_id": actions.id[entries.row],
-                "change": asked.change[at],
-                "reason": asked.reason[at],
-                **{name: getattr(entries, name) for name in same},
-            }
-        )
+        return {
+            "delivery_id": np.full(len(at), self.delivery_id, dtype=np.int64),
+            "line": asked.line[at],
+            "action_id": actions.id[entries.row],
+            "change": pa.array(asked.change[at], pa.string()),
+            "reason": asked.reason[at],
+            **{name: getattr(entries, name) for name in same},
+        }
 
     def _answer(self, rows: pa.Table) -> None:
         numbers = pa.array(np.full(rows.num_rows, self.delivery_id, dtype=np.int64))

@@ -25,9 +25,8 @@ USUAL: Final = 10
 FEWEST_USUAL: Final = 3
 """Fewer say nothing yet."""
 
-# Rows that are added up first; sixteen times as many each time that they do not settle it.
-_FIRST_ROWS: Final = 10_000
-_MORE: Final = 16
+# How many rows are added up first, and then if they do not settle it; at last all of them.
+_ROWS: Final = (10_000, 160_000)
 _LOOKED_AT: Final = 1_000
 
 
@@ -64,14 +63,13 @@ def _reverses_much(db: Connection, terms: Terms, tally: Tally) -> str | None:
 
 def _open_payout(db: Connection, account_id: int, currency: str, enough: int) -> int:
     """The payout of an account's open actions in a currency, or some of it if that is ``enough``."""
-    rows = _FIRST_ROWS
     mine = (action.c.account_id == account_id, action.c.locked_at.is_(None), action.c.currency == currency)
-    while True:
+    for rows in _ROWS:
         some = select(action.c.payout).where(*mine).limit(rows).subquery()
         count, total = db.execute(select(func.count(), func.coalesce(func.sum(some.c.payout), 0))).one()
         if count < rows or total >= enough:
             return int(total)
-        rows *= _MORE
+    return int(db.execute(select(func.coalesce(func.sum(action.c.payout), 0)).where(*mine)).scalar_one())
 
 
 def _is_large(db: Connection, account_id: int, read: int, brakes: Brakes) -> str | None:

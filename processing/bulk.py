@@ -47,17 +47,20 @@ def know_sizes(db: Connection, table: Table, added: int) -> None:
         db.execute(text(f"analyze {table.name}"))
 
 
-def insert(db: Connection, table: Table, frame: pa.Table) -> None:
-    """Add the frame's rows to the table; a row that breaks a unique key raises IntegrityError."""
-    if frame.num_rows == 0:
+def insert(db: Connection, table: Table, rows: pa.Table | Mapping[str, Any]) -> None:
+    """Add rows, a frame or the columns of one, to the table; one that breaks a unique key raises IntegrityError."""
+    columns = dict(zip(rows.column_names, rows.columns, strict=True)) if isinstance(rows, pa.Table) else rows
+    if not all(map(len, columns.values())):
         return
+    names = ", ".join(columns)
     if _is_postgresql(db):
-        with _copy(db, f"copy {table.name} ({_names(frame)}) from stdin (format csv)") as copy:
-            copy.write(_csv(frame))
+        with _copy(db, f"copy {table.name} ({names}) from stdin (format csv)") as copy:
+            copy.write(_csv(rows if isinstance(rows, pa.Table) else frame(rows)))
         return
-    marks = ", ".join("?" * frame.num_columns)
-    rows = list(zip(*(column.to_pylist() for column in frame.columns), strict=True))
-    db.exec_driver_sql(f"insert into {table.name} ({_names(frame)}) values ({marks})", rows)  # noqa: S608 - our names
+    marks = ", ".join("?" * len(columns))
+    # What is in numpy stays out of Arrow, which would make every object anew.
+    cells = (one.tolist() if isinstance(one, np.ndarray) else one.to_pylist() for one in columns.values())
+    db.exec_driver_sql(f"insert into {table.name} ({names}) values ({marks})", list(zip(*cells, strict=True)))  # noqa: S608 - our names
 
 
 def listed(db: Connection, cells: Sequence[str] | Sequence[int]) -> Subquery:
@@ -131,10 +134,6 @@ def _csv(frame: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
     pa_csv.write_csv(frame, sink, pa_csv.WriteOptions(include_header=False, quoting_style="all_valid"))
     return memoryview(sink.getvalue())
-
-
-def _names(frame: pa.Table) -> str:
-    return ", ".join(frame.column_names)
 
 
 @contextmanager

@@ -73,13 +73,12 @@ def test_a_delivery_that_reverses_much_is_held(count: int, state: str, hundred: 
         assert values(hundred.store, "A-1") == ("PENDING", "100.00", "5.00")
 
 
-@pytest.mark.parametrize(("first", "more"), [(1, 2), (7, 2), (1_000, 2)])
+@pytest.mark.parametrize("rows", [(), (1, 2), (7, 60), (7, 1_000)])
 def test_however_the_open_payout_is_added_up(
-    first: int, more: int, hundred: Desk, monkeypatch: pytest.MonkeyPatch
+    rows: tuple[int, ...], hundred: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In steps that end as soon as it is enough; the answer is the same."""
-    monkeypatch.setattr(brakes, "_FIRST_ROWS", first)
-    monkeypatch.setattr(brakes, "_MORE", more)
+    monkeypatch.setattr(brakes, "_ROWS", rows)
     assert ingest(hundred, returned(26))["state"] == "held"
     assert ingest(hundred, returned(25))["state"] == "done"
 
