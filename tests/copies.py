@@ -61,7 +61,7 @@ def ledger(desk: Desk) -> bytes:
                     if name not in LEFT_OUT
                 ]
                 rows.append(f"{table.name} {shown!r}")
-    return TOLD.sub(b"", "\n".join(rows).encode())
+    return TOLD.sub(b"", IDENTITY.sub(b"", "\n".join(rows).encode()))
 
 
 def answers(settings: Settings, sid: str) -> bytes:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select
 
-from clawback import pipeline, sweep
+from clawback import pipeline, revising, sweep
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from processing import bulk, deliveries
 from processing.errors import Unusable
+from processing.tables import delivery
 
 MOMENTS: Final = ("before_cursor_execute", "after_cursor_execute", "commit", "begin")
 
@@ -37,7 +38,22 @@ def lock(desk: Desk, at: datetime) -> None:
     sweep.lock_due(desk, as_of=at, at=at)
 
 
-ACTS: Final[dict[str, Callable[[Desk, datetime], None]]] = {"ingest": ingest, "release": release, "lock": lock}
+def undo(desk: Desk, at: datetime) -> None:
+    """Undo what was applied, unless it was undone before; then only an answer may be missing."""
+    with desk.store.read() as db:
+        mine = select(delivery.c.delivery).where(delivery.c.channel != deliveries.UNDO, delivery.c.undone_by.is_(None))
+        applied = db.execute(mine).scalars().all()
+    for number in applied:
+        revising.undo(desk, number, by="dana", reason=None, at=at)
+    pipeline.collect(desk, at=at)
+
+
+ACTS: Final[dict[str, Callable[[Desk, datetime], None]]] = {
+    "ingest": ingest,
+    "release": release,
+    "lock": lock,
+    "undo": undo,
+}
 
 
 def act(name: str, settings: Settings, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The process dies amid the statements of a settling or an undo, on both stores; the next round makes up for it."""
+"""The process dies amid the statements of a settling, on both stores; the next round makes up for it."""
 
 import itertools
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline, revising
+from clawback import pipeline
 from clawback.wiring import Desk
 from tests.conftest import Clock
 from tests.crashes import Died, crashing
@@ -53,35 +53,3 @@ def test_a_settling_that_dies_is_done_by_the_next_round(desk: Desk, tmp_path: Pa
         assert [len(action(desk.store, each)["history"]) for each in (one, other)] == [2, 1]
         assert (values(desk.store, one)[1], values(desk.store, other)[0]) == ("30.00", "REVERSED")
     assert (at > 20, number > 1) == (True, True)
-
-
-def test_an_undo_that_dies_is_done_or_was_never_begun(desk: Desk, tmp_path: Path, clock: Clock) -> None:
-    """Nothing is half undone; told or not, the brand has both receipts in the end."""
-    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
-    tracked = ledger(desk)
-    number, undone, delivery = 0, True, ""
-    for at in itertools.count(1, STRIDE):
-        clock.pass_by(minutes=1)
-        if undone:
-            number += 1
-            rows = ("A-1,40.00,OTHER", "A-2,0,OTHER", "A-1,30.00,OTHER", f"W-{number},0,OTHER")
-            delivery = ingest(desk, lines(HEAD, *rows), name=f"{number}.csv")["delivery"]
-            clock.pass_by(minutes=1)
-        before = dump(desk.store)
-        with suppress(Died), crashing(desk.store, at, Died):
-            revising.undo(desk, delivery, by="dana", reason=None, at=clock.now)
-            break
-        undone = pipeline.receipt(desk, delivery)["undone_by"]
-        if not undone:
-            assert dump(desk.store) == before
-            continue
-        assert pipeline.collect(desk, at=clock.now).failures == {}
-        assert ledger(desk) == tracked, at
-        assert told(desk, f"undo of {number}.csv") == pipeline.receipt(desk, undone)
-        assert told(desk, f"{number}.csv") == pipeline.receipt(desk, delivery)
-    assert (at > 30, number > 1) == (True, True)
-
-
-def ledger(desk: Desk) -> list[tuple[Any, ...]]:
-    """Everything of every action that an undo brings back."""
-    return [row[:-3] for row in dump(desk.store)["action"]]

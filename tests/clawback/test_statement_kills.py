@@ -56,12 +56,18 @@ def _before_release(desk: Desk) -> datetime:
     return START + timedelta(hours=1)
 
 
+def _before_undo(desk: Desk) -> datetime:
+    land(desk, FILE)
+    statement_kills.ingest(desk, START)
+    return START + timedelta(hours=1)
+
+
 def _before_lock(desk: Desk) -> datetime:
     land(desk, LATE, received_at=LOCK - timedelta(minutes=1))
     return LOCK + timedelta(minutes=1)
 
 
-BEFORE: Final = {"ingest": _before_ingest, "release": _before_release, "lock": _before_lock}
+BEFORE: Final = {"ingest": _before_ingest, "release": _before_release, "lock": _before_lock, "undo": _before_undo}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
