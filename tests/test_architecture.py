@@ -53,7 +53,14 @@ MAY_IMPORT = {
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER
-    | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"},
+    | {
+        "clawback.settings",
+        "clawback.source_tables",
+        "clawback.wiring",
+        "clawback.loading",
+        "clawback.pipeline",
+        "clawback.sweep",
+    },
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
     | {"clawback.intake", "clawback.mailroom", "clawback.preview", "clawback.pulling", "clawback.revising"}
