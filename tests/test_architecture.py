@@ -41,7 +41,8 @@ MAY_IMPORT = {
     | {"clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
     "clawback.revising": INNER
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
-    "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
+    "clawback.sweep": INNER
+    | {"clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
     "clawback.web": INNER

@@ -31,7 +31,7 @@ def test_is_sent_once(desk: Desk, clock: Clock) -> None:
     """However often it is queued, before and after it was sent."""
     queue(desk, clock, "a@acme.example", "a@acme.example")
     entry = claim(desk, clock)
-    assert entry == Entry(1, "reply", "a@acme.example", NUMBER, 0, START)
+    assert entry == Entry(1, "reply", "a@acme.example", NUMBER, 0, 0, START)
     assert claim(desk, clock) is None
     with desk.store.write() as db:
         outbox.sent(db, entry, at=clock.pass_by(seconds=2))
