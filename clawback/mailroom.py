@@ -147,6 +147,8 @@ def read(desk: Desk, envelope: Envelope) -> Letter:
 
 def remarks(letter: Letter) -> list[str]:
     """What its sender should know of a message beside its deliveries' receipts."""
+    if letter.refused:
+        return [f"{letter.refused} Nothing of it was applied; put the files into one zip, and send that."]
     if letter.cut_off:
         return ["The message arrived cut off: its end is missing. Nothing of it was applied; send it again."]
     damaged = [one.name for one in letter.attachments if one.damaged]

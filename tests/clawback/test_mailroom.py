@@ -305,6 +305,21 @@ def test_message_without_a_file_is_told_what_is_accepted(desk: Desk, sink: Sink)
 
 
 @EMBEDDED
+def test_message_with_too_many_files_is_refused(desk: Desk, sink: Sink) -> None:
+    """As a whole, and its sender learns what to do; the other messages go on."""
+    message = raw(mail(TO, GOOD))
+    boundary = b"--" + message.partition(b'boundary="')[2].partition(b'"')[0]
+    parts = message[message.index(boundary) : message.rindex(boundary)]
+    number = land(desk, message.replace(parts, parts * 10_000))
+    assert ingest(desk, number)["rows"]["read"] == 0
+    assert ingest(desk, land(desk, mail(TO, FIRST, Message_ID="<2@acme.example>")))["rows"]["applied"] == 1
+    assert send(desk).sent == 2
+    told = "The message has more than 500 parts. Nothing of it was applied; put the files into one zip, and send that."
+    assert text(sink.taken[0][2]).startswith(told)
+    assert desk.spool.pending() == []
+
+
+@EMBEDDED
 @pytest.mark.parametrize(
     ("sender", "path", "peer", "reason"),
     [
