@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, exists, null, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processing.errors import NotFound
@@ -55,10 +55,7 @@ def claim_due(db: Connection, kinds: Collection[str], *, at: datetime) -> Entry 
 
     What has an older entry of its thread before it, to the same recipient, waits for that one's end.
     """
-    older = outbox.alias()
-    before = (older.c.thread == outbox.c.thread) & older.c.due_at.is_not(None) & (older.c.id < outbox.c.id)
-    alike = (older.c.kind == outbox.c.kind) & (older.c.recipient == outbox.c.recipient)
-    due = outbox.c.kind.in_(kinds) & (outbox.c.due_at <= micros(at)) & ~exists().where(before, alike)
+    due = _due(kinds, at)
     while found := db.execute(select(outbox).where(due).order_by(outbox.c.due_at, outbox.c.id).limit(1)).one_or_none():
         mine = (outbox.c.id == found.id) & (outbox.c.due_at == found.due_at)
         if db.execute(update(outbox).values(due_at=micros(at + CLAIMED)).where(mine)).rowcount:
@@ -66,6 +63,11 @@ def claim_due(db: Connection, kinds: Collection[str], *, at: datetime) -> Entry 
             about = found.delivery, found.revision
             return Entry(found.id, found.kind, found.recipient, *about, found.attempts, made_at)
     return None
+
+
+def is_due(db: Connection, kinds: Collection[str], *, at: datetime) -> bool:
+    """Whether there is something to claim."""
+    return db.execute(select(outbox.c.id).where(_due(kinds, at)).limit(1)).first() is not None
 
 
 def sent(db: Connection, entry: Entry, *, at: datetime) -> None:
@@ -115,6 +117,14 @@ def listing(db: Connection, kinds: Collection[str], *, limit: int = 100) -> list
         _told(found)
         for found in db.execute(select(outbox).where(outbox.c.kind.in_(kinds)).order_by(*order).limit(limit))
     ]
+
+
+def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
+    """What is due, and has nothing of its thread to the same recipient before it."""
+    older = outbox.alias()
+    before = (older.c.thread == outbox.c.thread) & older.c.due_at.is_not(None) & (older.c.id < outbox.c.id)
+    alike = (older.c.kind == outbox.c.kind) & (older.c.recipient == outbox.c.recipient)
+    return outbox.c.kind.in_(kinds) & (outbox.c.due_at <= micros(at)) & ~exists().where(before, alike)
 
 
 def _told(found: Row[Any]) -> dict[str, Any]:
