@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from paramiko import SFTP_FAILURE, SFTP_PERMISSION_DENIED, SFTPAttributes
+from paramiko import SFTP_FAILURE, SFTP_PERMISSION_DENIED, SFTPAttributes, SFTPHandle
 
 from clawback import pipeline
 from clawback.demo.brand_sftp import BrandFiles
@@ -19,7 +19,7 @@ from clawback.settings import Settings, as_environment
 from clawback.wiring import Desk, open_desk
 from connectors.durable import claim, ensure_folder
 from connectors.sftp_source import SftpSource
-from connectors.source import RemoteFile, Source
+from connectors.source import Part, RemoteFile, Source
 from processing import catalog, deliveries, fetched
 from processing.errors import NotFound, SourceRefused, SourceUnreachable, Unusable
 from tests.conftest import Clock
@@ -29,12 +29,15 @@ from tests.worlds import SID, Sale, lines, load, values
 THEN = 1_800_000_000
 RETURNS = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE").encode()
 OTHERS = lines("ActionId,Amount,Reason", "A-2,40.00,ORDER_UPDATE").encode()
+# For what does not depend on the store.
+EMBEDDED = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 class Counting(BrandFiles):
     """Remembers which files were read, and can be made to say what is not so."""
 
     opened: ClassVar[list[str]] = []
+    handle: ClassVar[type[SFTPHandle]] = SFTPHandle
     told: Callable[[SFTPAttributes], None] = staticmethod(lambda _attributes: None)
     refused: ClassVar[set[str]] = set()
 
@@ -45,7 +48,11 @@ class Counting(BrandFiles):
         if Path(path).name in self.refused:
             return SFTP_PERMISSION_DENIED
         type(self).opened.append(Path(path).name)
-        return super().open(path, flags, attr)
+        found = super().open(path, flags, attr)
+        if isinstance(found, SFTPHandle):
+            found.__class__ = self.handle
+            found.brand = self.brand
+        return found
 
     def stat(self, path: str) -> Any:  # noqa: ANN401 - paramiko has no types
         """Tell, perhaps something else than is so."""
@@ -303,6 +310,57 @@ def test_a_file_that_breaks_the_connection(site: Site) -> None:
     assert site.deliveries() == [("a.csv", "done"), ("c.csv", "done")]
 
 
+def cutting(site: Site, every_bytes: int, cuts: int, meanwhile: Callable[[], object] = int) -> list[int]:
+    """Let the server break the connection off after so many bytes of a file, so often; the offsets it was asked for."""
+    asked, left = list[int](), [every_bytes, cuts]
+
+    class Cut(SFTPHandle):  # type: ignore[misc] # paramiko has no types
+        """A file that breaks the connection."""
+
+        def read(self, offset: int, length: int) -> Any:  # noqa: ANN401 - bytes or an error number
+            """Read, or hang up."""
+            asked.append(offset)
+            left[0] -= length
+            if left[0] < 0 < left[1]:
+                left[:] = [every_bytes, left[1] - 1]
+                meanwhile()
+                self.brand.hang_up()
+            return super().read(offset, length)
+
+    site.files.handle = Cut
+    return asked
+
+
+@EMBEDDED
+def test_a_download_that_is_cut_goes_on(site: Site) -> None:
+    """As often as connections may break otherwise: what came is not fetched again, and it is one delivery."""
+    content = os.urandom(4_000_000)
+    site.brand.write("returns.csv", content, THEN)
+    asked = cutting(site, 1_000_000, 3)
+    pulled = site.pull()
+    assert (names(pulled), pulled.failed) == (["returns.csv"], {})
+    landed = site.desk.spool.content(pulled.fetched[0]["delivery"])
+    assert landed.read_bytes() == content
+    # Four connections, three of which did not begin at the beginning.
+    assert asked.count(0) == 1
+    assert list((landed.parents[2] / "tmp").iterdir()) == []
+
+
+@EMBEDDED
+def test_a_download_of_what_was_overwritten_meanwhile_does_not_go_on(site: Site) -> None:
+    """With the same size, at the same second: the next round fetches it from its beginning."""
+    path = site.brand.write("returns.csv", os.urandom(4_000_000), THEN)
+
+    def overwrite() -> None:
+        path.write_bytes(os.urandom(4_000_000))
+        touch(path, THEN)
+
+    cutting(site, 1_000_000, 1, overwrite)
+    pulled = site.pull()
+    assert (names(pulled), pulled.growing) == ([], ["returns.csv"])
+    assert site.desk.spool.content(site.pull().fetched[0]["delivery"]).read_bytes() == path.read_bytes()
+
+
 def test_a_refusal_is_not_tried_again(site: Site) -> None:
     """It is an error for a person, told in the list of sources."""
     with pytest.raises(SourceRefused) as error:
@@ -346,10 +404,10 @@ def test_the_wait_gives_times_their_meaning(site: Site, tmp_path: Path) -> None:
         class Overwritten(SftpSource):
             """While the file is read, the brand writes another of the same length."""
 
-            def fetch(self, file: RemoteFile, write: Callable[[bytes], object]) -> bool:
+            def fetch(self, file: RemoteFile, write: Callable[[bytes], object], part: Part | None = None) -> bool:
                 """Read, and let the brand write."""
                 brand.write("returns.csv", OTHERS)
-                return super().fetch(file, write)
+                return super().fetch(file, write, part)
 
         settings: Any = brand.settings(account=SID)
         pulled = pull(site.desk, settings, Overwritten(settings, {}), claims=site.claims, settle_s=1.05)
@@ -374,9 +432,9 @@ def run(moment):
     source = source_of(its, os.environ)
     fetch, settle = source.fetch, source.settle
     if moment == "a block":
-        source.fetch = lambda file, write: fetch(file, lambda block: (write(block), die()))
+        source.fetch = lambda file, write, part: fetch(file, lambda block: (write(block), die()), part)
     elif moment == "fetched":
-        source.fetch = lambda file, write: (fetch(file, write), die())
+        source.fetch = lambda file, write, part: (fetch(file, write, part), die())
     elif moment == "landed":
         pulling.fetched.record = die
     elif moment == "recorded":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.host_key import HostKey
-from connectors.source import RemoteFile
+from connectors.source import Part, RemoteFile
 from connectors.source_settings import Secret
 from processing.errors import ClawbackError, SourceRefused, SourceUnreachable, Unusable
 from tests.connectors.brands import KINDS, authority, serving
@@ -283,3 +283,46 @@ def test_a_secret_that_is_not_there(brand: Brand) -> None:
     given = missing if brand.kind[0] != "f" else {"password": missing["password"]}
     with pytest.raises(Unusable, match="env:NOWHERE is empty or not set"), brand.source(**given):
         pass
+
+
+def test_a_cut_download_goes_on_where_it_broke(brand: Brand) -> None:
+    """Only what is missing is sent again, and the end of what is there, as the proof that it is the same file."""
+    brand.write("returns.csv", LARGE, 1_700_000_000)
+    received, part = bytearray(), Part()
+
+    def write(block: bytes) -> None:
+        received.extend(block)
+        part.add(block)
+
+    with (
+        line_to(brand, left=1_000_000) as line,
+        pytest.raises(SourceUnreachable),
+        brand.source(host="127.0.0.1", port=line.port) as source,
+    ):
+        source.fetch(source.waiting()[0], write, part)
+    had_bytes = len(received)
+    assert 300_000 < had_bytes < len(LARGE)
+    with line_to(brand) as line, brand.source(host="127.0.0.1", port=line.port) as source:
+        (file,) = source.waiting()
+        before = line.passed
+        assert source.fetch(file, write, part)
+        assert line.passed - before < len(LARGE) - had_bytes + 200_000
+    assert bytes(received) == LARGE
+
+
+@pytest.mark.parametrize("change", [_overwrite, _replace])
+def test_a_part_of_another_file_is_not_gone_on_with(brand: Brand, change: Callable[[Path], object]) -> None:
+    """Another time, or the same time and size and other bytes: nothing is joined."""
+    path = brand.write("returns.csv", LARGE, 1_700_000_000)
+    part, received = Part(), list[bytes]()
+    part.add(LARGE[:1_000_000])
+    with brand.source() as source:
+        (file,) = source.waiting()
+        change(path)
+        assert not source.fetch(file, received.append, part)
+        path.write_bytes(b"y" * len(LARGE))
+        touch(path, 1_700_000_000)
+        assert not source.fetch(file, received.append, part)
+        # The session is as good as before.
+        assert source.fetch(file, received.append)
+    assert b"".join(received) == b"y" * len(LARGE)
