@@ -1,16 +1,18 @@
 """Rounds of a source: by content, whole files only, nothing lost and nothing twice; on both stores."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from paramiko import SFTP_FAILURE, SFTP_PERMISSION_DENIED, SFTPAttributes, SFTPHandle
+from paramiko import SFTP_FAILURE, SFTP_PERMISSION_DENIED, SFTPAttributes
 
 from clawback import pipeline
 from clawback.demo.brand_sftp import BrandFiles
@@ -37,7 +39,6 @@ class Counting(BrandFiles):
     """Remembers which files were read, and can be made to say what is not so."""
 
     opened: ClassVar[list[str]] = []
-    handle: ClassVar[type[SFTPHandle]] = SFTPHandle
     told: Callable[[SFTPAttributes], None] = staticmethod(lambda _attributes: None)
     refused: ClassVar[set[str]] = set()
 
@@ -48,11 +49,7 @@ class Counting(BrandFiles):
         if Path(path).name in self.refused:
             return SFTP_PERMISSION_DENIED
         type(self).opened.append(Path(path).name)
-        found = super().open(path, flags, attr)
-        if isinstance(found, SFTPHandle):
-            found.__class__ = self.handle
-            found.brand = self.brand
-        return found
+        return super().open(path, flags, attr)
 
     def stat(self, path: str) -> Any:  # noqa: ANN401 - paramiko has no types
         """Tell, perhaps something else than is so."""
@@ -310,53 +307,71 @@ def test_a_file_that_breaks_the_connection(site: Site) -> None:
     assert site.deliveries() == [("a.csv", "done"), ("c.csv", "done")]
 
 
-def cutting(site: Site, every_bytes: int, cuts: int, meanwhile: Callable[[], object] = int) -> list[int]:
-    """Let the server break the connection off after so many bytes of a file, so often; the offsets it was asked for."""
-    asked, left = list[int](), [every_bytes, cuts]
+class Cutting(SftpSource):
+    """Its line is cut ``cuts`` times when it brought a megabyte; ``begun`` are the parts it went on from."""
 
-    class Cut(SFTPHandle):  # type: ignore[misc] # paramiko has no types
-        """A file that breaks the connection."""
+    cuts: int
+    begun: list[int]
+    hang_up: Callable[[], object]
 
-        def read(self, offset: int, length: int) -> Any:  # noqa: ANN401 - bytes or an error number
-            """Read, or hang up."""
-            asked.append(offset)
-            left[0] -= length
-            if left[0] < 0 < left[1]:
-                left[:] = [every_bytes, left[1] - 1]
-                meanwhile()
-                self.brand.hang_up()
-            return super().read(offset, length)
+    def fetch(self, file: RemoteFile, write: Callable[[bytes], object], part: Part | None = None) -> bool:
+        """Fetch, with an accident."""
+        assert part is not None
+        self.begun.append(part.size_bytes)
+        left: float = 1_000_000
 
-    site.files.handle = Cut
-    return asked
+        def count(block: bytes) -> None:
+            nonlocal left
+            write(block)
+            left -= len(block)
+            if left < 0 < self.cuts:
+                # Some blocks were on their way.
+                left = math.inf
+                self.cuts -= 1
+                self.hang_up()
+
+        return super().fetch(file, count, part)
+
+
+def cut(site: Site, cuts: int, meanwhile: Callable[[], object] = int) -> tuple[Pulled, list[int]]:
+    """A round whose line is cut; the parts that its connections began with."""
+    settings: Any = site.brand.settings(account=SID)
+    source = Cutting(settings, ENVIRON)
+    source.cuts, source.begun = cuts, []
+
+    def hang_up() -> None:
+        meanwhile()
+        site.brand.stop()
+        site.brand.start()
+
+    source.hang_up = hang_up
+    return site.pull(source), source.begun
 
 
 @EMBEDDED
 def test_a_download_that_is_cut_goes_on(site: Site) -> None:
     """As often as connections may break otherwise: what came is not fetched again, and it is one delivery."""
-    content = os.urandom(4_000_000)
+    content = os.urandom(30_000_000)
     site.brand.write("returns.csv", content, THEN)
-    asked = cutting(site, 1_000_000, 3)
-    pulled = site.pull()
+    pulled, begun = cut(site, 4)
     assert (names(pulled), pulled.failed) == (["returns.csv"], {})
     landed = site.desk.spool.content(pulled.fetched[0]["delivery"])
     assert landed.read_bytes() == content
-    # Four connections, three of which did not begin at the beginning.
-    assert asked.count(0) == 1
+    assert (begun[0], len(begun)) == (0, 5)
+    assert all(later - earlier > 1_000_000 for earlier, later in pairwise(begun))
     assert list((landed.parents[2] / "tmp").iterdir()) == []
 
 
 @EMBEDDED
 def test_a_download_of_what_was_overwritten_meanwhile_does_not_go_on(site: Site) -> None:
     """With the same size, at the same second: the next round fetches it from its beginning."""
-    path = site.brand.write("returns.csv", os.urandom(4_000_000), THEN)
+    path = site.brand.write("returns.csv", os.urandom(30_000_000), THEN)
 
     def overwrite() -> None:
-        path.write_bytes(os.urandom(4_000_000))
+        path.write_bytes(os.urandom(30_000_000))
         touch(path, THEN)
 
-    cutting(site, 1_000_000, 1, overwrite)
-    pulled = site.pull()
+    pulled, _ = cut(site, 1, overwrite)
     assert (names(pulled), pulled.growing) == ([], ["returns.csv"])
     assert site.desk.spool.content(site.pull().fetched[0]["delivery"]).read_bytes() == path.read_bytes()
 

@@ -13,7 +13,7 @@ from connectors.source import Part, RemoteFile
 from connectors.source_settings import Secret
 from processing.errors import ClawbackError, SourceRefused, SourceUnreachable, Unusable
 from tests.connectors.brands import KINDS, authority, serving
-from tests.connectors.source_site import Brand, key_pair, line_to, public, touch
+from tests.connectors.source_site import Brand, Line, key_pair, line_to, public, touch
 
 LARGE = os.urandom(1_500_000)
 DELIVERY = "20270115T093000000000-1a2b3c4d"
@@ -287,27 +287,30 @@ def test_a_secret_that_is_not_there(brand: Brand) -> None:
 
 def test_a_cut_download_goes_on_where_it_broke(brand: Brand) -> None:
     """Only what is missing is sent again, and the end of what is there, as the proof that it is the same file."""
-    brand.write("returns.csv", LARGE, 1_700_000_000)
+    content = LARGE * 6
+    brand.write("returns.csv", content, 1_700_000_000)
     received, part = bytearray(), Part()
+    lines: list[Line] = []
 
     def write(block: bytes) -> None:
         received.extend(block)
         part.add(block)
+        if lines and len(received) > 700_000:
+            lines.pop().close()
 
-    with (
-        line_to(brand, left=1_000_000) as line,
-        pytest.raises(SourceUnreachable),
-        brand.source(host="127.0.0.1", port=line.port) as source,
-    ):
-        source.fetch(source.waiting()[0], write, part)
+    with line_to(brand) as line, brand.source(host="127.0.0.1", port=line.port) as source:
+        lines.append(line)
+        (file,) = source.waiting()
+        with pytest.raises(SourceUnreachable):
+            source.fetch(file, write, part)
     had_bytes = len(received)
-    assert 300_000 < had_bytes < len(LARGE)
+    assert 700_000 < had_bytes < len(content)
     with line_to(brand) as line, brand.source(host="127.0.0.1", port=line.port) as source:
         (file,) = source.waiting()
         before = line.passed
         assert source.fetch(file, write, part)
-        assert line.passed - before < len(LARGE) - had_bytes + 200_000
-    assert bytes(received) == LARGE
+        assert line.passed - before < len(content) - had_bytes + 300_000
+    assert bytes(received) == content
 
 
 @pytest.mark.parametrize("change", [_overwrite, _replace])
