@@ -24,6 +24,12 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 STORES = ("sqlite", "postgresql")
+# Measurements of their own; what they print stands below the table.
+OTHERS = {
+    "Uploads by FTPS": "uploads.py",
+    "The e-mail inbox": "mail.py",
+    "A brand's own SFTP server": "sources.py",
+}
 MIB = 1024
 CLAWBACK = (sys.executable, "-m", "clawback")
 INGEST = ("ingest", "--account", "IRbench", "--json")
@@ -98,9 +104,16 @@ def main() -> None:
         run([sys.executable, asked.yardstick, "make", folder, "--actions", asked.actions, "--lines", asked.lines])
         (folder / "catalog.toml").write_text(CATALOGUE + "".join(map(CONTRACT.format, range(500, 700))))
         results = {store: measure(store, folder, asked) for store in asked.stores}
-    text = report(asked, results)
+    text = report(asked, results) + "".join(others(asked.repeat))
     print(text)
     (ROOT / "bench" / "RESULTS.md").write_text(text)
+
+
+def others(repeat: int) -> Iterator[str]:
+    """The sections of the other measurements."""
+    for title, script in OTHERS.items():
+        print(title, file=sys.stderr)
+        yield f"\n## {title}\n\n{run([sys.executable, ROOT / 'bench' / script, '--repeat', repeat]).out.strip()}\n"
 
 
 def measure(store: str, folder: Path, asked: argparse.Namespace) -> Measured:

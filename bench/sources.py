@@ -111,7 +111,7 @@ def download(folder: Path, megabytes: int, repeat: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     share = theirs / ours
     told = f"{megabytes / theirs:.0f} MB/s by sftp, {megabytes / ours:.0f} MB/s into the spool, peak {peak} MiB"
-    print(f"download of {megabytes} MB: {told}: {share:.0%} (wanted {DOWNLOAD_SHARE:.0%})")
+    print(f"| download of {megabytes} MB | {told} | {share:.0%} | {DOWNLOAD_SHARE:.0%} at least |", flush=True)
 
 
 def listing(folder: Path, files: int, repeat: int) -> None:
@@ -128,7 +128,7 @@ def listing(folder: Path, files: int, repeat: int) -> None:
             repeat, lambda: bare_listing(brand), lambda: a_round(brand, desk, folder / "claims", files)
         )
     told = f"{bare:.2f} s bare, {round_:.2f} s as a round"
-    print(f"listing of {files:,} known files: {told}: {round_ / bare:.1f} times (wanted {LISTING_TIMES} at most)")
+    print(f"| listing of {files:,} known files | {told} | {round_ / bare:.1f} times | {LISTING_TIMES} at most |")
 
 
 def main() -> None:
@@ -139,6 +139,8 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     wanted = parser.parse_args()
     key_pair("ed25519")
+    print(f"On OpenSSH's server, {wanted.repeat} rounds; medians.\n")
+    print("| what | both sides | ours | wanted |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="clawback-bench-") as name:
         download(Path(name), wanted.megabytes, wanted.repeat)
         listing(Path(name), wanted.files, wanted.repeat)

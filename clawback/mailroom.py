@@ -16,7 +16,7 @@ from clawback.wiring import Desk
 from connectors import mail_parts
 from connectors.envelope import Envelope, part_number
 from connectors.mail_evidence import DnsUnavailable, Evidence
-from connectors.mail_parts import ACCEPTED, Letter
+from connectors.mail_parts import ACCEPTED, Attachment, Letter
 from processing import deliveries, messages, outbox
 from processing.errors import ClawbackError
 from processing.messages import Arrived, MessageState
@@ -92,6 +92,19 @@ def released(desk: Desk, account: str | None) -> list[Envelope]:
     return [desk.spool.find(number) for number in numbers]
 
 
+def may_name_more(desk: Desk, db: Connection, envelope: Envelope) -> bool:
+    """Whether a message may yet bring deliveries: undecided, or accepted and not unpacked to its end.
+
+    Those that it has brought speak for themselves.
+    """
+    state = messages.state_of(db, envelope.delivery)
+    if state is not MessageState.ACCEPTED:
+        return state in UNDECIDED
+    return any(
+        not desk.spool.has(part_number(envelope.delivery, position)) for position, _ in _usable(read(desk, envelope))
+    )
+
+
 def close_message(desk: Desk, envelope: Envelope, *, at: datetime) -> None:
     """All of its deliveries are answered: queue the reply, and let the spool forget the message."""
     with desk.store.write() as db:
@@ -104,17 +117,25 @@ def close_message(desk: Desk, envelope: Envelope, *, at: datetime) -> None:
 
 
 def tell_again(desk: Desk, db: Connection, envelope: Envelope, *, at: datetime) -> None:
-    """Queue a reply about a delivery that came to an end nobody was told of after its message was answered."""
+    """Queue a reply about a delivery that came to an end nobody was told of after its message was answered.
+
+    The number of its receipt's revision makes each of its ends one reply.
+    """
     if envelope.part_of is None or messages.state_of(db, message_of(envelope)) is None:
         return
-    found = messages.find(db, message_of(envelope))
-    if found.answered_at is not None and deliveries.find(db, envelope.delivery).answered_at is None:
-        _queue_reply(desk, db, found, envelope.delivery, at)
+    found, delivery = messages.find(db, message_of(envelope)), deliveries.find(db, envelope.delivery)
+    if found.answered_at is not None and delivery.answered_at is None:
+        _queue_reply(desk, db, found, envelope.delivery, at, revision=delivery.revision)
 
 
 def message_of(envelope: Envelope) -> str:
     """The number of the message that a delivery came in, directly or in a container."""
-    return "-".join(envelope.delivery.split("-")[:2])
+    return message_in(envelope.delivery)
+
+
+def message_in(number: str) -> str:
+    """The number of the message in that of anything that came in it."""
+    return "-".join(number.split("-")[:2])
 
 
 def read(desk: Desk, envelope: Envelope) -> Letter:
@@ -126,6 +147,8 @@ def read(desk: Desk, envelope: Envelope) -> Letter:
 
 def remarks(letter: Letter) -> list[str]:
     """What its sender should know of a message beside its deliveries' receipts."""
+    if letter.refused:
+        return [f"{letter.refused} Nothing of it was applied; put the files into one zip, and send that."]
     if letter.cut_off:
         return ["The message arrived cut off: its end is missing. Nothing of it was applied; send it again."]
     damaged = [one.name for one in letter.attachments if one.damaged]
@@ -174,16 +197,18 @@ def _record(
     return state
 
 
-def _queue_reply(desk: Desk, db: Connection, found: Row[Any], number: str, at: datetime) -> None:
+def _queue_reply(desk: Desk, db: Connection, found: Row[Any], number: str, at: datetime, *, revision: int = 0) -> None:
     # One that a person released may name nobody.
     if found.sender and not found.unanswered:
-        _queue(desk, db, REPLY, found.sender, number, at)
+        _queue(desk, db, REPLY, found.sender, number, at, revision=revision)
 
 
-def _queue(desk: Desk, db: Connection, kind: str, recipient: str, number: str, at: datetime) -> None:
+def _queue(  # noqa: PLR0913 - those of outbox.enqueue
+    desk: Desk, db: Connection, kind: str, recipient: str, number: str, at: datetime, *, revision: int = 0
+) -> None:
     # Without a relay it would wait, and surprise somebody a year later when there is one.
     if desk.mail.relay.host:
-        outbox.enqueue(db, kind, recipient, number, at=at)
+        outbox.enqueue(db, kind, recipient, number, at=at, revision=revision, thread=message_in(number))
 
 
 def _evidence(desk: Desk, envelope: Envelope, letter: Letter) -> Evidence:
@@ -209,12 +234,16 @@ def _arrived(envelope: Envelope, letter: Letter) -> Arrived:
     )
 
 
+def _usable(letter: Letter) -> list[tuple[int, Attachment]]:
+    """The files that are whole, each with its place in the message."""
+    attachments = () if letter.cut_off else letter.attachments
+    return [(position, one) for position, one in enumerate(attachments, 1) if not one.damaged]
+
+
 def _unpacked(desk: Desk, envelope: Envelope, letter: Letter) -> list[Envelope]:
     """Its files, landed: their numbers and arrival are those of the message and of their places in it."""
     landed = []
-    for position, attachment in enumerate(() if letter.cut_off else letter.attachments, 1):
-        if attachment.damaged:
-            continue
+    for position, attachment in _usable(letter):
         upload = desk.spool.receive_part(envelope, position, attachment.name)
         if upload is None:
             landed.append(desk.spool.find(part_number(envelope.delivery, position)))

@@ -1,7 +1,8 @@
 """Sends what is due in the outbox: writes each message from the store and the spool, and hands it to the relay."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -34,13 +35,23 @@ class Round:
     given_up: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A message, and the deliveries that it tells of with the revisions of their receipts."""
+
+    message: EmailMessage
+    told: Mapping[str, int]
+
+
 def send_due(desk: Desk, *, at: datetime) -> Round:
     """Send all that is due; without a relay nothing is sent, and everything waits."""
     done = Round()
     relay = _relay(desk)
     while relay is not None and (entry := _claimed(desk, at)) is not None:
         try:
-            relay.hand_over(_written(desk, entry), entry.recipient)
+            written = _written(desk, entry)
+            if written is not None:
+                relay.hand_over(written.message, entry.recipient)
         except RefusedForEver as error:
             _fail(desk, entry, error, at, done)
         except RelayUnavailable as error:
@@ -50,10 +61,7 @@ def send_due(desk: Desk, *, at: datetime) -> Round:
         except Exception as error:  # noqa: BLE001 - it is tried again; the others go on
             _fail(desk, entry, error, at, done)
         else:
-            with desk.store.write() as db:
-                outbox.sent(db, entry, at=at)
-            done.sent += 1
-            _log.info("sent kind=%r delivery=%s", entry.kind, entry.delivery)
+            _end(desk, entry, written, at, done)
     return done
 
 
@@ -65,8 +73,25 @@ def _relay(desk: Desk) -> Relay | None:
 
 
 def _claimed(desk: Desk, at: datetime) -> Entry | None:
+    # Most looks find nothing, and are not to wait for whoever writes.
+    with desk.store.read() as db:
+        if not outbox.is_due(db, mailroom.KINDS, at=at):
+            return None
     with desk.store.write() as db:
         return outbox.claim_due(db, mailroom.KINDS, at=at)
+
+
+def _end(desk: Desk, entry: Entry, written: Written | None, at: datetime, done: Round) -> None:
+    """Record what was told, in the transaction that says it was sent, so that nobody tells it again."""
+    with desk.store.write() as db:
+        if written is None:
+            outbox.overtaken(db, entry, at=at)
+        else:
+            outbox.sent(db, entry, at=at)
+            deliveries.mailed(db, written.told)
+    done.sent += written is not None
+    event = "overtaken" if written is None else "sent"
+    _log.info("%s kind=%r delivery=%s", event, entry.kind, entry.delivery)
 
 
 def _fail(desk: Desk, entry: Entry, error: Exception, at: datetime, done: Round) -> None:
@@ -81,16 +106,40 @@ def _fail(desk: Desk, entry: Entry, error: Exception, at: datetime, done: Round)
     _log.error(told_log, event, entry.kind, entry.delivery, told, exc_info=None if ours else error)
 
 
-def _written(desk: Desk, entry: Entry) -> EmailMessage:
+def _written(desk: Desk, entry: Entry) -> Written | None:
+    """The message of an entry, about what is so now; None when all of it was told before."""
+    if entry.kind == mailroom.NOTICE:
+        with desk.store.read() as db:
+            found = messages.find(db, entry.delivery)
+        return Written(replies.notice(_frame(desk, entry, 0), messages.told(found)), {})
+    while True:
+        with desk.store.read() as db:
+            told, before = _revisions(db, entry, "revision"), _revisions(db, entry, "mailed_revision")
+        if entry.revision and before[entry.delivery] >= entry.revision:
+            return None
+        message = _reply(desk, entry, told)
+        with desk.store.read() as db:
+            if _revisions(db, entry, "revision") == told:
+                return Written(message, told)
+
+
+def _revisions(db: Connection, entry: Entry, which: str) -> dict[str, int]:
+    return {one: getattr(deliveries.find(db, one), which) for one in deliveries.of_message(db, entry.delivery)}
+
+
+def _frame(desk: Desk, entry: Entry, state: int) -> Frame:
+    """``state`` is a number that grows with what the message tells: another content is another message."""
     sender = desk.mail.relay.sender or f"returns@{desk.mail.domain}"
-    frame = Frame(sender, entry.recipient, f"{entry.delivery}.{entry.id}", entry.made_at)
-    number = "-".join(entry.delivery.split("-")[:2])
+    return Frame(sender, entry.recipient, f"{entry.delivery}.{entry.id}.{state}", entry.made_at)
+
+
+def _reply(desk: Desk, entry: Entry, told: Mapping[str, int]) -> EmailMessage:
+    number = mailroom.message_in(entry.delivery)
     with desk.store.read() as db:
         found = messages.find(db, number)
-        receipts = [_receipt(db, one) for one in deliveries.of_message(db, entry.delivery)]
-    if entry.kind == mailroom.NOTICE:
-        return replies.notice(frame, messages.told(found))
+        receipts = [_receipt(db, one) for one in told]
     remarks = mailroom.remarks(mailroom.read(desk, desk.spool.find(number))) if entry.delivery == number else []
+    frame = _frame(desk, entry, sum(told.values()))
     message = replies.reply(frame, found.subject, found.thread, receipts, remarks)
     at_most = desk.mail.relay.max_message_bytes
     replies.attach(message, _files(desk, receipts, at_most), at_most_bytes=at_most)
@@ -100,8 +149,9 @@ def _written(desk: Desk, entry: Entry) -> EmailMessage:
 def _receipt(db: Connection, number: str) -> Receipt:
     """A receipt with the first of the lines that were not applied: there may be a million."""
     found = deliveries.find(db, number)
-    problems = (one for one in deliveries.lines(db, found.id) if one["verdict"] not in DONE)
-    return {**deliveries.head(found), "lines": list(islice(problems, SHOWN_LINES))}
+    with closing(deliveries.lines(db, found.id)) as lines:
+        problems = (one for one in lines if one["verdict"] not in DONE)
+        return {**deliveries.head(found), "lines": list(islice(problems, SHOWN_LINES))}
 
 
 def _files(desk: Desk, receipts: list[Receipt], at_most_bytes: int) -> Iterator[File]:

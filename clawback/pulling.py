@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from clawback import pipeline
 from clawback.wiring import Desk
 from connectors.durable import PRIVATE_FILE, claim_or_leave, ensure_folder
 from connectors.results import FIX, RECEIPT, RESULT, safe_name
-from connectors.source import RemoteFile, Source, apart
+from connectors.source import Part, RemoteFile, Source, apart
 from connectors.source_settings import SourceSettings
 from connectors.spool import Upload
 from processing import catalog, deliveries, fetched
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 SETTLE_S: Final = 2.0
 # Connections that may break off in one round before it is given up.
 BREAKS: Final = 3
+# A connection that brought so much of a file before it broke does not count, and the file goes on from there.
+WORTH_BYTES: Final = 256 * 1024
 _ANSWERS: Final = {"receipt": RECEIPT, "result": RESULT, "fix": FIX}
 
 
@@ -60,6 +62,35 @@ class Pulled:
             "returned": self.returned,
             "error": self.error,
         }
+
+
+@dataclass(slots=True)
+class _Receiving:
+    """A file on its way into the spool, over as many connections as it takes."""
+
+    upload: Upload
+    part: Part = field(default_factory=Part)
+
+    def take(self, block: bytes) -> None:
+        self.upload.write(block)
+        self.part.add(block)
+
+
+@dataclass(slots=True)
+class _Way:
+    """The files that are left, the connections that broke, and what has come of the first file over the last one."""
+
+    left: deque[RemoteFile]
+    breaks: list[SourceUnreachable] = field(default_factory=list)
+    receiving: _Receiving | None = None
+
+    def resumed(self) -> _Receiving | None:
+        receiving, self.receiving = self.receiving, None
+        return receiving
+
+    def close(self) -> None:
+        if self.receiving is not None:
+            self.receiving.upload.abort()
 
 
 def pull(
@@ -107,17 +138,17 @@ def _check_catalogue(desk: Desk, settings: SourceSettings) -> None:
 
 def _fetch(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, settle_s: float) -> None:
     """Fetch what is new; a file at which the connection breaks off does not keep the later ones back."""
-    breaks: list[SourceUnreachable] = []
     with source:
-        left = deque(_new(desk, settings, source.waiting(), pulled))
-        if left:
+        way = _Way(deque(_new(desk, settings, source.waiting(), pulled)))
+        if way.left:
             time.sleep(settle_s)
-        _take_while_connected(desk, settings, source, pulled, left, breaks)
-    while left and len(breaks) < BREAKS:
-        with source:
-            _take_while_connected(desk, settings, source, pulled, left, breaks)
-    if breaks:
-        raise breaks[0]
+        _take_while_connected(desk, settings, source, pulled, way)
+    with closing(way):
+        while way.left and len(way.breaks) < BREAKS:
+            with source:
+                _take_while_connected(desk, settings, source, pulled, way)
+    if way.breaks:
+        raise way.breaks[0]
 
 
 def _new(desk: Desk, settings: SourceSettings, files: list[RemoteFile], pulled: Pulled) -> list[RemoteFile]:
@@ -136,22 +167,27 @@ def _take_while_connected(
     settings: SourceSettings,
     source: Source,
     pulled: Pulled,
-    left: deque[RemoteFile],
-    breaks: list[SourceUnreachable],
+    way: _Way,
 ) -> None:
-    while left:
-        file = left.popleft()
+    while way.left:
+        file = way.left.popleft()
         try:
-            _take(desk, settings, source, pulled, file)
+            _take(desk, settings, source, pulled, file, way)
         except (SourceRefused, SourceUnreachable, UploadRefused) as error:
+            if way.receiving is not None:
+                # Much of it came: on the next connection it goes on from there.
+                way.left.appendleft(file)
+                came = way.receiving.part.size_bytes
+                _log.warning("resumes source=%s name=%r at=%d because=%r", settings.name, file.name, came, str(error))
+                return
             pulled.failed[file.name] = str(error)
             _log.error("not_fetched source=%s name=%r because=%r", settings.name, file.name, str(error))
             if isinstance(error, SourceUnreachable):
-                breaks.append(error)
+                way.breaks.append(error)
                 return
 
 
-def _take(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, file: RemoteFile) -> None:
+def _take(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, file: RemoteFile, way: _Way) -> None:
     """Fetch one file, land it unless it has landed before, record it, and settle it on the far side."""
     sid, channel, seen = settings.account, settings.channel, _seen(file)
     if file.size_bytes > settings.max_file_bytes:
@@ -159,8 +195,12 @@ def _take(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, 
             f"{file.name} has {file.size_bytes:,} bytes; source {settings.name} takes {settings.max_file_bytes:,} at "
             "most (max_file_bytes)."
         )
-    with desk.spool.receive(account=sid, channel=channel, name=file.name, event_type=settings.event_type) as upload:
-        if not source.fetch(file, upload.write):
+    receiving = way.resumed() or _Receiving(
+        desk.spool.receive(account=sid, channel=channel, name=file.name, event_type=settings.event_type)
+    )
+    whole = _received(source, file, receiving, way)
+    with receiving.upload as upload:
+        if not whole:
             pulled.growing.append(file.name)
             _log.info("still_growing source=%s name=%r", settings.name, file.name)
             return
@@ -176,6 +216,22 @@ def _take(desk: Desk, settings: SourceSettings, source: Source, pulled: Pulled, 
             pulled.known += 1
     if not source.settle(file, delivery):
         pulled.growing.append(file.name)
+
+
+def _received(source: Source, file: RemoteFile, receiving: _Receiving, way: _Way) -> bool:
+    """Whether all of the file came; when the connection broke after much of it, that is kept for the next."""
+    had_bytes, kept = receiving.part.size_bytes, False
+    try:
+        whole = source.fetch(file, receiving.take, receiving.part)
+        kept = True
+    except SourceUnreachable:
+        if receiving.part.size_bytes - had_bytes >= WORTH_BYTES:
+            way.receiving, kept = receiving, True
+        raise
+    finally:
+        if not kept:
+            receiving.upload.abort()
+    return whole
 
 
 def _unrecorded(desk: Desk, settings: SourceSettings, file: RemoteFile, upload: Upload) -> str | None:

@@ -175,7 +175,13 @@ def _whole(receipt: Receipt) -> list[str]:
     told = (
         [f"The same bytes as {receipt['duplicate_of']}; nothing was applied twice."] if receipt["duplicate_of"] else []
     )
-    return [*told, receipt["message"]] if receipt["message"] else told
+    told += [receipt["message"]] if receipt["message"] else []
+    return [*told, f"Changed since the last answer: {_because(receipt)}."] if receipt["revisions"] else told
+
+
+def _because(receipt: Receipt) -> str:
+    because: str = receipt["revisions"][-1]["because"]
+    return because.removesuffix(".")
 
 
 def _payouts(receipt: Receipt) -> list[tuple[str, str, str]]:

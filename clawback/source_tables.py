@@ -167,3 +167,5 @@ def _check(settings: SourceSettings, where: str) -> None:
         raise Unusable(f"{where}: host, user and folders are of printable characters.")
     if isinstance(settings, SftpSettings) and (settings.key_file is None) is (settings.password is None):
         raise Unusable(f"{where}: give one of key_file and password.")
+    if isinstance(settings, SftpSettings) and settings.key_passphrase is not None and settings.key_file is None:
+        raise Unusable(f"{where}: key_passphrase opens a key_file, and there is none.")

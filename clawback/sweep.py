@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from clawback import pipeline
+from clawback import mailroom, pipeline
 from clawback.cases import case_of
 from clawback.judging import named_actions
 from clawback.wiring import Desk
@@ -69,7 +69,8 @@ def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime) -> Swe
 
 def _unfinished(desk: Desk, db: Connection, sid: str) -> list[tuple[str, datetime]]:
     found = {row.delivery: instant(row.received_at) for row in deliveries.unfinished(db, sid)}
-    for envelope in desk.spool.pending(sid):
+    # A message that a person released is in the spool's past, whoever died before it was opened.
+    for envelope in [*desk.spool.pending(sid), *mailroom.released(desk, sid)]:
         if deliveries.state_of(db, envelope.delivery) is None:
             found[envelope.delivery] = envelope.received_at
     return sorted((found | desk.spool.damaged()).items())
@@ -80,8 +81,8 @@ def _named(desk: Desk, db: Connection, delivery: str, otherwise: set[int]) -> se
     try:
         envelope = desk.spool.find(delivery)
         if envelope.trace is not None:
-            # A message that was not unpacked yet could name any of them.
-            return otherwise
+            # What it may yet bring could name any of them.
+            return otherwise if mailroom.may_name_more(desk, db, envelope) else set()
         with db.begin_nested():
             return named_actions(db, case_of(db, desk, envelope))
     except Exception:  # noqa: BLE001 - whatever is wrong with it, its actions must not lock

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from io import BytesIO
+from socket import socket
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
@@ -16,7 +17,9 @@ from connectors.ftp_client import WIRE, at, hang_up, logged_in, telling
 from connectors.source import (
     PROCESSED,
     UPLOADING,
+    Part,
     RemoteFile,
+    Seam,
     Step,
     apart,
     in_order,
@@ -62,13 +65,13 @@ class FtpSource:
         """The files that match, oldest first; raises SourceRefused when the folder cannot be listed."""
         return in_order(self._listed(lambda name: may_be_delivery(name, self._settings.pattern)))
 
-    def fetch(self, file: RemoteFile, write: Callable[[bytes], object]) -> bool:
-        """Hand the file's bytes to ``write``; False when it is not whole or has changed."""
+    def fetch(self, file: RemoteFile, write: Callable[[bytes], object], part: Part | None = None) -> bool:
+        """Hand the file's bytes behind ``part`` to ``write``; False when it is not whole or has changed."""
         with telling(self._settings, f"reading {file.name}"):
             try:
                 if self._found(file.name) != file:
                     return False
-                received = self._received(file, write)
+                received = self._received(file, Seam(part, write))
                 # Also when too little came: a connection that broke shows here, and is worth another try.
                 return self._found(file.name) == file and received == file.size_bytes
             except ftplib.error_temp as error:
@@ -183,22 +186,34 @@ class FtpSource:
                 f"{at(self._settings)} does not tell size and time of {name}; nothing proves that it is whole."
             ) from None
 
-    def _received(self, file: RemoteFile, write: Callable[[bytes], object]) -> int:
-        received = 0
-        data = self._ftp.transfercmd(f"RETR {self._path(file.name)}")
+    def _received(self, file: RemoteFile, seam: Seam) -> int | None:
+        """Up to which byte the file came; None when it is another than the part that is there is of."""
+        data = self._begun(file, seam)
+        same = True
         try:
-            while received <= file.size_bytes and (block := data.recv(_BLOCK_BYTES)):
-                write(block)
-                received += len(block)
+            while seam.at <= file.size_bytes and same and (block := data.recv(_BLOCK_BYTES)):
+                same = seam.take(block)
         finally:
             hang_up(data)
-        if received > file.size_bytes:
-            # It grows. The server may call the end that we made an error.
+        if seam.at > file.size_bytes or not same:
+            # It grows, or is another. The server may call the end that we made an error.
             with suppress(ftplib.Error):
                 self._ftp.voidresp()
         else:
             self._ftp.voidresp()
-        return received
+        return seam.at if same else None
+
+    def _begun(self, file: RemoteFile, seam: Seam) -> socket:
+        """The data connection of a download, from the middle where the server can."""
+        command = f"RETR {self._path(file.name)}"
+        if seam.start:
+            try:
+                return self._ftp.transfercmd(command, seam.start)
+            except ftplib.error_perm as error:
+                if not str(error).startswith(_UNKNOWN_COMMAND):
+                    raise
+                seam.at = 0
+        return self._ftp.transfercmd(command)
 
     def _moved(self, file: RemoteFile, delivery: str) -> bool:
         folder = f"{self._settings.folder.rstrip('/')}/{PROCESSED}"

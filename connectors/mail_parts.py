@@ -15,8 +15,9 @@ from email.errors import (
 )
 from email.message import EmailMessage
 from email.parser import BytesParser
+from email.policy import Policy
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from connectors.mail_book import canonical
 from processing.errors import Unusable
@@ -52,7 +53,18 @@ _LISTS: Final = ("List-Id", "List-Post", "List-Unsubscribe", "Mailing-List")
 _MACHINES: Final = re.compile(
     r"(mailer-daemon|postmaster|noreply|no-reply|donotreply|do-not-reply|.*-request|owner-.*)@"
 )
+_READ: Final = frozenset(
+    {"from", "subject", "message-id", "references", "auto-submitted", "precedence", "x-auto-response-suppress"}
+    | {"content-type", "content-disposition", "content-transfer-encoding"}
+    | {name.lower() for name in _LISTS}
+)
 _NESTED: Final = 1
+# Each part costs a thousand times its bytes, and each level makes the reading of every line slower.
+MOST_PARTS: Final = 500
+MOST_LEVELS: Final = 20
+# What takes the parser of headers, whose time grows with the square of their length, a few milliseconds.
+MOST_HEADER_BYTES: Final = 8192
+MOST_HEADERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,8 @@ class Letter:
 
     ``sender`` is the one address of From, "" if there is none or are several. ``unanswered`` says why the message is
     not to be answered (RFC 3834), "" if it is; ``is_report`` that it is about a message of ours. ``identity`` is the
-    same for the same Message-ID and content. ``cut_off``: its end is missing.
+    same for the same Message-ID and content. ``cut_off``: its end is missing. ``refused`` says why it was not taken
+    apart, "" if it was.
     """
 
     sender: str
@@ -82,12 +95,41 @@ class Letter:
     is_report: bool
     cut_off: bool
     attachments: tuple[Attachment, ...]
+    refused: str = ""
+
+
+class _TooMuch(Exception):
+    """A message that is not to be taken apart, and why."""
+
+
+class _Part(EmailMessage):
+    """A part that knows how deep it lies, and has headers that can be read in no time."""
+
+    level = 0
+
+    def set_raw(self, name: str, value: str) -> None:
+        """Take a header in, as the parser does while it reads."""
+        if name.lower() in _READ and len(value) > MOST_HEADER_BYTES:
+            self._too_much(f"The header {name} of the message has more than {MOST_HEADER_BYTES:,} bytes.")
+        elif len(self) >= MOST_HEADERS:
+            self._too_much(f"A part of the message has more than {MOST_HEADERS:,} headers.")
+        else:
+            super().set_raw(name, value)
+
+    def _too_much(self, why: str) -> None:
+        raise _TooMuch(why)
+
+    def attach(self, payload: "_Part") -> None:  # type: ignore[override] # the parser makes parts of this class
+        """Take a part in, as the parser does while it reads."""
+        payload.level = self.level + 1
+        if payload.level > MOST_LEVELS:
+            raise _TooMuch(f"The parts of the message lie more than {MOST_LEVELS} deep in each other.")
+        super().attach(payload)
 
 
 def read(raw: bytes, *, mail_from: str, recipient: str) -> Letter:
     """Understand a message; whatever its bytes are, this gives a letter."""
-    message = BytesParser(policy=policy.default).parsebytes(raw)
-    assert isinstance(message, EmailMessage)  # noqa: S101 - the policy makes them
+    message, refused = _parsed(raw)
     message_id = _header(message, "Message-ID").strip()
     body = raw.partition(b"\r\n\r\n")[2]
     known = f"{recipient}\n{message_id}\n".encode() + body
@@ -100,9 +142,38 @@ def read(raw: bytes, *, mail_from: str, recipient: str) -> Letter:
         identity=hashlib.sha256(known).hexdigest(),
         unanswered=_unanswered(message, mail_from),
         is_report=not mail_from or message.get_content_type() == "multipart/report",
-        cut_off=any(_has(part, _CUT_OFF) for part in message.walk()),
+        cut_off=not refused and any(_has(part, _CUT_OFF) for part in message.walk()),
         attachments=tuple(one for part in parts if (one := _attachment(part)) is not None),
+        refused=refused,
     )
+
+
+class _Head(_Part):
+    """The headers of a message that is not taken apart, as far as they can be read."""
+
+    def _too_much(self, why: str) -> None:
+        """Read the others."""
+
+
+def _parsed(raw: bytes) -> tuple[EmailMessage, str]:
+    """The message, or its headers alone and why it was not taken apart."""
+    made = 0
+
+    def part(policy: "Policy[Any]") -> _Part:
+        nonlocal made
+        made += 1
+        # The message itself is the first.
+        if made > MOST_PARTS + 1:
+            raise _TooMuch(f"The message has more than {MOST_PARTS} parts.")
+        return _Part(policy)
+
+    bounded = policy.default.clone(message_factory=part)
+    try:
+        return BytesParser(policy=bounded).parsebytes(raw), ""
+    except _TooMuch as error:
+        headers = raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        read = BytesParser(policy=policy.default.clone(message_factory=_Head))
+        return read.parsebytes(headers, headersonly=True), str(error)
 
 
 def _leaves(message: EmailMessage, nested: int = 0) -> Iterator[EmailMessage]:

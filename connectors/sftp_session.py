@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import paramiko
@@ -140,14 +141,51 @@ def _credential(settings: SftpSettings, environ: Mapping[str, str]) -> Any:  # n
     if settings.password is not None:
         return settings.password.reveal(environ)
     path = settings.key_file
+    passphrase = _passphrase(settings, environ)
     try:
-        return paramiko.PKey.from_path(path)
+        return paramiko.PKey.from_path(path, passphrase)
     except OSError as error:
         raise Unusable(f"The key_file {path} of source {settings.name} cannot be read: {error.strerror}.") from None
     except TypeError:
-        raise Unusable(f"The key_file {path} of source {settings.name} has a passphrase; give a key without.") from None
+        raise Unusable(_ill_matched(settings)) from None
     except (ValueError, paramiko.SSHException):
-        raise Unusable(f"The key_file {path} of source {settings.name} is no private key that SSH knows.") from None
+        if settings.key_passphrase is not None and _is_encrypted(path):
+            raise Unusable(
+                f"The key_passphrase of source {settings.name} does not open its key_file {path}. Put the right one "
+                f"where {settings.key_passphrase.reference} says."
+            ) from None
+        raise Unusable(
+            f"The key_file {path} of source {settings.name} is no private key that SSH knows. If it is one in another "
+            f"format, `ssh-keygen -p -f {path}` rewrites it."
+        ) from None
+
+
+def _passphrase(settings: SftpSettings, environ: Mapping[str, str]) -> bytes | None:
+    if settings.key_passphrase is None:
+        return None
+    try:
+        return settings.key_passphrase.reveal(environ).encode()
+    except Unusable as error:
+        raise Unusable(f"The key_passphrase of source {settings.name}: {error}") from None
+
+
+def _ill_matched(settings: SftpSettings) -> str:
+    """What to say of a key and a passphrase of which one is there without the other."""
+    key = f"The key_file {settings.key_file} of source {settings.name}"
+    if settings.key_passphrase is None:
+        return f'{key} has a passphrase. Say where it stands: key_passphrase = "env:NAME" or "file:PATH".'
+    return f"{key} has no passphrase; take key_passphrase out of the settings."
+
+
+def _is_encrypted(path: Path | None) -> bool:
+    """Whether a key has a passphrase: the library tells a wrong one and a broken file by the same error."""
+    try:
+        paramiko.PKey.from_path(path)
+    except TypeError:
+        return True
+    except (OSError, ValueError, paramiko.SSHException):
+        return False
+    return False
 
 
 def _log_in(settings: SftpSettings, transport: Any, credential: Any) -> None:  # noqa: ANN401 - paramiko has no types

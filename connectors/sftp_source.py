@@ -18,7 +18,9 @@ from connectors.sftp_session import logged_in, open_sftp, telling
 from connectors.source import (
     PROCESSED,
     UPLOADING,
+    Part,
     RemoteFile,
+    Seam,
     Step,
     apart,
     in_order,
@@ -66,9 +68,9 @@ class _Client(paramiko.SFTPClient):  # type: ignore[misc] # paramiko has no type
         except EOFError:
             self._request(CMD_CLOSE, handle)
 
-    def blocks(self, file: Any, size_bytes: int) -> Iterator[bytes]:  # noqa: ANN401 - paramiko has no types
-        """The bytes of an open file in order, up to ``size_bytes`` or its end."""
-        answers, asked, next_byte, block_bytes = _Answers(), deque[tuple[int, int, int]](), 0, _BLOCK_BYTES
+    def blocks(self, file: Any, start: int, size_bytes: int) -> Iterator[bytes]:  # noqa: ANN401 - paramiko has no types
+        """The bytes of an open file in order, from ``start`` up to ``size_bytes`` or its end."""
+        answers, asked, next_byte, block_bytes = _Answers(), deque[tuple[int, int, int]](), start, _BLOCK_BYTES
 
         def ask(at: int, length: int) -> tuple[int, int, int]:
             number: int = self._async_request(answers, CMD_READ, file.handle, int64(at), length)
@@ -121,8 +123,8 @@ class SftpSource:
         """The files that match, oldest first; raises SourceRefused when the folder cannot be listed."""
         return in_order(one for one in self._listed() if may_be_delivery(one.name, self._settings.pattern))
 
-    def fetch(self, file: RemoteFile, write: Callable[[bytes], object]) -> bool:
-        """Hand the file's bytes to ``write``; False when it is not whole or has changed.
+    def fetch(self, file: RemoteFile, write: Callable[[bytes], object], part: Part | None = None) -> bool:
+        """Hand the file's bytes behind ``part`` to ``write``; False when it is not whole or has changed.
 
         One byte more than there should be is asked for: a server may tell a size that is not the file's.
         """
@@ -130,12 +132,12 @@ class SftpSource:
             try:
                 if self._look(file.name) != file:
                     return False
-                received = 0
+                seam = Seam(part, write)
                 with self._sftp.open(self._path(file.name)) as remote:
-                    for block in self._sftp.blocks(remote, file.size_bytes + 1):
-                        write(block)
-                        received += len(block)
-                return self._look(file.name) == file and received == file.size_bytes
+                    blocks = self._sftp.blocks(remote, seam.start, file.size_bytes + 1)
+                    if not all(map(seam.take, blocks)):
+                        return False
+                return self._look(file.name) == file and seam.at == file.size_bytes
             except FileNotFoundError:
                 return False
 

@@ -17,6 +17,7 @@ from connectors.results import PATTERNS
 # Where a source that moves what it fetched puts it, inside its folder.
 PROCESSED: Final = "processed"
 UPLOADING: Final = ".part"
+_TAIL_BYTES: Final = 64 * 1024
 _UNFINISHED: Final = (".part", ".tmp", ".filepart")
 _ANSWERS: Final = tuple(pattern.split("{", 1)[0] for pattern in PATTERNS)
 
@@ -28,6 +29,45 @@ class RemoteFile:
     name: str
     size_bytes: int
     modified_at: int
+
+
+@dataclass(slots=True)
+class Part:
+    """What has come of a file before the connection broke: how many bytes, and the last of them as its proof."""
+
+    size_bytes: int = 0
+    tail: bytes = b""
+
+    def add(self, block: bytes) -> None:
+        """More has come."""
+        self.size_bytes += len(block)
+        self.tail = (self.tail + block[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+
+
+class Seam:
+    """Joins what comes to a part that is there: its end has to come again as it was, and is not passed on.
+
+    The bytes come from ``start`` on, or from 0 where the server cannot begin in the middle.
+    """
+
+    def __init__(self, part: Part | None, write: Callable[[bytes], object]) -> None:
+        self._size_bytes, self._tail = (part.size_bytes, part.tail) if part else (0, b"")
+        self._write = write
+        self.start = self._size_bytes - len(self._tail)
+        self.at = self.start
+
+    def take(self, block: bytes) -> bool:
+        """Pass on what is new; False when the file is another than the part is of."""
+        known = block[: max(self._size_bytes - self.at, 0)]
+        before = max(self.start - self.at, 0)
+        told = known[before:]
+        its = self._tail[max(self.at - self.start, 0) :][: len(told)]
+        self.at += len(block)
+        if told != its:
+            return False
+        if new := block[len(known) :]:
+            self._write(new)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +95,8 @@ class Source(Protocol):
     def waiting(self) -> list[RemoteFile]:
         """The files that may be deliveries, in the order in which they were last written."""
 
-    def fetch(self, file: RemoteFile, write: Callable[[bytes], object]) -> bool:
-        """Hand the file's bytes to ``write``, block by block.
+    def fetch(self, file: RemoteFile, write: Callable[[bytes], object], part: Part | None = None) -> bool:
+        """Hand the file's bytes to ``write``, block by block, those behind the ``part`` that is there already.
 
         False when the file is not, or no longer, the one that was listed: what was written is to be thrown away.
         """

@@ -51,6 +51,7 @@ class Secret:
 class SftpSettings:
     """A brand's SFTP server; one of ``key_file`` and ``password`` opens it, ``host_key`` proves that it is the one.
 
+    ``key_passphrase`` opens a ``key_file`` that is encrypted.
     ``folder`` and ``result_folder`` are paths on the server; without the latter no answers are put there. ``every_s``
     is None for a source that is pulled by hand only.
     """
@@ -62,6 +63,7 @@ class SftpSettings:
     port: int = 22
     event_type: int | None = None
     key_file: Path | None = None
+    key_passphrase: Secret | None = None
     password: Secret | None = None
     host_key: tuple[HostKey, ...] = ()
     folder: str = "."

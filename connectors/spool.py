@@ -186,7 +186,7 @@ class Spool:
         by whomever, each of its files is one delivery. ``position`` counts from 1.
         """
         draft = replace(container, delivery=part_number(container.delivery, position), name=name, trace=None)
-        return None if self._has(draft.delivery) else self._begin(draft)
+        return None if self.has(draft.delivery) else self._begin(draft)
 
     def _begin(self, draft: Envelope, key: str | None = None) -> Upload:
         folder = self._tmp / secrets.token_hex(8)
@@ -250,9 +250,9 @@ class Spool:
     def _landed_before(self, draft: Envelope, key: str | None) -> Envelope | None:
         """What has landed as the same file of a container, or under the same key; raises KeyReused."""
         if draft.delivery:
-            return self.find(draft.delivery) if self._has(draft.delivery) else None
+            return self.find(draft.delivery) if self.has(draft.delivery) else None
         number = None if key is None else self._keys.delivery_of(draft.account, key)
-        if number is None or not self._has(number):
+        if number is None or not self.has(number):
             # A key without its delivery is what a crash before the rename leaves.
             return None
         landed = self.find(number)
@@ -303,6 +303,10 @@ class Spool:
         """The envelope of a pending or acknowledged delivery."""
         return opened(self._where(delivery))
 
+    def has(self, delivery: str) -> bool:
+        """Whether a delivery has landed, acknowledged or not."""
+        return any((part / delivery).is_dir() for part in (self._new, self._done))
+
     def content(self, delivery: str) -> Path:
         """The path of the bytes, whose number is checked against the END record."""
         folder = self._where(delivery)
@@ -350,9 +354,6 @@ class Spool:
         if swept:
             _log.info("swept leftovers=%d", swept)
         return swept
-
-    def _has(self, delivery: str) -> bool:
-        return any((part / delivery).is_dir() for part in (self._new, self._done))
 
     def _where(self, delivery: str) -> Path:
         # In this order: deliveries only ever move from new to done.

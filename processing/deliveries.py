@@ -1,7 +1,7 @@
 """The store's record of deliveries: registering one, finishing it, and reading what became of it."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -145,6 +145,13 @@ def answered(db: Connection, number: str, revision: int, at: datetime) -> bool:
     return db.execute(update(delivery).values(answered_at=micros(at)).where(told)).rowcount == 1
 
 
+def mailed(db: Connection, told: Mapping[str, int]) -> None:
+    """Record which revisions of these deliveries' receipts a reply by e-mail told of."""
+    for number, revision in told.items():
+        newer = (delivery.c.delivery == number) & (delivery.c.mailed_revision < revision)
+        db.execute(update(delivery).values(mailed_revision=revision).where(newer))
+
+
 def unanswered(db: Connection, sid: str | None = None) -> list[str]:
     """Finished deliveries whose brand has not got the newest receipt, oldest first; a person's change has no answer."""
     query = (
@@ -254,7 +261,7 @@ def receipt(db: Connection, number: str) -> dict[str, Any]:
     return {**head(found), "lines": list(lines(db, found.id))}
 
 
-def lines(db: Connection, delivery_id: int) -> Iterator[dict[str, Any]]:
+def lines(db: Connection, delivery_id: int) -> Generator[dict[str, Any]]:
     """The lines of a receipt: all that were not applied or carry a notice, in line order."""
     query = (
         select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
@@ -262,9 +269,11 @@ def lines(db: Connection, delivery_id: int) -> Iterator[dict[str, Any]]:
         .where(line.c.delivery_id == delivery_id)
         .order_by(line.c.line)
     )
-    for one in db.execute(query, execution_options={"yield_per": 10_000}):
-        locks_at = None if one.locks_at is None else instant(one.locks_at).isoformat()
-        yield {**one._asdict(), "locks_at": locks_at}
+    # Who reads only the first of them closes the cursor by closing this generator.
+    with db.execute(query, execution_options={"yield_per": 10_000}) as found:
+        for one in found:
+            locks_at = None if one.locks_at is None else instant(one.locks_at).isoformat()
+            yield {**one._asdict(), "locks_at": locks_at}
 
 
 def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> bool:

@@ -1,7 +1,8 @@
 """The outbox: what is to be sent outside (replies, notices), each once, tried again until it is taken or given up.
 
-Whoever sends claims an entry for a while. One that dies with it leaves it to the next when that while is over, so a
-recipient may get something twice and never not at all; it carries an identity by which that can be told.
+Entries of one thread go out in the order in which they came in, one at a time, so that the newest is told last. Whoever
+sends claims an entry for a while. One that dies with it leaves it to the next when that while is over, so a recipient
+may get something twice and never not at all; it carries an identity by which that can be told.
 """
 
 from collections.abc import Collection
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, null, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processing.errors import NotFound
@@ -24,33 +25,49 @@ _LONGEST_ERROR: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that is due: what (``kind``), to whom, about which delivery or message."""
+    """Something that is due: what (``kind``), to whom, about which delivery or message, in which revision."""
 
     id: int
     kind: str
     recipient: str
     delivery: str
+    revision: int
     attempts: int
     made_at: datetime
 
 
-def enqueue(db: Connection, kind: str, recipient: str, delivery: str, *, at: datetime) -> None:
-    """Have something sent as soon as possible; the same thing is queued once, whoever asks for it again."""
+def enqueue(  # noqa: PLR0913 - the columns of an entry
+    db: Connection, kind: str, recipient: str, delivery: str, *, at: datetime, revision: int = 0, thread: str = ""
+) -> None:
+    """Have something sent as soon as possible; the same thing is queued once, whoever asks for it again.
+
+    Without a ``thread`` it belongs to the delivery alone.
+    """
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     now = micros(at)
-    values = {"kind": kind, "recipient": recipient, "delivery": delivery, "made_at": now, "due_at": now}
+    values = {"kind": kind, "recipient": recipient, "delivery": delivery, "revision": revision}
+    values |= {"thread": thread or delivery, "made_at": now, "due_at": now}
     db.execute(insert(outbox).values(**values).on_conflict_do_nothing())
 
 
 def claim_due(db: Connection, kinds: Collection[str], *, at: datetime) -> Entry | None:
-    """Take what has been due longest, so that nobody else takes it for ten minutes; None if nothing is due."""
-    due = (outbox.c.kind.in_(kinds)) & (outbox.c.due_at <= micros(at))
+    """Take what has been due longest, so that nobody else takes it for ten minutes; None if nothing is due.
+
+    What has an older entry of its thread before it, to the same recipient, waits for that one's end.
+    """
+    due = _due(kinds, at)
     while found := db.execute(select(outbox).where(due).order_by(outbox.c.due_at, outbox.c.id).limit(1)).one_or_none():
         mine = (outbox.c.id == found.id) & (outbox.c.due_at == found.due_at)
         if db.execute(update(outbox).values(due_at=micros(at + CLAIMED)).where(mine)).rowcount:
             made_at = instant(found.made_at)
-            return Entry(found.id, found.kind, found.recipient, found.delivery, found.attempts, made_at)
+            about = found.delivery, found.revision
+            return Entry(found.id, found.kind, found.recipient, *about, found.attempts, made_at)
     return None
+
+
+def is_due(db: Connection, kinds: Collection[str], *, at: datetime) -> bool:
+    """Whether there is something to claim."""
+    return db.execute(select(outbox.c.id).where(_due(kinds, at)).limit(1)).first() is not None
 
 
 def sent(db: Connection, entry: Entry, *, at: datetime) -> None:
@@ -60,6 +77,12 @@ def sent(db: Connection, entry: Entry, *, at: datetime) -> None:
         .values(due_at=null(), done_at=micros(at), attempts=entry.attempts + 1, last_error=None)
         .where(outbox.c.id == entry.id)
     )
+
+
+def overtaken(db: Connection, entry: Entry, *, at: datetime) -> None:
+    """It need not be sent any more: something that was sent since says it, or what came after it."""
+    values = {"due_at": null(), "overtaken_at": micros(at), "last_error": None}
+    db.execute(update(outbox).values(values).where(outbox.c.id == entry.id))
 
 
 def failed(db: Connection, entry: Entry, error: str, *, at: datetime, for_ever: bool = False) -> bool:
@@ -81,21 +104,31 @@ def failed(db: Connection, entry: Entry, error: str, *, at: datetime, for_ever: 
 def again(db: Connection, number: int, *, at: datetime) -> None:
     """Try something that waits or was given up now; raises NotFound."""
     tried = update(outbox).values(due_at=micros(at), given_up_at=None, attempts=0)
-    if not db.execute(tried.where(outbox.c.id == number, outbox.c.done_at.is_(None))).rowcount:
+    unsent = outbox.c.done_at.is_(None) & outbox.c.overtaken_at.is_(None)
+    if not db.execute(tried.where(outbox.c.id == number, unsent)).rowcount:
         raise NotFound(f"The outbox has nothing unsent with the number {number}; `clawback mail outbox` shows it.")
 
 
 def listing(db: Connection, kinds: Collection[str], *, limit: int = 100) -> list[dict[str, Any]]:
     """What is not sent, and below it what was sent last."""
-    order = (outbox.c.done_at.is_not(None), outbox.c.id.desc())
+    over = outbox.c.done_at.is_not(None) | outbox.c.overtaken_at.is_not(None)
+    order = (over, outbox.c.id.desc())
     return [
         _told(found)
         for found in db.execute(select(outbox).where(outbox.c.kind.in_(kinds)).order_by(*order).limit(limit))
     ]
 
 
+def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
+    """What is due, and has nothing of its thread to the same recipient before it."""
+    older = outbox.alias()
+    before = (older.c.thread == outbox.c.thread) & older.c.due_at.is_not(None) & (older.c.id < outbox.c.id)
+    alike = (older.c.kind == outbox.c.kind) & (older.c.recipient == outbox.c.recipient)
+    return outbox.c.kind.in_(kinds) & (outbox.c.due_at <= micros(at)) & ~exists().where(before, alike)
+
+
 def _told(found: Row[Any]) -> dict[str, Any]:
-    states = {"sent": found.done_at, "given up": found.given_up_at}
+    states = {"sent": found.done_at, "given up": found.given_up_at, "overtaken": found.overtaken_at}
     instants = {name: _instant(found, name) for name in ("made_at", "due_at", "done_at", "given_up_at")}
     return {
         "id": found.id,

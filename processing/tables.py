@@ -200,6 +200,8 @@ delivery = Table(
     Column("answered_at", BigInteger),
     # How often its receipt changed: an answer counts only if it tells of the newest revision.
     Column("revision", Integer, nullable=False, server_default="0"),
+    # The newest revision that a reply by e-mail told of.
+    Column("mailed_revision", Integer, nullable=False, server_default="-1"),
     # Until when lines of it wait for their action; null when none does.
     Column("waits_until", BigInteger),
     # The delivery that this one undid, and the one that undid this one and was not undone itself.
@@ -300,15 +302,20 @@ outbox = Table(
     Column("kind", Text, nullable=False),
     Column("recipient", Text, nullable=False),
     Column("delivery", String(64), nullable=False),
+    # Which revision of the delivery's receipt it tells of, and what it belongs to: a thread is sent in order.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("thread", String(64), nullable=False, server_default=""),
     Column("made_at", BigInteger, nullable=False),
     Column("due_at", BigInteger),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("last_error", Text),
     Column("done_at", BigInteger),
     Column("given_up_at", BigInteger),
-    UniqueConstraint("kind", "recipient", "delivery"),
+    Column("overtaken_at", BigInteger),
+    UniqueConstraint("kind", "recipient", "delivery", "revision"),
 )
 Index("outbox_due", outbox.c.kind, outbox.c.due_at)
+Index("outbox_thread", outbox.c.thread, outbox.c.due_at)
 
 # What one unit of a currency was worth in another on a day, in 10^-10 (processing.exchange).
 exchange_rate = Table(

@@ -41,7 +41,8 @@ MAY_IMPORT = {
     | {"clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
     "clawback.revising": INNER
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
-    "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
+    "clawback.sweep": INNER
+    | {"clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.ahead": set(),
     "clawback.loading": INNER | {"clawback.ahead", "clawback.wiring"},
@@ -54,7 +55,14 @@ MAY_IMPORT = {
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
     "clawback.demo": INNER
-    | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"},
+    | {
+        "clawback.settings",
+        "clawback.source_tables",
+        "clawback.wiring",
+        "clawback.loading",
+        "clawback.pipeline",
+        "clawback.sweep",
+    },
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
     | {"clawback.intake", "clawback.mailroom", "clawback.preview", "clawback.pulling", "clawback.revising"}

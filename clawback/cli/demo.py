@@ -12,7 +12,8 @@ def demo(context: click.Context) -> Outcome:
     """Run the real parts on an empty store in a temporary folder, and tell what happens.
 
     A brand uploads files over FTPS: a clean one, a messy one, the same again, a broken upload, one just before a lock
-    and one just after. Ends by itself; exit code 0 only if everything is as it should be.
+    and one just after; it mails one, and leaves one on its own SFTP server. Ends by itself; exit code 0 only if
+    everything is as it should be.
 
     \b
     Example:

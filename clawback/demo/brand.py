@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from processing.errors import ClawbackError
 
-PATIENCE_S: Final = 20
+PATIENCE_S: Final = 60
 LOOK_EVERY_S: Final = 0.1
 
 

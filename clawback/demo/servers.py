@@ -5,41 +5,64 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from clawback.demo.brand_sftp import BrandSftp
 from clawback.demo.mailbox import UPSTREAM
+from clawback.demo.world import SID
+from clawback.settings import SOURCES
+from clawback.source_tables import as_json
+from connectors.source_settings import Secret, SftpSettings
 from processing.errors import ClawbackError
 
 PATIENCE_S: Final = 90
 READY: Final = "serve.json"
 INBOX: Final = "returns.example"
+ANSWERS: Final = "answers"
+_VARIABLE: Final = "BRAND_SFTP_VARIABLE"
 
 
 class NotServing(ClawbackError):
     """The servers did not come up, or did not go down."""
 
 
-def environment(state: Path, relay_port: int) -> dict[str, str]:
+def environment(state: Path, relay_port: int, feed: BrandSftp) -> dict[str, str]:
     """The settings of the demonstration as the environment says them; nothing of the caller's installation."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CLAWBACK_", "PREFECT_"))}
     ports = ("CLAWBACK_FTP_PORT", "CLAWBACK_WEB_PORT", "CLAWBACK_PREFECT_PORT", "CLAWBACK_SMTP_PORT")
     own |= {"CLAWBACK_STATE": str(state), **dict.fromkeys(ports, "0")}
     own |= {"CLAWBACK_SMTP_DOMAIN": INBOX, "CLAWBACK_SMTP_TLS": "required"}
     own |= {"CLAWBACK_SMTP_TRUSTED_RELAY": UPSTREAM, "CLAWBACK_SMTP_TRUSTED_NETWORKS": "127.0.0.1"}
-    relay = {"CLAWBACK_RELAY_HOST": "127.0.0.1", "CLAWBACK_RELAY_PORT": str(relay_port), "CLAWBACK_RELAY_TLS": "off"}
-    return own | relay
+    own |= {"CLAWBACK_RELAY_HOST": "127.0.0.1", "CLAWBACK_RELAY_PORT": str(relay_port), "CLAWBACK_RELAY_TLS": "off"}
+    return own | {SOURCES: as_json([_source(feed)]), _VARIABLE: feed.password}
+
+
+def _source(feed: BrandSftp) -> SftpSettings:
+    return SftpSettings(
+        name="acme",
+        account=SID,
+        host="127.0.0.1",
+        port=feed.port,
+        user=feed.user,
+        password=Secret(f"env:{_VARIABLE}"),
+        host_key=(feed.host_key,),
+        folder="/",
+        pattern="*.csv",
+        after="move",
+        result_folder=f"/{ANSWERS}",
+        every_s=10,
+    )
 
 
 @contextmanager
-def serving(state: Path, relay_port: int) -> Iterator[dict[str, Any]]:
+def serving(state: Path, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """The running servers, as ``serve.json`` describes them; raises NotServing with the end of their log."""
     log = state / "serve.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "clawback", "serve"]
-        environ = environment(state, relay_port)
         process = subprocess.Popen(command, env=environ, cwd=state, stdout=out, stderr=out)  # noqa: S603 - our own program
         try:
             yield _ready(state / READY, process, log)

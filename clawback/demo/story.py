@@ -1,6 +1,8 @@
 """The demonstration from beginning to end; every statement it makes is checked."""
 
+import json
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,14 +11,16 @@ from typing import Any, Final
 
 from clawback import pipeline, sweep
 from clawback.demo import world
-from clawback.demo.brand import Brand
+from clawback.demo.brand import LOOK_EVERY_S, PATIENCE_S, Brand, NoAnswer
+from clawback.demo.brand_sftp import BrandSftp
 from clawback.demo.mailbox import DOMAIN, Mailbox, mailbox
-from clawback.demo.servers import INBOX, environment, serving
+from clawback.demo.servers import ANSWERS, INBOX, environment, serving
 from clawback.demo.tell import Teller
 from clawback.loading import load_actions, load_catalog
 from clawback.settings import load
 from clawback.wiring import Desk, credentials_folder, open_desk
 from connectors.credentials import Credentials, new_password
+from connectors.source import PROCESSED
 from processing import history
 
 LOCKS_IN_S: Final = 6
@@ -24,9 +28,10 @@ LOCKS_IN_S: Final = 6
 
 def tell(teller: Teller) -> dict[str, Any]:
     """Run the demonstration in a temporary folder; gives what it found, for ``--json``."""
-    with TemporaryDirectory(prefix="clawback-demo-") as folder, mailbox() as mail:
+    with TemporaryDirectory(prefix="clawback-demo-") as folder, mailbox() as mail, _feed(Path(folder)) as feed:
         state = Path(folder)
-        settings = load(environment(state, mail.relay_port))
+        environ = environment(state, mail.relay_port, feed)
+        settings = load(environ)
         with open_desk(settings, _now) as desk:
             teller.chapter("A brand and its pending actions")
             _load(desk, teller, state)
@@ -34,12 +39,13 @@ def tell(teller: Teller) -> dict[str, Any]:
             Credentials(credentials_folder(settings)).set_password(world.SID, "ftp", password)
             before = _totals(desk)
             teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Prefect, the store")
-            with serving(state, mail.relay_port) as ready:
+            with serving(state, environ) as ready:
                 places = f"FTPS at 127.0.0.1:{ready['ftp']['port']}, SMTP at 127.0.0.1:{ready['smtp']['port']}"
                 teller.say(f"{places}, flows at {ready['prefect']['url']}")
                 brand = Brand(ready["ftp"]["port"], world.SID, password, state / "tls" / "certificate.pem")
                 receipts = _deliver(desk, brand, teller, state)
                 receipts.append(_mailed(desk, mail, teller, ready["smtp"]["port"], state))
+                receipts.append(_pulled(feed, teller))
             after = _totals(desk)
     teller.chapter("Every line of every file, answered")
     teller.receipts(receipts)
@@ -93,6 +99,42 @@ def _mailed(desk: Desk, mail: Mailbox, teller: Teller, port: int, state: Path) -
     rows = receipt["rows"]
     teller.check(f"{rows['read']} read = {rows['applied']} applied", holds=rows["read"] == rows["applied"] == 20)
     return receipt
+
+
+def _feed(folder: Path) -> BrandSftp:
+    """The brand's own server; a folder for the answers is there."""
+    (folder / "brand" / ANSWERS).mkdir(parents=True)
+    return BrandSftp(folder / "brand", "clawback", new_password())
+
+
+def _pulled(feed: BrandSftp, teller: Teller) -> dict[str, Any]:
+    teller.chapter("A file on the brand's own SFTP server, known by its pinned key")
+    content = world.pulled_file()
+    # As brands do: under another name until it is whole.
+    (feed.folder / "pulled.csv.part").write_bytes(content)
+    (feed.folder / "pulled.csv.part").rename(feed.folder / "pulled.csv")
+    teller.say(
+        f"pulled.csv, {len(content):,} bytes, waits there. Clawback looks every 10 seconds here, usually 4 hours."
+    )
+    receipt: dict[str, Any] = json.loads(_answer_at(feed, "receipt_pulled.csv.json"))
+    rows = receipt["rows"]
+    teller.check(f"fetched by {receipt['channel']}", holds=receipt["channel"] == "sftp:acme")
+    teller.check(f"{rows['read']} read = {rows['applied']} applied", holds=rows["read"] == rows["applied"] == 20)
+    applied = _answer_at(feed, "result_pulled.csv").count(b",applied,")
+    teller.check(f"answered there: result_pulled.csv has {applied} lines applied", holds=applied == rows["applied"])
+    moved = (feed.folder / PROCESSED / "pulled.csv").read_bytes() == content
+    teller.check("and the file was moved into processed/", holds=moved and not (feed.folder / "pulled.csv").exists())
+    return receipt
+
+
+def _answer_at(feed: BrandSftp, name: str) -> bytes:
+    """A file in the brand's folder of answers, as soon as it is there; raises NoAnswer."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            return (feed.folder / ANSWERS / name).read_bytes()
+        time.sleep(LOOK_EVERY_S)
+    raise NoAnswer(f"{name} was not in the brand's folder of answers within {PATIENCE_S} s.")
 
 
 def _check_messy(brand: Brand, teller: Teller, receipt: dict[str, Any]) -> None:

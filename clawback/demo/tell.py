@@ -34,7 +34,7 @@ class Teller:
 
     def receipts(self, receipts: list[dict[str, Any]]) -> None:
         """One column a delivery: the equation, and what it did to the payout."""
-        table = Table("", *(one["name"] for one in receipts), box=None, pad_edge=False)
+        table = Table("", *(one["name"].removesuffix(".csv") for one in receipts), box=None, pad_edge=False)
         for column in table.columns[1:]:
             column.justify = "right"
         table.add_row("state", *(one["state"] for one in receipts))

@@ -166,6 +166,13 @@ def mailed_file() -> bytes:
     )
 
 
+def pulled_file() -> bytes:
+    """20 price corrections for the brand's own server."""
+    return as_csv(
+        CHANGE_COLUMNS, [[action_id(number), "", "", "3.50", "ORDER_UPDATE"] for number in range(3_101, 3_121)]
+    )
+
+
 def action_id(number: int) -> str:
     """The id of the nth action."""
     return f"1000.{4_000 + number % 97}.{number:06d}"

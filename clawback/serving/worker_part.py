@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from clawback.serving.dispatch import Dispatcher, pause
+from clawback.serving.dispatch import LONGEST_WAIT_S, Dispatcher, pause
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings
 from clawback.wiring import open_spool
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # One for each delivery in hand and each schedule, and some to look at the spool meanwhile.
 THREADS: Final = 12
-ANSWERS_S: Final = 1.0
+# How often the outbox is looked at: a look costs milliseconds.
+ANSWERS_S: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -111,15 +112,20 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
 
 
 async def _send_answers(answered: asyncio.Event, stop: asyncio.Event, send: Callable[[], object]) -> None:
-    """Send replies as soon as there are some; the schedule sends what is tried again."""
+    """Send replies as soon as there are some, also those of what a person released on a command line.
+
+    The schedule does the same by Prefect, which shows it.
+    """
+    wait_s = ANSWERS_S
     while not stop.is_set():
-        await pause(answered, ANSWERS_S)
-        if answered.is_set():
-            answered.clear()
-            try:
-                await asyncio.to_thread(send)
-            except Exception:  # noqa: BLE001 - the schedule tries again
-                _log.exception("not_sent")
+        await pause(answered, wait_s)
+        answered.clear()
+        try:
+            await asyncio.to_thread(send)
+            wait_s = ANSWERS_S
+        except Exception:  # noqa: BLE001 - it is tried again
+            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            _log.exception("not_sent again_in_s=%g", wait_s)
 
 
 if __name__ == "__main__":

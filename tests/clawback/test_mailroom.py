@@ -20,7 +20,7 @@ from clawback.wiring import Desk, open_desk
 from connectors import mail_identity
 from connectors.mail_evidence import DnsUnavailable
 from processing import messages, outbox
-from processing.errors import NotFound, SpoolBroken, Unusable
+from processing.errors import NotFound, SpoolBroken, Unusable, UploadRefused
 from tests.conftest import START, Clock
 from tests.connectors.smtp_site import mail
 from tests.mail_world import BRAND, Sink, Zone, files, name_server, raw, relay
@@ -103,10 +103,10 @@ def dying(act: Callable[..., Any], survived: int) -> Callable[..., Any]:
     """The same act, during which the process dies once it survived this many."""
     calls = itertools.count()
 
-    def die(*arguments: object) -> object:
+    def die(*arguments: object, **options: object) -> object:
         if next(calls) == survived:
             raise KeyboardInterrupt
-        return act(*arguments)
+        return act(*arguments, **options)
 
     return die
 
@@ -305,6 +305,21 @@ def test_message_without_a_file_is_told_what_is_accepted(desk: Desk, sink: Sink)
 
 
 @EMBEDDED
+def test_message_with_too_many_files_is_refused(desk: Desk, sink: Sink) -> None:
+    """As a whole, and its sender learns what to do; the other messages go on."""
+    message = raw(mail(TO, GOOD))
+    boundary = b"--" + message.partition(b'boundary="')[2].partition(b'"')[0]
+    parts = message[message.index(boundary) : message.rindex(boundary)]
+    number = land(desk, message.replace(parts, parts * 10_000))
+    assert ingest(desk, number)["rows"]["read"] == 0
+    assert ingest(desk, land(desk, mail(TO, FIRST, Message_ID="<2@acme.example>")))["rows"]["applied"] == 1
+    assert send(desk).sent == 2
+    told = "The message has more than 500 parts. Nothing of it was applied; put the files into one zip, and send that."
+    assert text(sink.taken[0][2]).startswith(told)
+    assert desk.spool.pending() == []
+
+
+@EMBEDDED
 @pytest.mark.parametrize(
     ("sender", "path", "peer", "reason"),
     [
@@ -496,3 +511,58 @@ def test_lock_waits_for_a_message_that_nobody_could_decide_about(
         assert state(desk, number)[0] == "quarantined"
     finally:
         zone.silent = set()
+
+
+@EMBEDDED
+def test_lock_waits_for_what_a_broken_file_names_alone(
+    desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other files of its message were applied; the other actions lock."""
+    clock.now = LOCK - timedelta(minutes=1)
+    message = mail(TO, FIRST, "first.csv")
+    message.add_attachment(SECOND, "text", "csv", filename="second.csv")
+    number = land(desk, message)
+
+    verify = desk.spool.verify
+
+    def broken(delivery: str) -> None:
+        if delivery.endswith("-0001"):
+            raise ValueError("a bug")
+        verify(delivery)
+
+    monkeypatch.setattr(desk.spool, "verify", broken)
+    clock.pass_by(hours=1)
+    (swept,) = sweep.lock_due(desk, as_of=clock.now, at=clock.now)
+    assert (swept.locked, swept.deferred, swept.waits_for) == (1, 1, (f"{number}-0001",))
+    assert values(desk.store, "A-2") == ("REVERSED", "0.00", "0.00")
+    monkeypatch.undo()
+    (swept,) = sweep.lock_due(desk, as_of=clock.now, at=clock.now)
+    assert (swept.locked, swept.deferred) == (1, 0)
+    assert values(desk.store, "A-1") == ("APPROVED", "40.00", "2.00")
+
+
+@EMBEDDED
+@pytest.mark.parametrize("peer", ["127.0.0.1", "192.0.2.1"], ids=["believed", "released by a person"])
+def test_lock_waits_for_a_message_that_is_not_unpacked(
+    desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch, peer: str
+) -> None:
+    """A disk that takes no more: what the message brings could name any action."""
+    clock.now = LOCK - timedelta(minutes=1)
+    number = land(desk, mail(TO, FIRST), peer=peer)
+    receive_part = desk.spool.receive_part
+
+    def full(*_arguments: object) -> None:
+        raise UploadRefused("The disk is full.")
+
+    monkeypatch.setattr(desk.spool, "receive_part", full)
+    if peer != "127.0.0.1":
+        ingest(desk, number)
+        with pytest.raises(UploadRefused):
+            pipeline.release_message(desk, number, by="dana", at=clock.now)
+    clock.pass_by(hours=1)
+    (swept,) = sweep.lock_due(desk, as_of=clock.now, at=clock.now)
+    assert (swept.locked, swept.deferred, swept.waits_for) == (0, 2, (number,))
+    monkeypatch.setattr(desk.spool, "receive_part", receive_part)
+    (swept,) = sweep.lock_due(desk, as_of=clock.now, at=clock.now)
+    assert (swept.locked, swept.deferred) == (2, 0)
+    assert values(desk.store, "A-1") == ("APPROVED", "40.00", "2.00")

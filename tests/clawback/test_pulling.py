@@ -1,11 +1,13 @@
 """Rounds of a source: by content, whole files only, nothing lost and nothing twice; on both stores."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +21,7 @@ from clawback.settings import Settings, as_environment
 from clawback.wiring import Desk, open_desk
 from connectors.durable import claim, ensure_folder
 from connectors.sftp_source import SftpSource
-from connectors.source import RemoteFile, Source
+from connectors.source import Part, RemoteFile, Source
 from processing import catalog, deliveries, fetched
 from processing.errors import NotFound, SourceRefused, SourceUnreachable, Unusable
 from tests.conftest import Clock
@@ -29,6 +31,8 @@ from tests.worlds import SID, Sale, lines, load, values
 THEN = 1_800_000_000
 RETURNS = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE").encode()
 OTHERS = lines("ActionId,Amount,Reason", "A-2,40.00,ORDER_UPDATE").encode()
+# For what does not depend on the store.
+EMBEDDED = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 class Counting(BrandFiles):
@@ -303,6 +307,75 @@ def test_a_file_that_breaks_the_connection(site: Site) -> None:
     assert site.deliveries() == [("a.csv", "done"), ("c.csv", "done")]
 
 
+class Cutting(SftpSource):
+    """Its line is cut ``cuts`` times when it brought a megabyte; ``begun`` are the parts it went on from."""
+
+    cuts: int
+    begun: list[int]
+    hang_up: Callable[[], object]
+
+    def fetch(self, file: RemoteFile, write: Callable[[bytes], object], part: Part | None = None) -> bool:
+        """Fetch, with an accident."""
+        assert part is not None
+        self.begun.append(part.size_bytes)
+        left: float = 1_000_000
+
+        def count(block: bytes) -> None:
+            nonlocal left
+            write(block)
+            left -= len(block)
+            if left < 0 < self.cuts:
+                # Some blocks were on their way.
+                left = math.inf
+                self.cuts -= 1
+                self.hang_up()
+
+        return super().fetch(file, count, part)
+
+
+def cut(site: Site, cuts: int, meanwhile: Callable[[], object] = int) -> tuple[Pulled, list[int]]:
+    """A round whose line is cut; the parts that its connections began with."""
+    settings: Any = site.brand.settings(account=SID)
+    source = Cutting(settings, ENVIRON)
+    source.cuts, source.begun = cuts, []
+
+    def hang_up() -> None:
+        meanwhile()
+        site.brand.stop()
+        site.brand.start()
+
+    source.hang_up = hang_up
+    return site.pull(source), source.begun
+
+
+@EMBEDDED
+def test_a_download_that_is_cut_goes_on(site: Site) -> None:
+    """As often as connections may break otherwise: what came is not fetched again, and it is one delivery."""
+    content = os.urandom(30_000_000)
+    site.brand.write("returns.csv", content, THEN)
+    pulled, begun = cut(site, 4)
+    assert (names(pulled), pulled.failed) == (["returns.csv"], {})
+    landed = site.desk.spool.content(pulled.fetched[0]["delivery"])
+    assert landed.read_bytes() == content
+    assert (begun[0], len(begun)) == (0, 5)
+    assert all(later - earlier > 1_000_000 for earlier, later in pairwise(begun))
+    assert list((landed.parents[2] / "tmp").iterdir()) == []
+
+
+@EMBEDDED
+def test_a_download_of_what_was_overwritten_meanwhile_does_not_go_on(site: Site) -> None:
+    """With the same size, at the same second: the next round fetches it from its beginning."""
+    path = site.brand.write("returns.csv", os.urandom(30_000_000), THEN)
+
+    def overwrite() -> None:
+        path.write_bytes(os.urandom(30_000_000))
+        touch(path, THEN)
+
+    pulled, _ = cut(site, 1, overwrite)
+    assert (names(pulled), pulled.growing) == ([], ["returns.csv"])
+    assert site.desk.spool.content(site.pull().fetched[0]["delivery"]).read_bytes() == path.read_bytes()
+
+
 def test_a_refusal_is_not_tried_again(site: Site) -> None:
     """It is an error for a person, told in the list of sources."""
     with pytest.raises(SourceRefused) as error:
@@ -346,10 +419,10 @@ def test_the_wait_gives_times_their_meaning(site: Site, tmp_path: Path) -> None:
         class Overwritten(SftpSource):
             """While the file is read, the brand writes another of the same length."""
 
-            def fetch(self, file: RemoteFile, write: Callable[[bytes], object]) -> bool:
+            def fetch(self, file: RemoteFile, write: Callable[[bytes], object], part: Part | None = None) -> bool:
                 """Read, and let the brand write."""
                 brand.write("returns.csv", OTHERS)
-                return super().fetch(file, write)
+                return super().fetch(file, write, part)
 
         settings: Any = brand.settings(account=SID)
         pulled = pull(site.desk, settings, Overwritten(settings, {}), claims=site.claims, settle_s=1.05)
@@ -374,9 +447,9 @@ def run(moment):
     source = source_of(its, os.environ)
     fetch, settle = source.fetch, source.settle
     if moment == "a block":
-        source.fetch = lambda file, write: fetch(file, lambda block: (write(block), die()))
+        source.fetch = lambda file, write, part: fetch(file, lambda block: (write(block), die()), part)
     elif moment == "fetched":
-        source.fetch = lambda file, write: (fetch(file, write), die())
+        source.fetch = lambda file, write, part: (fetch(file, write, part), die())
     elif moment == "landed":
         pulling.fetched.record = die
     elif moment == "recorded":

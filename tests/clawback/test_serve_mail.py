@@ -65,17 +65,35 @@ def send(site: Site, message: EmailMessage) -> None:
         client.send_message(message)
 
 
-def test_a_mailed_file_is_applied_and_answered(site: Site, sink: Sink, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def address(site: Site) -> str:
+    """An address of the test's own, to which the brand may send."""
+    assert BRAND in command(site, "accounts", "senders", SID, "--allow", BRAND)["allowed"]
+    made: str = command(site, "accounts", "address", SID, "--event-type", "16027")["address"]
+    return made
+
+
+def taken(sink: Sink, message: EmailMessage) -> list[tuple[str, EmailMessage]]:
+    """The recipients of replies to a message, and the replies."""
+    return [(to, reply) for _, to, reply in sink.taken if reply["In-Reply-To"] == message["Message-ID"]]
+
+
+def listed(site: Site, address: str, *words: str) -> list[dict[str, Any]]:
+    """The messages to an address, oldest first."""
+    return [one for one in reversed(command(site, "mail", "list", *words)) if one["recipient"] == address]
+
+
+def test_a_mailed_file_is_applied_and_answered(
+    site: Site, sink: Sink, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """From 250 to the reply at the brand's relay, which has a receipt that balances."""
-    address = command(site, "accounts", "address", SID, "--event-type", "16027")["address"]
-    assert command(site, "accounts", "senders", SID, "--allow", BRAND)["allowed"] == [BRAND]
     message = mail(address, returns(range(50)), "mailed.csv")
     send(site, message)
     begun = time.monotonic()
-    _, recipient, reply = until(lambda: sink.taken[0] if sink.taken else None, "the reply", log=lambda: site.log)
+    ((recipient, reply),) = until(lambda: taken(sink, message), "the reply", log=lambda: site.log)
     with capsys.disabled():
         print(f"\n250 to the reply, 50 lines: {time.monotonic() - begun:.2f} s")  # noqa: T201 - a measurement
-    assert (recipient, reply["In-Reply-To"]) == (f"ops@{BRAND}", message["Message-ID"])
+    assert recipient == f"ops@{BRAND}"
     receipt = json.loads(files(reply)["receipt_mailed.csv.json"])
     assert receipt["rows"] == {
         "read": 50,
@@ -83,36 +101,42 @@ def test_a_mailed_file_is_applied_and_answered(site: Site, sink: Sink, capsys: p
         **dict.fromkeys(("unchanged", "rejected", "refused", "waiting", "held"), 0),
     }
     assert files(reply)["result_mailed.csv"].count(b"applied") == 50
-    (told,) = command(site, "mail", "list")
+    (told,) = listed(site, address)
     assert (told["state"], told["from"], told["reason"]) == ("accepted", f"ops@{BRAND}", f"SPF: pass for {BRAND}.")
     shown = command(site, "mail", "show", told["message"])
     assert shown["files"] == [{"name": "mailed.csv", "bytes": len(returns(range(50)))}]
     assert shown["deliveries"] == [{"delivery": receipt["delivery"], "state": "done"}]
-    (sent,) = until(lambda: [one for one in command(site, "mail", "outbox") if one["state"] == "sent"], "it is noted")
-    assert (sent["kind"], sent["recipient"]) == ("reply", f"ops@{BRAND}")
+
+    def sent() -> list[dict[str, Any]]:
+        entries = command(site, "mail", "outbox")
+        return [one for one in entries if (one["delivery"], one["state"]) == (told["message"], "sent")]
+
+    (entry,) = until(sent, "it is noted")
+    assert (entry["kind"], entry["recipient"]) == ("reply", f"ops@{BRAND}")
     assert Path(shown["content"]).is_file()
 
 
-def test_a_forged_message_waits_for_a_person(site: Site, sink: Sink) -> None:
-    """It is set aside, then released on the command line, applied and answered; another is rejected."""
-    (box,) = command(site, "accounts", "address", SID, "--list")
-    before = len(sink.taken)
-    for number in (60, 61):
-        forged = mail(box["address"], returns([number]), f"forged{number}.csv", From="boss@evil.example")
-        send(site, forged)
+def test_a_forged_message_waits_for_a_person(site: Site, sink: Sink, address: str) -> None:
+    """It is set aside, then released on the command line, applied and answered at once; another is rejected."""
+    forged = [mail(address, returns([number]), f"forged{number}.csv", From="boss@evil.example") for number in (60, 61)]
+    for message in forged:
+        send(site, message)
 
     def aside() -> list[dict[str, Any]] | None:
-        found: list[dict[str, Any]] = command(site, "mail", "list", "--state", "quarantined")
+        found = listed(site, address, "--state", "quarantined")
         return found if len(found) == 2 else None
 
-    second, first = until(aside, "both are set aside")
+    first, second = until(aside, "both are set aside")
     assert command(site, "mail", "release", first["message"], "--by", "dana")["rows"]["applied"] == 1
+    begun = time.monotonic()
     assert command(site, "mail", "reject", second["message"], "--by", "dana")["state"] == "rejected"
-    until(lambda: len(sink.taken) > before, "the released one is answered", log=lambda: site.log)
-    assert sink.taken[before][1] == "boss@evil.example"
-    assert command(site, "accounts", "address", SID, "--revoke", box["address"])["revoked"] == box["address"]
+    ((recipient, _),) = until(lambda: taken(sink, forged[0]), "the released one is answered", log=lambda: site.log)
+    # The schedule comes once a minute; nobody waits for it.
+    assert time.monotonic() - begun < 20
+    assert (recipient, taken(sink, forged[1])) == ("boss@evil.example", [])
+    assert command(site, "accounts", "address", SID, "--revoke", address)["revoked"] == address
     with pytest.raises(smtplib.SMTPRecipientsRefused, match="550"):
-        send(site, mail(box["address"]))
+        send(site, mail(address))
 
 
 def test_says_where_the_inbox_is(site: Site) -> None:

@@ -86,6 +86,8 @@ def test_the_hosted_server_beside_sources(tmp_path: Path) -> None:
     [
         (SFTP, "sftp acme: give one of key_file and password"),
         (SFTP + 'key_file = "a"\npassword = "env:A"\n', "give one of key_file and password"),
+        (SFTP + "password = 'env:A'\nkey_passphrase = 'env:B'\n", "key_passphrase opens a key_file"),
+        (SFTP + "key_file = 'a'\nkey_passphrase = 'hunter2'\n", "write env:NAME or file:PATH"),
         (SFTP + "hostkey = 'x'\n", "sftp acme: hostkey is no setting. Did you mean host_key?"),
         (SFTP + "password = 'hunter2'\n", "write env:NAME or file:PATH"),
         (SFTP + "password = 2\n", "write env:NAME or file:PATH"),

@@ -181,6 +181,8 @@ class Line:
     cuts: bool
     port: int = 0
     heard: bytearray = field(default_factory=bytearray)
+    # How many bytes of the server's came through.
+    passed: int = 0
     sockets: list[socket.socket] = field(default_factory=list)
 
     def open(self, at: int, host: str, port: int) -> int:
@@ -212,6 +214,7 @@ class Line:
             while block := server.recv(16384):
                 if self.left >= len(block):
                     self.left -= len(block)
+                    self.passed += len(block)
                     client.sendall(block)
                 elif self.cuts:
                     self.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyftpdlib.handlers import FTPHandler
 
-from connectors.source import RemoteFile
+from connectors.source import Part, RemoteFile
 from processing.errors import SourceRefused, SourceUnreachable, Unusable
 from tests.connectors.brands import ftp
 from tests.connectors.source_site import PASSWORD_AT, USER, Brand
@@ -38,6 +38,19 @@ def test_a_server_that_lists_only_names(tmp_path: Path) -> None:
             assert source.settle(files[0], "D-1")
         assert b"".join(received) == b"x" * 1000
         assert brand.names("processed") == ["b.csv"]
+
+
+def test_a_server_that_cannot_begin_in_the_middle(tmp_path: Path) -> None:
+    """It sends all of the file; what is there already is compared, and not kept twice."""
+    content = bytes(range(256)) * 2000
+    with old_server(tmp_path / "feed", "REST") as brand:
+        brand.write("a.csv", content)
+        for its, expected in ((content, True), (content[::-1], False)):
+            part, received = Part(), list[bytes]()
+            part.add(its[:300_000])
+            with brand.source() as source:
+                assert source.fetch(source.waiting()[0], received.append, part) is expected
+            assert b"".join(received) == (content[300_000:] if expected else b"")
 
 
 def test_a_server_that_cannot_prove_anything(tmp_path: Path) -> None:

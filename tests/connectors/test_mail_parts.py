@@ -10,6 +10,9 @@ from tests.connectors.smtp_site import CSV, mail
 from tests.mail_world import raw
 
 TO = "x@returns.example"
+START = b"From: ops@acme.example\r\nSubject: Returns\r\n"
+MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (at, at) for at in range(5000))
 XML = b"<?xml version='1.0'?><ModificationRequests/>"
 ZIP = b"PK\x03\x04rest"
 GZIP = b"\x1f\x8brest"
@@ -189,3 +192,38 @@ def test_reports_are_not_deliveries() -> None:
 def test_any_bytes_are_a_letter(content: bytes) -> None:
     """Nothing that anybody sends raises."""
     assert isinstance(read(content), Letter)
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        (START + MIXED + b"--b\r\n\r\n" * 1_000_000, "The message has more than 500 parts."),
+        (START + NESTED, "The parts of the message lie more than 20 deep in each other."),
+        (START + b"References: " + b"<a@b> " * 100_000 + b"\r\n\r\n", "The header References of the message has more"),
+        (START + b"Content-Type: text/csv" + b"; a=b" * 50_000 + b"\r\n\r\n", "The header Content-Type of the message"),
+        (START + b"From: x@evil.example\r\n" * 500_000 + b"\r\n", "A part of the message has more than 1,000 headers."),
+        (
+            START + MIXED + b"--b\r\nContent-Type: text/csv" + b"; a=b" * 50_000,
+            "The header Content-Type of the message",
+        ),
+    ],
+    ids=["parts", "levels", "a long header", "a long type", "many headers", "a long header of a part"],
+)
+@pytest.mark.timeout(20)
+def test_what_is_not_taken_apart(message: bytes, refused: str) -> None:
+    """What would take minutes or gigabytes has no files; who sent it and how it is answered is known all the same."""
+    letter = read(message)
+    assert letter.refused.startswith(refused)
+    assert (letter.subject, letter.attachments, letter.cut_off) == ("Returns", (), False)
+    assert letter.sender in {"ops@acme.example", ""}
+
+
+def test_as_much_as_is_taken() -> None:
+    """500 parts, 20 levels, and headers of some kilobytes are."""
+    parts = b"".join(b"--b\r\nContent-Type: text/csv\r\n\r\n%d,Oid\r\n" % number for number in range(500))
+    assert len(read(START + MIXED + parts + b"--b--\r\n").attachments) == 500
+    levels = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (at, at) for at in range(20))
+    ends = b"".join(b"\r\n--b%d--" % at for at in reversed(range(20)))
+    letter = read(START + levels + b"Content-Type: text/csv\r\n\r\n1,Oid" + ends + b"\r\n")
+    assert (len(letter.attachments), letter.refused, letter.cut_off) == (1, "", False)
+    assert read(START + b"References: " + b"<a@b> " * 1000 + b"\r\n\r\n").references == ("<a@b>",) * 1000

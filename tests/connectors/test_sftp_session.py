@@ -15,6 +15,8 @@ from connectors.source_settings import Secret
 from processing.errors import ClawbackError, SourceRefused, SourceUnreachable, Unusable
 from tests.connectors.source_site import Brand, by_password, free_port, key_pair, openssh, public
 
+PHRASE = "a phrase, ünd more"
+
 
 @pytest.fixture(scope="module")
 def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brand]:
@@ -72,7 +74,7 @@ def test_key_files_that_cannot_be_used(brand: Brand, tmp_path: Path) -> None:
     text.write_text("no key")
     told = {
         tmp_path / "nowhere": "cannot be read: No such file",
-        locked: "has a passphrase",
+        locked: "has a passphrase. Say where it stands: key_passphrase =",
         text: "is no private key",
         key_pair("rsa").with_suffix(".pub"): "is no private key",
     }
@@ -80,6 +82,34 @@ def test_key_files_that_cannot_be_used(brand: Brand, tmp_path: Path) -> None:
         error = refusal(brand, key_file=path)
         assert isinstance(error, Unusable)
         assert f"The key_file {path} of source acme {what}" in str(error)
+
+
+@pytest.mark.parametrize(("kind", "form"), [("ed25519", ()), ("rsa", ()), ("rsa", ("-m", "PEM")), ("ecdsa", ())])
+def test_encrypted_keys(tmp_path: Path, kind: str, form: tuple[str, ...]) -> None:
+    """One with a passphrase lets in; a wrong passphrase is told by its setting, and never repeated."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, *form, "-N", PHRASE, "-f", key], check=True)
+    with openssh(tmp_path / "brand" / "feed", "ed25519") as brand:
+        (tmp_path / "brand" / "authorized").write_text(key.with_suffix(".pub").read_text())
+        settings: Any = brand.settings(key_file=key, key_passphrase=Secret("env:PHRASE"))
+        with logged_in(settings, {"PHRASE": PHRASE}) as transport:
+            assert transport.is_authenticated()
+        told = {
+            "not it": f"does not open its key_file {key}. Put the right one where env:PHRASE says",
+            "": "The secret env:PHRASE is empty or not set",
+        }
+        for phrase, what in told.items():
+            with pytest.raises(Unusable, match="The key_passphrase of source acme") as error:
+                logged_in(settings, {"PHRASE": phrase}).__enter__()
+            assert what in str(error.value)
+            assert "not it" not in str(error.value)
+
+
+def test_passphrase_of_a_key_without_one(brand: Brand) -> None:
+    """It is no secret that anybody needs; a file that is no key stays one, whatever opens it."""
+    phrase = {"key_passphrase": Secret("env:X")}
+    assert "has no passphrase; take key_passphrase out" in str(refusal(brand, **phrase))
+    assert "is no private key" in str(refusal(brand, key_file=key_pair("rsa").with_suffix(".pub"), **phrase))
 
 
 def test_a_way_in_that_the_server_does_not_have(brand: Brand) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from connectors.source import RemoteFile, apart, in_order, matches, may_be_delivery, trial_name
+from connectors.source import Part, RemoteFile, Seam, apart, in_order, matches, may_be_delivery, trial_name
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,21 @@ def test_names_of_our_own() -> None:
     assert apart("returns.csv", "D-1") == "returns.D-1.csv"
     assert apart("returns", "D-1") == "returns.D-1"
     assert not may_be_delivery(trial_name(), "*")
+
+
+@pytest.mark.parametrize("had", [0, 1, 70_000, 200_000])
+@pytest.mark.parametrize("block", [1000, 65_536, 300_000])
+@pytest.mark.parametrize("start", ["in the middle", "at the beginning"])
+def test_a_seam(had: int, block: int, start: str) -> None:
+    """Whatever the blocks, what is new is passed on once; one other byte at the end of what is there is noticed."""
+    content = bytes(number % 251 for number in range(300_000))
+    part = Part()
+    part.add(content[:had])
+    for whole in (content, content[: had - 1] + b"\xff" + content[had:] if had else content):
+        out = list[bytes]()
+        seam = Seam(part, out.append)
+        if start == "at the beginning":
+            seam.at = 0
+        came = all(seam.take(whole[at : at + block]) for at in range(seam.at, len(whole), block))
+        assert came is (whole is content)
+        assert b"".join(out) == (content[had:] if came else b"")

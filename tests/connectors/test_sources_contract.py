@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from connectors.host_key import HostKey
-from connectors.source import RemoteFile
+from connectors.source import Part, RemoteFile
 from connectors.source_settings import Secret
 from processing.errors import ClawbackError, SourceRefused, SourceUnreachable, Unusable
 from tests.connectors.brands import KINDS, authority, serving
-from tests.connectors.source_site import Brand, key_pair, line_to, public, touch
+from tests.connectors.source_site import Brand, Line, key_pair, line_to, public, touch
 
 LARGE = os.urandom(1_500_000)
 DELIVERY = "20270115T093000000000-1a2b3c4d"
@@ -283,3 +283,49 @@ def test_a_secret_that_is_not_there(brand: Brand) -> None:
     given = missing if brand.kind[0] != "f" else {"password": missing["password"]}
     with pytest.raises(Unusable, match="env:NOWHERE is empty or not set"), brand.source(**given):
         pass
+
+
+def test_a_cut_download_goes_on_where_it_broke(brand: Brand) -> None:
+    """Only what is missing is sent again, and the end of what is there, as the proof that it is the same file."""
+    content = LARGE * 6
+    brand.write("returns.csv", content, 1_700_000_000)
+    received, part = bytearray(), Part()
+    lines: list[Line] = []
+
+    def write(block: bytes) -> None:
+        received.extend(block)
+        part.add(block)
+        if lines and len(received) > 700_000:
+            lines.pop().close()
+
+    with line_to(brand) as line, brand.source(host="127.0.0.1", port=line.port) as source:
+        lines.append(line)
+        (file,) = source.waiting()
+        with pytest.raises(SourceUnreachable):
+            source.fetch(file, write, part)
+    had_bytes = len(received)
+    assert 700_000 < had_bytes < len(content)
+    with line_to(brand) as line, brand.source(host="127.0.0.1", port=line.port) as source:
+        (file,) = source.waiting()
+        before = line.passed
+        assert source.fetch(file, write, part)
+        assert line.passed - before < len(content) - had_bytes + 300_000
+    assert bytes(received) == content
+
+
+@pytest.mark.parametrize("change", [_overwrite, _replace])
+def test_a_part_of_another_file_is_not_gone_on_with(brand: Brand, change: Callable[[Path], object]) -> None:
+    """Another time, or the same time and size and other bytes: nothing is joined."""
+    path = brand.write("returns.csv", LARGE, 1_700_000_000)
+    part, received = Part(), list[bytes]()
+    part.add(LARGE[:1_000_000])
+    with brand.source() as source:
+        (file,) = source.waiting()
+        change(path)
+        assert not source.fetch(file, received.append, part)
+        path.write_bytes(b"y" * len(LARGE))
+        touch(path, 1_700_000_000)
+        assert not source.fetch(file, received.append, part)
+        # The session is as good as before.
+        assert source.fetch(file, received.append)
+    assert b"".join(received) == b"y" * len(LARGE)

@@ -31,7 +31,7 @@ def test_is_sent_once(desk: Desk, clock: Clock) -> None:
     """However often it is queued, before and after it was sent."""
     queue(desk, clock, "a@acme.example", "a@acme.example")
     entry = claim(desk, clock)
-    assert entry == Entry(1, "reply", "a@acme.example", NUMBER, 0, START)
+    assert entry == Entry(1, "reply", "a@acme.example", NUMBER, 0, 0, START)
     assert claim(desk, clock) is None
     with desk.store.write() as db:
         outbox.sent(db, entry, at=clock.pass_by(seconds=2))
@@ -98,3 +98,28 @@ def test_refusal_for_ever_is_not_tried_again(desk: Desk, clock: Clock) -> None:
         outbox.sent(db, entry, at=clock.now)
         with pytest.raises(NotFound, match="nothing unsent with the number 1"):
             outbox.again(db, entry.id, at=clock.now)
+
+
+def test_a_thread_goes_out_in_order(desk: Desk, clock: Clock) -> None:
+    """The newer waits until the older is sent or given up; another recipient's and another thread's do not."""
+    with desk.store.write() as db:
+        for recipient, revision in (("a@acme.example", 0), ("a@acme.example", 3), ("b@acme.example", 0)):
+            outbox.enqueue(db, "reply", recipient, NUMBER, at=clock.now, revision=revision, thread="T")
+        outbox.enqueue(db, "reply", "a@acme.example", f"{NUMBER}-0001", at=clock.now)
+    claimed = [claim(desk, clock) for _ in range(4)]
+    assert [(one.recipient, one.delivery, one.revision) for one in claimed if one] == [
+        ("a@acme.example", NUMBER, 0),
+        ("b@acme.example", NUMBER, 0),
+        ("a@acme.example", f"{NUMBER}-0001", 0),
+    ]
+    with desk.store.write() as db:
+        assert claimed[0] is not None
+        outbox.overtaken(db, claimed[0], at=clock.now)
+        with pytest.raises(NotFound):
+            outbox.again(db, claimed[0].id, at=clock.now)
+    newer = claim(desk, clock)
+    assert newer is not None
+    assert newer.revision == 3
+    with desk.store.read() as db:
+        assert not outbox.is_due(db, KINDS, at=clock.now)
+        assert outbox.is_due(db, KINDS, at=clock.pass_by(minutes=10))
