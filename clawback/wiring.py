@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clawback.settings import MailRelay, Settings
 from connectors.mail_book import MailBook
@@ -14,6 +15,9 @@ from connectors.source_settings import SftpSettings, SourceSettings
 from connectors.spool import Spool
 from processing.store import Store
 from schemas.containers import MOST_BYTES
+
+if TYPE_CHECKING:
+    from connectors.outside import Client
 
 Progress = Callable[[str, int], None]
 # A raw message, the address in its From, and what its session told.
@@ -115,6 +119,15 @@ def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:
     from connectors.ftp_source import FtpSource  # noqa: PLC0415
 
     return FtpSource(settings, environ)
+
+
+def webhook_client(settings: Settings) -> "Client":
+    """Who posts to webhooks: a program has to answer at once, or is asked again later; raises Unusable."""
+    from connectors.outside import Client, Guard, networks  # noqa: PLC0415 - slow, and of use to few
+
+    webhooks = settings.webhooks
+    guard = Guard(networks(webhooks.private_networks))
+    return Client(guard, timeout_s=webhooks.timeout_s, total_s=2 * webhooks.timeout_s)
 
 
 def claims_folder(settings: Settings) -> Path:
