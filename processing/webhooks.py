@@ -18,7 +18,8 @@ from processing import bulk, outbox
 from processing.columns import Ints
 from processing.errors import NotFound
 from processing.instants import instant, micros
-from processing.tables import account, delivery, entry, webhook, webhook_event
+from processing.tables import account, delivery, entry
+from processing.webhook_tables import webhook, webhook_event
 
 OUTBOX: Final = "webhook"
 """The kind of what is queued here; its recipient is a webhook, and its delivery an event."""
