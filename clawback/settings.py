@@ -152,7 +152,10 @@ class Settings:
         """The source of this name; raises NotFound."""
         found = next((one for one in self.sources if one.name == name), None)
         if found is None:
-            names = ", ".join(one.name for one in self.sources) or "none yet; write [[sftp]] or [[ftp]] in the settings"
+            names = (
+                ", ".join(one.name for one in self.sources)
+                or "none yet; write [[sftp]], [[ftp]] or [[http]] in the settings"
+            )
             raise NotFound(f"There is no source {name!r}; there is {names}.")
         return found
 

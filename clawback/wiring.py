@@ -11,7 +11,7 @@ from clawback.settings import MailRelay, Settings
 from connectors.mail_book import MailBook
 from connectors.mail_evidence import Evidence, trust_of
 from connectors.source import Source
-from connectors.source_settings import SftpSettings, SourceSettings
+from connectors.source_settings import HttpSettings, SftpSettings, SourceSettings
 from connectors.spool import Spool
 from processing.store import Store
 from schemas.containers import MOST_BYTES
@@ -116,6 +116,10 @@ def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:
         from connectors.sftp_source import SftpSource  # noqa: PLC0415
 
         return SftpSource(settings, environ)
+    if isinstance(settings, HttpSettings):
+        from connectors.http_source import HttpSource  # noqa: PLC0415
+
+        return HttpSource(settings, environ)
     from connectors.ftp_source import FtpSource  # noqa: PLC0415
 
     return FtpSource(settings, environ)
@@ -123,7 +127,8 @@ def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:
 
 def webhook_client(settings: Settings) -> "Client":
     """Who posts to webhooks: a program has to answer at once, or is asked again later; raises Unusable."""
-    from connectors.outside import Client, Guard, networks  # noqa: PLC0415 - slow, and of use to few
+    from connectors.outside import Client  # noqa: PLC0415 - slow, and of use to few
+    from connectors.places import Guard, networks  # noqa: PLC0415 - likewise
 
     webhooks = settings.webhooks
     guard = Guard(networks(webhooks.private_networks))

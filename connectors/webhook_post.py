@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from connectors.durable import claim, ensure_folder, replace_file
-from connectors.outside import Client, Place
+from connectors.outside import Client
+from connectors.places import Place
 from processing.errors import ClawbackError
 
 _KEY_BYTES: Final = 32

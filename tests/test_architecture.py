@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "processing": set[str](),
     "schemas": {"processing"},
     "connectors": {"processing.errors", "processing.codes"},
-    "clawback.source_tables": {"connectors.host_key", "connectors.source_settings", "processing.errors"},
+    "clawback.source_tables": {"connectors.host_key", "connectors.places", "connectors.source_settings"}
+    | {"processing.errors"},
     "clawback.settings": {"clawback.source_tables", "connectors.source_settings", "processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
     "clawback.sidecars": INNER,

@@ -40,7 +40,7 @@ def add(sid: str, url: str, kinds: tuple[str, ...]) -> Outcome:
       clawback webhooks add IRacme1 https://hooks.acme.example/held --event delivery.held
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.wiring import credentials_folder, webhook_client
-    from connectors.outside import Place
+    from connectors.places import Place
     from connectors.webhook_post import Secrets
     from processing.catalog import read_terms
     from processing.webhooks import EventKind

@@ -14,7 +14,8 @@ from typing import Any
 
 from clawback.courier import Courier
 from clawback.wiring import Desk
-from connectors.outside import Client, Guard, networks
+from connectors.outside import Client
+from connectors.places import Guard, networks
 from connectors.webhook_post import Secrets
 from processing import webhooks
 from processing.catalog import read_terms

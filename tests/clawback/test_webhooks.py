@@ -16,7 +16,7 @@ from clawback import pipeline, revising
 from clawback.courier import Told
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
-from connectors.outside import Guard
+from connectors.places import Guard
 from connectors.webhook_post import Secrets
 from processing import deliveries, outbox, webhooks
 from processing.errors import NotFound

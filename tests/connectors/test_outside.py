@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from connectors.outside import Guard, Place, left, networks
+from connectors.outside import left
+from connectors.places import Guard, Place, networks
 from processing.errors import SourceRefused, Unusable
 
 OURS = Guard(networks("10.1.0.0/16, fd00:1::/32"))
