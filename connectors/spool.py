@@ -301,12 +301,12 @@ class Spool:
 
     def find(self, delivery: str) -> Envelope:
         """The envelope of a pending or acknowledged delivery."""
-        return opened(self._where(delivery))
+        return self._opened(delivery)[1]
 
     def content(self, delivery: str) -> Path:
         """The path of the bytes, whose number is checked against the END record."""
-        folder = self._where(delivery)
-        envelope, path = opened(folder), folder / _CONTENT
+        folder, envelope = self._opened(delivery)
+        path = folder / _CONTENT
         size_bytes = path.stat().st_size if path.is_file() else -1
         if size_bytes != envelope.size_bytes:
             raise SpoolBroken(
@@ -350,6 +350,17 @@ class Spool:
         if swept:
             _log.info("swept leftovers=%d", swept)
         return swept
+
+    def _opened(self, delivery: str) -> tuple[Path, Envelope]:
+        folder = self._where(delivery)
+        try:
+            return folder, opened(folder)
+        except SpoolBroken:
+            if folder.is_dir():
+                raise
+        # It was acknowledged between the two looks, and moves no further.
+        folder = self._where(delivery)
+        return folder, opened(folder)
 
     def _has(self, delivery: str) -> bool:
         return any((part / delivery).is_dir() for part in (self._new, self._done))

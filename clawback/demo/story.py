@@ -11,12 +11,14 @@ from clawback import pipeline, sweep
 from clawback.demo import world
 from clawback.demo.brand import Brand
 from clawback.demo.mailbox import DOMAIN, Mailbox, mailbox
+from clawback.demo.program import CURL, Program
 from clawback.demo.servers import INBOX, environment, serving
 from clawback.demo.tell import Teller
 from clawback.loading import load_actions, load_catalog
 from clawback.settings import load
 from clawback.wiring import Desk, credentials_folder, open_desk
 from connectors.credentials import Credentials, new_password
+from connectors.tokens import Scope, Tokens
 from processing import history
 
 LOCKS_IN_S: Final = 6
@@ -33,13 +35,16 @@ def tell(teller: Teller) -> dict[str, Any]:
             password = new_password()
             Credentials(credentials_folder(settings)).set_password(world.SID, "ftp", password)
             before = _totals(desk)
-            teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Prefect, the store")
+            teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Web Services, Prefect, the store")
             with serving(state, mail.relay_port) as ready:
                 places = f"FTPS at 127.0.0.1:{ready['ftp']['port']}, SMTP at 127.0.0.1:{ready['smtp']['port']}"
                 teller.say(f"{places}, flows at {ready['prefect']['url']}")
                 brand = Brand(ready["ftp"]["port"], world.SID, password, state / "tls" / "certificate.pem")
                 receipts = _deliver(desk, brand, teller, state)
                 receipts.append(_mailed(desk, mail, teller, ready["smtp"]["port"], state))
+                if CURL is not None:
+                    _, token = Tokens(credentials_folder(settings)).make(world.SID, Scope.WRITE, _now())
+                    receipts.append(_asked(desk, Program(ready["web"]["port"], world.SID, token), teller))
             after = _totals(desk)
     teller.chapter("Every line of every file, answered")
     teller.receipts(receipts)
@@ -93,6 +98,17 @@ def _mailed(desk: Desk, mail: Mailbox, teller: Teller, port: int, state: Path) -
     rows = receipt["rows"]
     teller.check(f"{rows['read']} read = {rows['applied']} applied", holds=rows["read"] == rows["applied"] == 20)
     return receipt
+
+
+def _asked(desk: Desk, program: Program, teller: Teller) -> dict[str, Any]:
+    teller.chapter("A change by Web Services, with curl")
+    action_id = world.action_id(world.ASKED)
+    answer = program.put(ActionId=action_id, Amount="2.50", Reason="ORDER_UPDATE")
+    teller.say(f"PUT Actions, {action_id} to 2.50. The server: {answer['Status']} {answer['QueuedUri']}")
+    teller.check("QUEUED: the change is on disk", holds=answer["Status"] == "QUEUED")
+    told = program.submission(answer["QueuedUri"])
+    teller.check("Complete, without an error", holds=told["ErrorReason"] == "")
+    return pipeline.receipt(desk, told["BatchId"].removeprefix("A-"))
 
 
 def _check_messy(brand: Brand, teller: Teller, receipt: dict[str, Any]) -> None:
