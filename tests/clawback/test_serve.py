@@ -113,7 +113,8 @@ def test_prefect_tells_what_happened(site: Site) -> None:
 def test_schedules_are_deployments_that_run(site: Site) -> None:
     """Prefect shows, plans and counts them; what was planned has run."""
     deployments = ask(site, "/deployments/filter", limit=10)
-    assert {one["entrypoint"].rpartition(":")[2] for one in deployments} == {"ingest", "collect", "lock_due", "pull"}
+    flows = {one["entrypoint"].rpartition(":")[2] for one in deployments}
+    assert flows == {"ingest", "collect", "lock_due", "pull", "send"}
     for flow in ("collect", "lock_due"):
         planned = {"tags": {"all_": ["auto-scheduled"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
         until(partial(runs, site, flow, **planned), f"{flow} has run as planned")
