@@ -93,7 +93,8 @@ def rejudge_in(db: Connection, desk: Desk, delivery: str, take: Take, *, at: dat
     if judged != len(taken.lines):
         raise SpoolBroken(f"Delivery {delivery} has not the lines it was judged by. Restore its folder from a backup.")
     became = {verdict: tally.verdicts[verdict] - before[verdict] for verdict in Verdict}
-    revisions.revise(db, found, tally.told(case.terms.partners), at=at, because=because, became=became)
+    summary, lines = tally.told(case.terms.partners), taken.lines.tolist()
+    revisions.revise(db, found, summary, at=at, because=because, became=became, lines=lines)
     return True
 
 

@@ -105,6 +105,14 @@ class WebServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhooks:
+    """How programs of accounts are told: only at public addresses by HTTPS, and in the ``private_networks`` named."""
+
+    private_networks: str = ""
+    timeout_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class PrefectServer:
     """Where Prefect's server and its UI listen."""
 
@@ -135,6 +143,7 @@ class Settings:
     smtp: SmtpServer = field(default_factory=SmtpServer)
     relay: MailRelay = field(default_factory=MailRelay)
     web: WebServer = field(default_factory=WebServer)
+    webhooks: Webhooks = field(default_factory=Webhooks)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     schedule: Schedule = field(default_factory=Schedule)
     sources: tuple[SourceSettings, ...] = ()
@@ -143,7 +152,10 @@ class Settings:
         """The source of this name; raises NotFound."""
         found = next((one for one in self.sources if one.name == name), None)
         if found is None:
-            names = ", ".join(one.name for one in self.sources) or "none yet; write [[sftp]] or [[ftp]] in the settings"
+            names = (
+                ", ".join(one.name for one in self.sources)
+                or "none yet; write [[sftp]], [[ftp]] or [[http]] in the settings"
+            )
             raise NotFound(f"There is no source {name!r}; there is {names}.")
         return found
 

@@ -1,4 +1,4 @@
-"""The tables ``[[sftp]]`` and ``[[ftp]]`` of the settings file, each a source of deliveries."""
+"""The tables ``[[sftp]]``, ``[[ftp]]`` and ``[[http]]`` of the settings file, each a source of deliveries."""
 
 import json
 import re
@@ -11,7 +11,8 @@ from types import UnionType
 from typing import Any, Final, get_args, get_type_hints
 
 from connectors.host_key import HostKey
-from connectors.source_settings import KINDS, Secret, SftpSettings, SourceSettings, kind_of
+from connectors.places import Place, networks
+from connectors.source_settings import KINDS, HttpSettings, Secret, SftpSettings, SourceSettings, kind_of
 from processing.errors import Unusable
 
 SCHEDULE: Final = "schedule"
@@ -21,6 +22,7 @@ HOSTED: Final = "ftp_server"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_S: Final = 10
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _PORTS: Final = range(1, 65536)
 # Ours are settings, and Prefect's are taken away from the processes that pull.
 _NOT_PASSED_ON: Final = ("env:CLAWBACK_", "env:PREFECT_")
@@ -34,8 +36,9 @@ def taken_out(given: dict[str, Any], source: str) -> Tables:
     for kind in KINDS:
         if isinstance(given.get(kind), list):
             tables[kind] = given.pop(kind)
-    if "sftp" in given:
-        raise Unusable(f"{source}: sftp is a list of sources; write [[sftp]].")
+    for kind in KINDS.keys() - {"ftp"}:
+        if kind in given:
+            raise Unusable(f"{source}: {kind} is a list of sources; write [[{kind}]].")
     if HOSTED in given:
         if "ftp" in given:
             raise Unusable(f"{source}: ftp and {HOSTED} are the same table; write one of them.")
@@ -155,9 +158,12 @@ def _check(settings: SourceSettings, where: str) -> None:
     """What one key alone does not show."""
     if not _NAME.fullmatch(settings.name):
         raise Unusable(f"{where}: a name has up to 32 of a-z, 0-9, - and _, and begins with a letter or a digit.")
-    for key in ("account", "host", "user", "folder", "pattern"):
-        if not getattr(settings, key):
+    for key in ("account", "url", "host", "user", "folder", "pattern", "header"):
+        if getattr(settings, key, None) == "":
             raise Unusable(f"{where}: {key} is empty.")
+    if isinstance(settings, HttpSettings):
+        _check_url(settings, where)
+        return
     if settings.port not in _PORTS:
         raise Unusable(f"{where}: port is {settings.port}; it can be 1 to 65535.")
     if "/" in settings.pattern:
@@ -169,3 +175,19 @@ def _check(settings: SourceSettings, where: str) -> None:
         raise Unusable(f"{where}: give one of key_file and password.")
     if isinstance(settings, SftpSettings) and settings.key_passphrase is not None and settings.key_file is None:
         raise Unusable(f"{where}: key_passphrase opens a key_file, and there is none.")
+
+
+def _check_url(settings: HttpSettings, where: str) -> None:
+    try:
+        place = Place.parse(settings.url)
+        networks(settings.private_networks)
+    except Unusable as error:
+        raise Unusable(f"{where}: {error}") from None
+    if not _HEADER.fullmatch(settings.header):
+        raise Unusable(f"{where}: header is {settings.header!r}; it is a name such as Authorization or X-Api-Key.")
+    if "/" in settings.file or not settings.file.isprintable():
+        raise Unusable(f"{where}: file is {settings.file!r}; it is a name such as returns.csv, without /.")
+    if settings.authorization and settings.tls == "off":
+        raise Unusable(f"{where}: a secret is never sent to public addresses without TLS; leave out one of the two.")
+    if place.scheme == "http" and settings.tls == "required" and not settings.private_networks:
+        raise Unusable(f'{where}: the URL is without TLS. Write https://, or tls = "off" if the brand has no other.')

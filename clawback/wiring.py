@@ -5,15 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clawback.settings import MailRelay, Settings
 from connectors.mail_book import MailBook
 from connectors.mail_evidence import Evidence, trust_of
 from connectors.source import Source
-from connectors.source_settings import SftpSettings, SourceSettings
+from connectors.source_settings import HttpSettings, SftpSettings, SourceSettings
 from connectors.spool import Spool
 from processing.store import Store
 from schemas.containers import MOST_BYTES
+
+if TYPE_CHECKING:
+    from connectors.outside import Client
 
 Progress = Callable[[str, int], None]
 # A raw message, the address in its From, and what its session told.
@@ -112,9 +116,23 @@ def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:
         from connectors.sftp_source import SftpSource  # noqa: PLC0415
 
         return SftpSource(settings, environ)
+    if isinstance(settings, HttpSettings):
+        from connectors.http_source import HttpSource  # noqa: PLC0415
+
+        return HttpSource(settings, environ)
     from connectors.ftp_source import FtpSource  # noqa: PLC0415
 
     return FtpSource(settings, environ)
+
+
+def webhook_client(settings: Settings) -> "Client":
+    """Who posts to webhooks: a program has to answer at once, or is asked again later; raises Unusable."""
+    from connectors.outside import Client  # noqa: PLC0415 - slow, and of use to few
+    from connectors.places import Guard, networks  # noqa: PLC0415 - likewise
+
+    webhooks = settings.webhooks
+    guard = Guard(networks(webhooks.private_networks))
+    return Client(guard, timeout_s=webhooks.timeout_s, total_s=2 * webhooks.timeout_s)
 
 
 def claims_folder(settings: Settings) -> Path:

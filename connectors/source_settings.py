@@ -120,8 +120,58 @@ class FtpPullSettings:
         return f"ftp://{self.user}@{self.host}:{self.port}/{self.folder.lstrip('/')}"
 
 
-SourceSettings = SftpSettings | FtpPullSettings
-KINDS: Final[Mapping[str, type[SourceSettings]]] = {"sftp": SftpSettings, "ftp": FtpPullSettings}
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """A file at a URL; ``authorization`` is the value of ``header``, such as ``Bearer …`` or ``Basic …``.
+
+    ``compare``: whether headers tell that the file is new, or only its content. Addresses have to be public, or in the
+    ``private_networks`` named. ``file`` is what its deliveries are called, by default the end of the URL's path. The
+    other fields are those of ``SftpSettings``.
+    """
+
+    name: str
+    account: str
+    url: str
+    event_type: int | None = None
+    authorization: Secret | None = None
+    header: str = "Authorization"
+    file: str = ""
+    compare: Literal["headers", "content"] = "headers"
+    tls: Literal["required", "off"] = "required"
+    ca_file: Path | None = None
+    private_networks: str = ""
+    every_s: int | None = EVERY_S
+    timeout_s: int = 60
+    max_file_bytes: int = MAX_FILE_BYTES
+
+    @property
+    def channel(self) -> str:
+        """The channel of its deliveries."""
+        return f"http:{self.name}"
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: what follows a ``?`` may be a secret."""
+        return self.url.partition("?")[0]
+
+    @property
+    def pattern(self) -> str:
+        """All that is there is the one file."""
+        return "*"
+
+    @property
+    def after(self) -> After:
+        """Nothing is changed at a URL."""
+        return "keep"
+
+    @property
+    def result_folder(self) -> str:
+        """A URL takes no answers."""
+        return ""
+
+
+SourceSettings = SftpSettings | FtpPullSettings | HttpSettings
+KINDS: Final[Mapping[str, type[SourceSettings]]] = {"sftp": SftpSettings, "ftp": FtpPullSettings, "http": HttpSettings}
 
 
 def kind_of(settings: SourceSettings) -> str:

@@ -31,21 +31,19 @@ from connectors.durable import (
     refusing_when_disk_fails,
     sync_folder,
     write_all,
-    write_new,
 )
 from connectors.envelope import (
     EMAIL,
-    ENVELOPE,
     NUMBER,
     Envelope,
     arrival_in,
     asked,
     opened,
     part_number,
-    sealed,
     stamped,
 )
 from connectors.keys import Keys
+from connectors.landing import Landing, Ticket
 from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
@@ -155,6 +153,7 @@ class Spool:
         for part in (self._tmp, self._new, self._done):
             ensure_folder(part)
         self._keys = Keys(folder / "keys")
+        self._landing = Landing(self._order, self._new, self._keys)
 
     def receive(
         self,
@@ -227,25 +226,14 @@ class Spool:
         When it landed before, that delivery is given and the folder stays where it is.
         """
         given = None if received_at is None else _utc(received_at)
-        with claim(self._order) as order:
-            landed_before = self._landed_before(draft, key)
-            if landed_before is not None:
-                return landed_before
-            envelope = draft if draft.delivery else stamped(draft, given or self._next_stamp(order))
-            delivery = envelope.delivery
-            write_new(folder / ENVELOPE, sealed(envelope))
-            sync_folder(folder)
-            if key is not None:
-                self._keys.give(envelope.account, key, delivery)
-            landed = self._new / delivery
-            folder.rename(landed)
-            try:
-                sync_folder(self._new)
-            except OSError:
-                # Nobody can have listed it: the claim is still ours. A delivery that may vanish is none.
-                landed.rename(folder)
-                raise
-        return envelope
+
+        def stamp(order: int) -> Envelope:
+            return draft if draft.delivery else stamped(draft, given or self._next_stamp(order))
+
+        ticket = Ticket(
+            folder, draft.account, draft.delivery, key, again=lambda: self._landed_before(draft, key), stamp=stamp
+        )
+        return self._landing.land(ticket)
 
     def _landed_before(self, draft: Envelope, key: str | None) -> Envelope | None:
         """What has landed as the same file of a container, or under the same key; raises KeyReused."""
@@ -301,7 +289,7 @@ class Spool:
 
     def find(self, delivery: str) -> Envelope:
         """The envelope of a pending or acknowledged delivery."""
-        return opened(self._where(delivery))
+        return self._opened(delivery)[1]
 
     def has(self, delivery: str) -> bool:
         """Whether a delivery has landed, acknowledged or not."""
@@ -309,8 +297,8 @@ class Spool:
 
     def content(self, delivery: str) -> Path:
         """The path of the bytes, whose number is checked against the END record."""
-        folder = self._where(delivery)
-        envelope, path = opened(folder), folder / _CONTENT
+        folder, envelope = self._opened(delivery)
+        path = folder / _CONTENT
         size_bytes = path.stat().st_size if path.is_file() else -1
         if size_bytes != envelope.size_bytes:
             raise SpoolBroken(
@@ -354,6 +342,17 @@ class Spool:
         if swept:
             _log.info("swept leftovers=%d", swept)
         return swept
+
+    def _opened(self, delivery: str) -> tuple[Path, Envelope]:
+        folder = self._where(delivery)
+        try:
+            return folder, opened(folder)
+        except SpoolBroken:
+            if folder.is_dir():
+                raise
+        # It was acknowledged between the two looks, and moves no further.
+        folder = self._where(delivery)
+        return folder, opened(folder)
 
     def _where(self, delivery: str) -> Path:
         # In this order: deliveries only ever move from new to done.

@@ -68,6 +68,8 @@ class Tokens:
         self._folder = folder / "tokens"
         ensure_folder(self._folder)
         self._key = self._read_key()
+        # By account, with what tells that the file is still the same: it is only ever replaced.
+        self._read: dict[Path, tuple[tuple[int, int], list[_Kept]]] = {}
 
     def make(self, account: str, scope: Scope, at: datetime) -> tuple[Token, str]:
         """A new token for an account, and its secret, which is told this once."""
@@ -107,9 +109,18 @@ class Tokens:
 
     def _kept(self, path: Path | None) -> list[_Kept]:
         try:
-            return [] if path is None else [_Kept.parsed(line) for line in path.read_text("utf-8").splitlines()]
+            return [] if path is None else self._parsed(path)
         except FileNotFoundError:
             return []
+
+    def _parsed(self, path: Path) -> list[_Kept]:
+        found = path.stat()
+        version = (found.st_ino, found.st_mtime_ns)
+        known = self._read.get(path)
+        if known is None or known[0] != version:
+            kept = [_Kept.parsed(line) for line in path.read_text("utf-8").splitlines()]
+            self._read[path] = known = (version, kept)
+        return known[1]
 
     def _write(self, path: Path, kept: list[_Kept]) -> None:
         replace_file(path, "".join(f"{one.line()}\n" for one in kept).encode())

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from clawback import pipeline, postman, pulling, sweep
+from clawback.courier import Courier
 from clawback.settings import load
-from clawback.wiring import claims_folder, open_desk, open_spool, source_of
+from clawback.wiring import claims_folder, credentials_folder, open_desk, open_spool, source_of, webhook_client
+from connectors.webhook_post import Secrets
 from processing.errors import ClawbackError, Unusable
 
 
@@ -69,9 +71,13 @@ def _named(error: Exception) -> str:
 
 
 def send() -> dict[str, int]:
-    """Send what is due in the outbox; what nobody takes is tried again."""
-    with open_desk(load(os.environ), now) as desk:
-        return asdict(postman.send_due(desk, at=now()))
+    """Send what is due in the outbox, by mail and to webhooks; what nobody takes is tried again."""
+    settings = load(os.environ)
+    with open_desk(settings, now) as desk:
+        told = Courier(desk, webhook_client(settings), Secrets(credentials_folder(settings)), now).send_due()
+        mailed = postman.send_due(desk, at=now())
+    posted = asdict(told)
+    return {what: lines + posted[what] for what, lines in asdict(mailed).items()}
 
 
 def lock(as_of: str | None = None) -> list[dict[str, Any]]:

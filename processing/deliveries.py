@@ -1,7 +1,7 @@
 """The store's record of deliveries: registering one, finishing it, and reading what became of it."""
 
 import json
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, Row, null, select, update
 
-from processing import bulk
+from processing import bulk, webhooks
 from processing.codes import Code, Verdict
 from processing.columns import blank
 from processing.errors import NotFound
 from processing.instants import instant, micros
 from processing.tables import account, action, delivery, entry, line
+from processing.webhooks import EventKind
 
 VERDICTS: Final[dict[str, bulk.Kind]] = {
     "line": int,
@@ -137,6 +138,21 @@ def finish(  # noqa: PLR0913 - the columns of an ending
         )
         .where(delivery.c.id == delivery_id)
     )
+    tell_programs(db, delivery_id, at=at)
+
+
+def tell_programs(db: Connection, delivery_id: int, *, at: datetime, lines: Sequence[int] | None = None) -> None:
+    """Let the account's webhooks be told what a delivery has come to, and what ``lines`` (by default all) changed."""
+    wanted = webhooks.wanted(db, delivery_id)
+    if not wanted:
+        return
+    found = by_id(db, delivery_id)
+    if EventKind.CHANGED in wanted:
+        webhooks.tell_of_changes(db, found, lines, at=at)
+    kind = EventKind.HELD if found.state == DeliveryState.HELD else EventKind.FINISHED
+    unfinished = found.state in {DeliveryState.BROKEN, DeliveryState.WAITING}
+    if kind in wanted and not unfinished and found.channel != PERSON:
+        webhooks.tell_of_delivery(db, found, kind, head(found), at=at)
 
 
 def answered(db: Connection, number: str, revision: int, at: datetime) -> bool:

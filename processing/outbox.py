@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, null, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processing.errors import NotFound
@@ -50,12 +50,20 @@ def enqueue(  # noqa: PLR0913 - the columns of an entry
     db.execute(insert(outbox).values(**values).on_conflict_do_nothing())
 
 
-def claim_due(db: Connection, kinds: Collection[str], *, at: datetime) -> Entry | None:
+def recipients(db: Connection, kind: str, *, at: datetime) -> list[str]:
+    """To whom something of a kind is due."""
+    due = (outbox.c.kind == kind) & (outbox.c.due_at <= micros(at))
+    return list(db.execute(select(outbox.c.recipient).where(due).distinct().order_by(outbox.c.recipient)).scalars())
+
+
+def claim_due(db: Connection, kinds: Collection[str], *, at: datetime, recipient: str | None = None) -> Entry | None:
     """Take what has been due longest, so that nobody else takes it for ten minutes; None if nothing is due.
 
     What has an older entry of its thread before it, to the same recipient, waits for that one's end.
     """
     due = _due(kinds, at)
+    if recipient is not None:
+        due &= outbox.c.recipient == recipient
     while found := db.execute(select(outbox).where(due).order_by(outbox.c.due_at, outbox.c.id).limit(1)).one_or_none():
         mine = (outbox.c.id == found.id) & (outbox.c.due_at == found.due_at)
         if db.execute(update(outbox).values(due_at=micros(at + CLAIMED)).where(mine)).rowcount:
@@ -99,6 +107,38 @@ def failed(db: Connection, entry: Entry, error: str, *, at: datetime, for_ever: 
         .where(outbox.c.id == entry.id)
     )
     return over
+
+
+def once_more(db: Connection, kind: str, recipient: str, delivery: str, *, at: datetime) -> None:
+    """Send something again, whether it was sent, given up, or waits."""
+    same = (outbox.c.kind == kind) & (outbox.c.recipient == recipient) & (outbox.c.delivery == delivery)
+    fresh = {
+        "due_at": micros(at),
+        "done_at": None,
+        "given_up_at": None,
+        "overtaken_at": None,
+        "attempts": 0,
+        "last_error": None,
+    }
+    db.execute(update(outbox).values(fresh).where(same))
+
+
+def standing(db: Connection, kind: str, recipient: str) -> dict[str, Any]:
+    """How much a recipient has been sent, waits for and was given up, and the newest error."""
+    mine = (outbox.c.kind == kind) & (outbox.c.recipient == recipient)
+    counts = select(
+        func.count(outbox.c.done_at).label("sent"),
+        func.count(outbox.c.due_at).label("waiting"),
+        func.count(outbox.c.given_up_at).label("given_up"),
+    )
+    error = select(outbox.c.last_error).where(mine, outbox.c.last_error.is_not(None))
+    newest = db.execute(error.order_by(outbox.c.id.desc()).limit(1)).scalar()
+    return {**db.execute(counts.where(mine)).one()._asdict(), "last_error": newest}
+
+
+def forget(db: Connection, kind: str, recipient: str) -> None:
+    """Send a recipient nothing of a kind any more."""
+    db.execute(delete(outbox).where(outbox.c.kind == kind, outbox.c.recipient == recipient))
 
 
 def again(db: Connection, number: int, *, at: datetime) -> None:

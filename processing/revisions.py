@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, null, select, update
 
-from processing import bulk
+from processing import bulk, deliveries
 from processing.codes import Verdict
 from processing.columns import Ints
 from processing.instants import micros
@@ -40,7 +40,7 @@ def take_open(db: Connection, delivery_id: int) -> Taken:
     return _take(db, delivery_id, chosen, waiting_line.c.delivery_id == delivery_id)
 
 
-def revise(
+def revise(  # noqa: PLR0913 - the columns of a revision
     db: Connection,
     found: Row[Any],
     summary: Mapping[str, Any],
@@ -48,10 +48,12 @@ def revise(
     at: datetime,
     because: str,
     became: Mapping[Verdict, int],
+    lines: Sequence[int] = (),
 ) -> None:
     """Record what a delivery's receipt says from now on, and that it is to be sent again.
 
-    ``summary`` is what ``Tally.told`` gives; ``became`` is what the lines that were judged anew have become.
+    ``summary`` is what ``Tally.told`` gives; ``became`` is what the ``lines`` that were judged anew have become;
+    of those that were not judged the ledger has nothing new.
     """
     rows = {verdict.value: count for verdict, count in became.items() if count}
     revision = {"at": at.isoformat(), "because": because, "lines": sum(rows.values()), "rows": rows}
@@ -68,6 +70,7 @@ def revise(
         )
         .where(delivery.c.id == found.id)
     )
+    deliveries.tell_programs(db, found.id, at=at, lines=lines)
 
 
 def _take(db: Connection, delivery_id: int, chosen: ColumnElement[bool], waited: ColumnElement[bool]) -> Taken:

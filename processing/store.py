@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from processing import tables
 from processing.errors import NotFound, StoreUnavailable, Unusable
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 BUSY_S: Final = 60
 PRAGMAS: Final = (
     # Of a new file alone. A large delivery touches most pages of the actions, and each costs as much whatever it holds.

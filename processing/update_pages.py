@@ -3,6 +3,7 @@
 An update's serial number is the version it gave its action: 0 when it was tracked.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, literal, null, select, union_all
@@ -46,6 +47,12 @@ def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
     if wanted.state is not None:
         query = query.where(updates.c.state_after == wanted.state.value)
     return read(db, query, (updates.c.updated_at, updates.c.number), place)
+
+
+def of_lines(db: Connection, delivery_id: int, lines: Sequence[int]) -> list[Row[Any]]:
+    """The updates that lines of a delivery (its row id) made, in their order."""
+    mine = (entry.c.delivery_id == delivery_id, entry.c.line.in_(lines))
+    return list(db.execute(_changed(*mine).order_by(entry.c.line)))
 
 
 def _tracked(*conditions: ColumnElement[bool]) -> Select[Any]:

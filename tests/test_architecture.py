@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "processing": set[str](),
     "schemas": {"processing"},
     "connectors": {"processing.errors", "processing.codes"},
-    "clawback.source_tables": {"connectors.host_key", "connectors.source_settings", "processing.errors"},
+    "clawback.source_tables": {"connectors.host_key", "connectors.places", "connectors.source_settings"}
+    | {"processing.errors"},
     "clawback.settings": {"clawback.source_tables", "connectors.source_settings", "processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
     "clawback.sidecars": INNER,
@@ -31,6 +32,7 @@ MAY_IMPORT = {
     "clawback.mailroom": INNER | {"clawback.wiring"},
     "clawback.replies": {"processing"},
     "clawback.postman": INNER | {"clawback.mailroom", "clawback.pipeline", "clawback.replies", "clawback.wiring"},
+    "clawback.courier": INNER | {"clawback.web.representation", "clawback.web.shapes", "clawback.wiring"},
     "clawback.answers": INNER | {"clawback.judging", "clawback.wiring"},
     "clawback.cases": INNER | {"clawback.judging", "clawback.wiring"},
     "clawback.rejudging": INNER | {"clawback.cases", "clawback.judging", "clawback.wiring"},
@@ -50,7 +52,7 @@ MAY_IMPORT = {
     | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}
     | {"clawback.loading", "clawback.intake"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
-    | {"clawback.postman", "processing.errors"},
+    | {"clawback.courier", "clawback.postman", "connectors.webhook_post", "processing.errors"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "ingest": "clawback.cli.ingest:ingest",
     "deliveries": "clawback.cli.deliveries:deliveries",
     "mail": "clawback.cli.mail:mail",
+    "webhooks": "clawback.cli.webhooks:webhooks",
     "actions": "clawback.cli.actions:actions",
     "adjustments": "clawback.cli.adjustments:adjustments",
     "sources": "clawback.cli.sources:sources",

@@ -26,7 +26,7 @@ NAME: Final = click.argument("name")
 
 @click.group()
 def sources() -> None:
-    """Sources ([[sftp]] and [[ftp]] in the settings): list, check, scan and pull them."""
+    """Sources ([[sftp]], [[ftp]] and [[http]] in the settings): list, check, scan and pull them."""
 
 
 @sources.command("list")
@@ -79,7 +79,7 @@ def scan(name: str) -> Outcome:
 
     source = settings().source(name)
     if not isinstance(source, SftpSettings):
-        raise Unusable(f"Source {name} is an FTP server: it proves itself by its certificate and has no host key.")
+        raise Unusable(f"Source {name} is no SFTP server: it proves itself by its certificate and has no host key.")
     keys = read(source)
     document = [
         {"kind": key.kind, "fingerprint": key.fingerprint, "host_key": str(key), "pinned": key in source.host_key}

@@ -14,6 +14,7 @@ from clawback.demo import world
 from clawback.demo.brand import LOOK_EVERY_S, PATIENCE_S, Brand, NoAnswer
 from clawback.demo.brand_sftp import BrandSftp
 from clawback.demo.mailbox import DOMAIN, Mailbox, mailbox
+from clawback.demo.program import CURL, Program
 from clawback.demo.servers import ANSWERS, INBOX, environment, serving
 from clawback.demo.tell import Teller
 from clawback.loading import load_actions, load_catalog
@@ -21,6 +22,7 @@ from clawback.settings import load
 from clawback.wiring import Desk, credentials_folder, open_desk
 from connectors.credentials import Credentials, new_password
 from connectors.source import PROCESSED
+from connectors.tokens import Scope, Tokens
 from processing import history
 
 LOCKS_IN_S: Final = 6
@@ -38,7 +40,7 @@ def tell(teller: Teller) -> dict[str, Any]:
             password = new_password()
             Credentials(credentials_folder(settings)).set_password(world.SID, "ftp", password)
             before = _totals(desk)
-            teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Prefect, the store")
+            teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Web Services, Prefect, the store")
             with serving(state, environ) as ready:
                 places = f"FTPS at 127.0.0.1:{ready['ftp']['port']}, SMTP at 127.0.0.1:{ready['smtp']['port']}"
                 teller.say(f"{places}, flows at {ready['prefect']['url']}")
@@ -46,6 +48,9 @@ def tell(teller: Teller) -> dict[str, Any]:
                 receipts = _deliver(desk, brand, teller, state)
                 receipts.append(_mailed(desk, mail, teller, ready["smtp"]["port"], state))
                 receipts.append(_pulled(feed, teller))
+                if CURL is not None:
+                    _, token = Tokens(credentials_folder(settings)).make(world.SID, Scope.WRITE, _now())
+                    receipts.append(_asked(desk, Program(ready["web"]["port"], world.SID, token), teller))
             after = _totals(desk)
     teller.chapter("Every line of every file, answered")
     teller.receipts(receipts)
@@ -135,6 +140,17 @@ def _answer_at(feed: BrandSftp, name: str) -> bytes:
             return (feed.folder / ANSWERS / name).read_bytes()
         time.sleep(LOOK_EVERY_S)
     raise NoAnswer(f"{name} was not in the brand's folder of answers within {PATIENCE_S} s.")
+
+
+def _asked(desk: Desk, program: Program, teller: Teller) -> dict[str, Any]:
+    teller.chapter("A change by Web Services, with curl")
+    action_id = world.action_id(world.ASKED)
+    answer = program.put(ActionId=action_id, Amount="2.50", Reason="ORDER_UPDATE")
+    teller.say(f"PUT Actions, {action_id} to 2.50. The server: {answer['Status']} {answer['QueuedUri']}")
+    teller.check("QUEUED: the change is on disk", holds=answer["Status"] == "QUEUED")
+    told = program.submission(answer["QueuedUri"])
+    teller.check("Complete, without an error", holds=told["ErrorReason"] == "")
+    return pipeline.receipt(desk, told["BatchId"].removeprefix("A-"))
 
 
 def _check_messy(brand: Brand, teller: Teller, receipt: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from typing import Final
 SID: Final = "IRacme1"
 SALE: Final = 16027
 ACTIONS: Final = 4_000
+# The action that a program changes; no file is about it.
+ASKED: Final = 3_501
 
 CATALOGUE: Final = """\
 [[account]]

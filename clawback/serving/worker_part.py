@@ -72,10 +72,8 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
 
     dispatcher = Dispatcher(spool.pending, finish)
     schedules = Schedules(_schedules(settings, lambda: dispatcher.busy), api, now)
-    parts = [dispatcher.run(stop), schedules.run(stop, ready)]
-    if settings.relay.host:
-        parts.append(_send_answers(answered, stop, work.send))
-    await asyncio.gather(*parts)
+    sending = _send_answers(answered, stop, work.send)
+    await asyncio.gather(dispatcher.run(stop), schedules.run(stop, ready), sending)
     await api.close()
 
 
@@ -93,7 +91,7 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
         Scheduled(collect, every.collect_every_s, work.finish_all, busy),
         Scheduled(lock_due, every.lock_every_s, work.lock),
         Scheduled(ingest),
-        *([Scheduled(send, every.send_every_s, work.send)] if settings.relay.host else []),
+        Scheduled(send, every.send_every_s, work.send),
         # Without a schedule, for any source; those that are no longer in the settings are forgotten by its name.
         Scheduled(pull, prompt=False),
     ]
@@ -112,7 +110,7 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
 
 
 async def _send_answers(answered: asyncio.Event, stop: asyncio.Event, send: Callable[[], object]) -> None:
-    """Send replies as soon as there are some, also those of what a person released on a command line.
+    """Send replies and events as soon as there are some, also those of what a person released on a command line.
 
     The schedule does the same by Prefect, which shows it.
     """

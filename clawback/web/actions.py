@@ -15,7 +15,7 @@ from clawback.web.refusal import Refusal, Refused
 from clawback.web.representation import Document, Fields, Single, respond
 from clawback.web.shapes import Shaper, action_keys, update_keys
 from clawback.web.windows import Date
-from processing import action_pages, update_pages
+from processing import action_items, action_pages, update_pages
 from processing.action_pages import Wanted
 from processing.model import State
 
@@ -101,7 +101,10 @@ async def list_items(request: Request, sid: Reader, ActionId: ActionId) -> Respo
 
 
 @router.get(
-    "/Actions/{ActionId}/Items/{Sku}", operation_id="GetActionItem", summary="Read an item", responses=described.ITEM
+    "/Actions/{ActionId}/Items/{Sku:path}",
+    operation_id="GetActionItem",
+    summary="Read an item",
+    responses=described.ITEM,
 )
 async def one_item(
     request: Request,
@@ -168,6 +171,6 @@ async def answered(request: Request, sid: str, find: Callable[[Connection, Shape
 
 
 def _items(db: Connection, shaper: Shaper, action_id: str) -> list[Fields]:
-    """The items of an action; the ledger keeps none below the order."""
-    action_pages.one(db, shaper.terms.account_id, action_id)
-    return []
+    """The items of an action; one that is tracked by order has none."""
+    row = action_pages.one(db, shaper.terms.account_id, action_id)
+    return [shaper.item(row, one) for one in action_items.of_action(db, shaper.terms, row)]

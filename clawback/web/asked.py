@@ -83,14 +83,24 @@ class Modification(_Target):
                 raise ValueError(f"{name[:80]!r} is no parameter of this request.")
             if not re.fullmatch(_ITEM_FIELDS[field[1]], value) or value.endswith("\n"):
                 raise ValueError(f"{name} is no {field[1]}.")
+            if name == f"{field[1]}1" and getattr(self, field[1]) is not None:
+                raise ValueError(f"{field[1]} and {name} are the same field; give one of them.")
         return self
 
     def columns(self) -> dict[str, str]:
         """The line that asks for it."""
         reason = self.Reason if self.DispositionCode in {None, "ORDER_UPDATE"} else self.DispositionCode
         given = self.model_dump(exclude={"Reason", "DispositionCode"}, exclude_none=True)
+        if any(name.startswith("Sku") for name in given):
+            return {**self._numbered(given), "Reason": str(reason)}
         # Without a column for the amount a line of ids and reasons would be a reversal.
         return {"Amount": "", **given, "Reason": str(reason)}
+
+    def _numbered(self, given: dict[str, str]) -> dict[str, str]:
+        """The fields of items under their numbers, the first of which may be left out."""
+        fields = {f"{name}1" if name in _ITEM_FIELDS else name: value for name, value in given.items()}
+        # As above: an item without a quantity or an amount would be returned.
+        return {"Quantity1": "", "Amount1": "", **fields}
 
 
 class Reversal(_Target):

@@ -57,7 +57,8 @@ async def blocks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
     stream = request.stream()
     while True:
         try:
-            block = await asyncio.wait_for(anext(stream), idle_s)
+            async with asyncio.timeout(idle_s):
+                block = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError:

@@ -54,7 +54,7 @@ async def reverse(request: Request, sid: Writer, key: Key = None) -> Response:
 
 
 @router.put(
-    "/Actions/{ActionId}/Items/{Sku}",
+    "/Actions/{ActionId}/Items/{Sku:path}",
     operation_id="UpdateActionItem",
     summary="Modify an item",
     responses=QUEUED | CHANGE_ERRORS,

@@ -45,7 +45,8 @@ def methods(app: FastAPI, path: str) -> str:
     """The methods of a path, for the header Allow."""
     found: set[str] = set()
     for template, operations in document(app)["paths"].items():
-        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path):
+        # A SKU may have any letter.
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template.replace("{Sku}", ".+")), path):
             found |= {method.upper() for method in operations}
     return ", ".join(sorted(found))
 

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Row
 
 from processing import catalog
+from processing.action_items import ActionItem
 from processing.catalog import Terms
 from processing.instants import instant
-from processing.money import exponent
+from processing.model import Level
+from processing.money import exponent, to_text
 from processing.pages import Keys
 from processing.update_pages import TRACKED
 
@@ -99,6 +102,25 @@ class Shaper:
             "Uri": f"{self.base}/Actions/{row.action_id}",
         }
 
+    def item(self, row: Row[Any], one: ActionItem) -> dict[str, Any]:
+        """An ActionItem of an action."""
+        return {
+            "Sku": one.sku,
+            "ItemName": "",
+            "Category": one.category or "",
+            "Quantity": str(one.quantity),
+            "SaleAmount": to_text(one.amount, row.currency),
+            "SaleAmountCurrency": row.currency,
+            "Payout": self.money(one.payout, row),
+            "PayoutCurrency": row.currency,
+            "Rebate": Decimal(0),
+            "RebateCurrency": row.currency,
+            "AdjustmentDate": self.when(one.changed_at),
+            "AdjustmentReason": one.reason or "",
+            # A SKU may hold any letter, also one that divides a path.
+            "Uri": f"{self.base}/Actions/{row.action_id}/Items/{quote(one.sku, safe='')}",
+        }
+
     def update(self, row: Row[Any]) -> dict[str, Any]:
         """An ActionUpdate."""
         uri = f"{self.base}/ActionUpdates/{row.action_id}.{row.serial}"
@@ -120,7 +142,7 @@ class Shaper:
             "DeltaAmount": self.money(row.amount_moved, row),
             "Currency": row.currency,
             **_UNKNOWN_UPDATE,
-            "PayoutLevel": "ORDER",
+            "PayoutLevel": self._level(row.event_type_id),
             "DefaultPayoutRate": "",
             "ContractId": f"S-{row.contract_id}",
             "UpdateDate": self.when(row.updated_at),
@@ -150,6 +172,10 @@ class Shaper:
     def _event_type(self, number: int) -> str:
         kind = self.terms.event_types.get(number)
         return "" if kind is None else kind.name
+
+    def _level(self, number: int) -> str:
+        kind = self.terms.event_types.get(number)
+        return "ITEM" if kind is not None and kind.level is Level.ITEM else "ORDER"
 
     def _cleared(self, day: date | None) -> str:
         return "" if day is None or day > self.today else day.isoformat()

@@ -18,8 +18,9 @@ def test_demo_ends_well() -> None:
     assert len(told["checks"]) >= 30
     states = {receipt["name"]: receipt["state"] for receipt in told["receipts"]}
     assert states.pop("again.csv") == "duplicate"
+    assert told["receipts"][-1]["channel"] == "api"
     names = ("returns.csv", "messy.csv", "before.csv", "after.csv", "mailed.csv", "pulled.csv")
-    assert states == dict.fromkeys(names, "done")
+    assert states == dict.fromkeys((*names, told["receipts"][-1]["name"]), "done")
     for receipt in told["receipts"]:
         rows = dict(receipt["rows"])
         assert rows.pop("read") == sum(rows.values())

@@ -112,8 +112,14 @@ def test_prefect_tells_what_happened(site: Site) -> None:
 
 def test_schedules_are_deployments_that_run(site: Site) -> None:
     """Prefect shows, plans and counts them; what was planned has run."""
-    deployments = ask(site, "/deployments/filter", limit=10)
-    assert {one["entrypoint"].rpartition(":")[2] for one in deployments} == {"ingest", "collect", "lock_due", "pull"}
+    wanted = {"ingest", "collect", "lock_due", "pull", "send"}
+
+    def are_there() -> bool:
+        deployments = ask(site, "/deployments/filter", limit=10)
+        return {one["entrypoint"].rpartition(":")[2] for one in deployments} == wanted
+
+    # That of pulls comes when all is ready.
+    until(are_there, "all deployments are there")
     for flow in ("collect", "lock_due"):
         planned = {"tags": {"all_": ["auto-scheduled"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
         until(partial(runs, site, flow, **planned), f"{flow} has run as planned")

@@ -1,4 +1,4 @@
-"""The tables [[sftp]] and [[ftp]]: what they mean, and a clear error for what they cannot."""
+"""The tables [[sftp]], [[ftp]] and [[http]]: what they mean, and a clear error for what they cannot."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from clawback.settings import Settings, as_environment, load
 from connectors.host_key import HostKey
-from connectors.source_settings import FtpPullSettings, Secret, SftpSettings
+from connectors.source_settings import FtpPullSettings, HttpSettings, Secret, SftpSettings
 from processing.errors import NotFound, Unusable
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGb9eQy9Az0Q4yY4nC3n8ZzJm3m2q7n1pVb8mXbq3hQK"
@@ -24,6 +24,12 @@ account = "IRbrix2"
 host = "ftp.brix.example"
 user = "clawback"
 password = "env:BRIX_PASSWORD"
+"""
+HTTP = """
+[[http]]
+name = "plum"
+account = "IRacme1"
+url = "https://plum.example/returns.csv?key=1"
 """
 
 
@@ -68,7 +74,18 @@ def test_another_process_has_the_same_sources(tmp_path: Path) -> None:
     )
     settings = read(tmp_path, text)
     assert load(as_environment(settings), Path("/")) == settings
+    assert isinstance(settings.sources[0], SftpSettings)
     assert settings.sources[0].password == Secret(f"file:{tmp_path / 'secret'}")
+
+
+def test_a_url_is_shown_without_its_secrets(tmp_path: Path) -> None:
+    """What follows the path is for the server alone; nothing is changed there, and no answers are put there."""
+    settings = read(tmp_path, HTTP + 'authorization = "env:PLUM"\nschedule = "1h"\n')
+    (source,) = settings.sources
+    url = "https://plum.example/returns.csv?key=1"
+    assert source == HttpSettings("plum", "IRacme1", url, authorization=Secret("env:PLUM"), every_s=3600)
+    assert (source.place, source.after, source.result_folder) == ("https://plum.example/returns.csv", "keep", "")
+    assert load(as_environment(settings), Path("/")) == settings
 
 
 def test_the_hosted_server_beside_sources(tmp_path: Path) -> None:
@@ -113,6 +130,16 @@ def test_the_hosted_server_beside_sources(tmp_path: Path) -> None:
         ("sources = 1\n", "sources is no setting"),
         (FTP.replace('password = "env:BRIX_PASSWORD"', ""), "ftp brix: password is missing"),
         (FTP + "tls = 'optional'\n", "tls is 'optional'; it can be 'required', 'off'"),
+        (HTTP.replace("https", "http"), "http plum: the URL is without TLS"),
+        (HTTP.replace("https://", "https://u:hunter2@"), "http plum: The URL cannot be used"),
+        (HTTP + "url2 = 'x'\n", "http plum: url2 is no setting. Did you mean url?"),
+        (HTTP + "header = 'A: b'\n", "header is 'A: b'"),
+        (HTTP + "file = 'a/b'\n", "file is 'a/b'"),
+        (HTTP + "authorization = 'Bearer hunter2'\n", "write env:NAME or file:PATH"),
+        (HTTP + "authorization = 'env:A'\ntls = 'off'\n", "never sent to public addresses without TLS"),
+        (HTTP + "private_networks = 'home'\n", "'home' is no list of networks"),
+        (HTTP + "compare = 'size'\n", "compare is 'size'; it can be 'headers', 'content'"),
+        ("[http]\nname = 'x'\n", "write [[http]]"),
         (FTP + FTP, "2 sources are called 'brix'"),
         (FTP + SFTP.replace("acme", "brix", 1) + "password = 'env:A'\n", "2 sources are called 'brix'"),
     ],

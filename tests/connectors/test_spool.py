@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.envelope import Envelope
+from connectors.envelope import Envelope, opened
 from connectors.spool import Spool
 from processing.errors import NotFound, SpoolBroken, Unusable
 
@@ -274,6 +274,38 @@ def test_workers_that_acknowledge_at_once_do_no_harm(spool: Spool) -> None:
     in_threads(4, work)
     assert spool.pending() == []
     assert [spool.find(e.delivery) for e in landed] == landed
+
+
+@pytest.mark.parametrize("ask", [Spool.find, Spool.content, Spool.verify])
+def test_what_is_acknowledged_while_somebody_looks_is_found(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Spool, str], object]
+) -> None:
+    """In the very moment between finding its folder and reading it, the worker moves it away."""
+    delivery = land(spool).delivery
+    worker = Spool(tmp_path, clock=stopped)
+
+    def read(folder: Path) -> Envelope:
+        worker.acknowledge(delivery)
+        return opened(folder)
+
+    monkeypatch.setattr("connectors.spool.opened", read)
+    ask(spool, delivery)
+
+
+def test_a_retry_in_the_moment_of_acknowledgement(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that is sent again under its key while its delivery is acknowledged gets the same answer."""
+    worker = Spool(tmp_path, clock=stopped)
+    first = spool.land(CONTENT, account="acme", channel="api", name="PUT", key="1")
+
+    def read(folder: Path) -> Envelope:
+        worker.acknowledge(first.delivery)
+        return opened(folder)
+
+    monkeypatch.setattr("connectors.spool.opened", read)
+    assert spool.land(CONTENT, account="acme", channel="api", name="PUT", key="1") == first
+    assert files(tmp_path / "new") == []
 
 
 def test_a_file_of_a_container_is_one_delivery(spool: Spool) -> None:

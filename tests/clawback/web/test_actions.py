@@ -211,6 +211,7 @@ def test_submission_tells_why(
         ("PUT", "/Actions", {"ActionId": "A-1", "Reason": "A\nB"}, "Reason"),
         ("DELETE", "/Actions", {"ActionId": "A-1"}, "DispositionCode"),
         ("DELETE", "/Actions", {"ActionId": "A-1", "DispositionCode": "OTHER", "Amount": "1"}, "Amount"),
+        ("PUT", "/Actions", {"ActionId": "A-1", "Reason": "OTHER", "Sku": "A", "Sku1": "B"}, ""),
         ("PUT", "/Actions/A-1/Items/S-1", {}, ""),
     ],
 )
@@ -259,8 +260,8 @@ def test_json_numbers_lose_only_their_noise(site: Site, tmp_path: Path) -> None:
         assert client.get("/Actions/A-1").json()["Amount"] == float(Decimal("0.3"))
 
 
-def test_items_of_an_action(door: Site) -> None:
-    """An action has none below its order; another's are not there at all."""
+def test_items_of_an_order(door: Site) -> None:
+    """An action that is tracked by order has none; another account's are not there at all."""
     with door.client() as client:
         assert client.get("/Actions/A-1/Items").json()["ActionItems"] == []
         assert client.get("/Actions/A-1/Items/S-1").status_code == 404

@@ -12,9 +12,11 @@ from clawback.wiring import Desk
 from connectors.tokens import Scope
 from tests.clawback.web.site import Site, serving, settings_of
 from tests.conftest import Clock
+from tests.item_worlds import load_items
 from tests.worlds import SID, Sale, action
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+BAG = "1000.6.1,1000,16030,501,BAG-1,2027-01-15T10:00:00-05:00,USD,BOOT-42,Shoes,2,80.00,SOCK-9,,3,20.00"
 COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -22,6 +24,7 @@ COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 def documented(desk: Desk, store_url: str, tmp_path: Path, clock: Clock) -> Iterator[Site]:
     """The brand of the page, and somebody who works."""
     with serving(desk, settings_of(tmp_path, store_url), clock) as site:
+        load_items(desk, tmp_path, BAG)
         site.load(tmp_path, Sale("1000.4636.158133", "O9999935"), Sale("1000.4636.158134"))
         stop = threading.Event()
         worker = threading.Thread(target=lambda: [site.finish() for _ in iter(lambda: stop.wait(0.2), True)])
@@ -48,7 +51,8 @@ def test_the_commands_of_the_page_run_as_written(documented: Site, tmp_path: Pat
     assert "1000.4636.158133,0,ITEM_RETURNED,applied," in run.stdout
     assert "1000.4636.158134,x,ORDER_UPDATE\n" in run.stdout
     documented.finish()
-    assert action(documented.desk.store, "1000.4636.158133")["state"] == "REVERSED"
+    for action_id in ("1000.4636.158133", "1000.6.1"):
+        assert action(documented.desk.store, action_id)["state"] == "REVERSED"
 
 
 def test_the_page_tells_every_code() -> None:

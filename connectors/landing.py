@@ -1,0 +1,154 @@
+"""Makes uploads that land at the same moment visible together: one claim, and one sync of the folder, for all of them.
+
+Whoever lands first leads for those that come meanwhile; they wait until the leader is done, or lead next. Each of them
+is durable by itself before any of them is seen, and one that fails fails alone.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from connectors.durable import claim, sync_folder, write_new
+from connectors.envelope import ENVELOPE, Envelope, sealed
+from connectors.keys import Keys
+
+_log = logging.getLogger(__name__)
+
+# The disk joins what is asked of it at once; one after the other, each would wait for a round of its own.
+SYNCING_AT_ONCE: Final = 16
+
+
+@dataclass(slots=True)
+class Ticket:
+    """An upload that wants to land: its content is on disk in ``folder``.
+
+    ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival,
+    given the descriptor of the claim.
+    """
+
+    folder: Path
+    account: str
+    number: str
+    key: str | None
+    again: Callable[[], Envelope | None]
+    stamp: Callable[[int], Envelope]
+    envelope: Envelope | None = None
+    error: BaseException | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether somebody has led for it."""
+        return self.envelope is not None or self.error is not None
+
+    @property
+    def same(self) -> Hashable:
+        """What two uploads have in common that are one: the place in a container, or the key."""
+        if self.number:
+            return self.number
+        return id(self) if self.key is None else (self.account, self.key)
+
+    def result(self) -> Envelope:
+        """The delivery that it became, or the one that it was before; raises what kept it from landing."""
+        if self.error is not None:
+            raise self.error
+        assert self.envelope is not None  # noqa: S101 - somebody led for it
+        return self.envelope
+
+
+class Landing:
+    """Where uploads land: ``new`` is where they are seen, ``order`` the claim under which that happens."""
+
+    def __init__(self, order: Path, new: Path, keys: Keys) -> None:
+        self._order = order
+        self._new = new
+        self._keys = keys
+        self._waiting: list[Ticket] = []
+        self._queue = threading.Lock()
+        self._turn = threading.Lock()
+        # Its threads begin when they are needed: who lands one at a time never has any.
+        self._syncing = ThreadPoolExecutor(SYNCING_AT_ONCE, thread_name_prefix="landing")
+
+    def land(self, ticket: Ticket) -> Envelope:
+        """Make an upload visible, together with those that wait; gives its envelope, or raises why it did not land."""
+        with self._queue:
+            self._waiting.append(ticket)
+        while not ticket.is_done:
+            with self._turn:
+                if not ticket.is_done:
+                    self._lead()
+        return ticket.result()
+
+    def _lead(self) -> None:
+        with self._queue:
+            # What is the same as another has to find it landed.
+            batch = list({ticket.same: ticket for ticket in reversed(self._waiting)}.values())[::-1]
+            chosen = {id(ticket) for ticket in batch}
+            self._waiting = [ticket for ticket in self._waiting if id(ticket) not in chosen]
+        try:
+            with claim(self._order) as order:
+                self._show([ticket for ticket in batch if self._is_sealed(ticket, order)])
+        except BaseException as error:
+            for ticket in batch:
+                ticket.error = ticket.error or _own(error)
+                ticket.envelope = None
+            if not isinstance(error, Exception):
+                raise
+
+    def _is_sealed(self, ticket: Ticket, order: int) -> bool:
+        """Stamp an upload, unless it landed before or cannot."""
+        try:
+            ticket.envelope = ticket.again()
+            if ticket.envelope is not None:
+                return False
+            ticket.envelope = ticket.stamp(order)
+        except Exception as error:  # noqa: BLE001 - its sender is told; the others land
+            ticket.error = error
+            return False
+        return True
+
+    def _show(self, batch: list[Ticket]) -> None:
+        """Move stamped uploads to where they are seen, in the order of their stamps."""
+        if len(batch) > 1:
+            list(self._syncing.map(self._keep, batch))
+        else:
+            list(map(self._keep, batch))
+        kept = [ticket for ticket in batch if ticket.error is None]
+        self._remember(kept)
+        moved: list[tuple[Path, Path]] = []
+        try:
+            for ticket in kept:
+                assert ticket.envelope is not None  # noqa: S101 - it was stamped
+                landed = self._new / ticket.envelope.delivery
+                ticket.folder.rename(landed)
+                moved.append((landed, ticket.folder))
+            if moved:
+                sync_folder(self._new)
+        except OSError:
+            # Nobody can have listed them: the claim is still ours. A delivery that may vanish is none.
+            for landed, folder in moved:
+                landed.rename(folder)
+            raise
+
+    def _keep(self, ticket: Ticket) -> None:
+        """Put the envelope on disk beside the content."""
+        assert ticket.envelope is not None  # noqa: S101 - it was stamped
+        try:
+            write_new(ticket.folder / ENVELOPE, sealed(ticket.envelope))
+            sync_folder(ticket.folder)
+        except OSError as error:
+            ticket.error, ticket.envelope = error, None
+
+    def _remember(self, batch: list[Ticket]) -> None:
+        for ticket in batch:
+            if ticket.key is not None and ticket.envelope is not None:
+                self._keys.give(ticket.account, ticket.key, ticket.envelope.delivery)
+
+
+def _own(error: BaseException) -> BaseException:
+    """The same error for each: one that is raised in several threads would mix their tracebacks."""
+    return OSError(error.errno, os.strerror(error.errno)) if isinstance(error, OSError) and error.errno else error

@@ -1,0 +1,113 @@
+"""Uploads that land in the same moment: as one after the other, and each for itself."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connectors import durable
+from connectors.durable import claim
+from connectors.envelope import Envelope
+from connectors.spool import Spool, Upload
+from processing.errors import KeyReused, UploadRefused
+
+NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
+TOGETHER = 12
+Outcome = Envelope | Exception
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty spool whose clock stands still."""
+    return Spool(tmp_path, clock=lambda: NOON)
+
+
+@contextmanager
+def uploads(spool: Spool, *keys: str | None) -> Iterator[list[Upload]]:
+    """Uploads that are ready to land, each with a content and perhaps a key of its own."""
+    with ExitStack() as stack:
+        made = [stack.enter_context(spool.receive(account="acme", channel="api", name="PUT", key=one)) for one in keys]
+        for number, upload in enumerate(made):
+            upload.write(f"{'same' if keys[number] else number}".encode())
+        yield made
+
+
+def land(folder: Path, made: list[Upload]) -> list[Outcome]:
+    """Land all of them in the same moment: the claim is held until each is on its way."""
+    outcomes: dict[int, Outcome] = {}
+
+    def one(number: int) -> None:
+        try:
+            outcomes[number] = made[number].land()
+        except Exception as error:  # noqa: BLE001 - looked at by the test
+            outcomes[number] = error
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(made))]
+    with claim(folder / "order"):
+        for thread in threads:
+            thread.start()
+        threads[0].join(0.2)
+    for thread in threads:
+        thread.join()
+    return [outcomes[number] for number in range(len(made))]
+
+
+def test_all_land_in_one_order(spool: Spool, tmp_path: Path) -> None:
+    """Each has a stamp and a number of its own, and what came last is seen last."""
+    with uploads(spool, *[None] * TOGETHER) as made:
+        outcomes = land(tmp_path, made)
+    pending = spool.pending()
+    assert sorted(pending, key=lambda one: one.received_at) == pending
+    assert {one.delivery for one in pending} == {one.delivery for one in outcomes if isinstance(one, Envelope)}
+    assert len({one.received_at for one in pending}) == TOGETHER
+    for one in pending:
+        spool.verify(one.delivery)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_same_request_at_once_lands_once(spool: Spool, tmp_path: Path) -> None:
+    """All of its senders are told of the one delivery."""
+    with uploads(spool, *["return 1"] * TOGETHER) as made:
+        outcomes = land(tmp_path, made)
+    (pending,) = spool.pending()
+    assert outcomes == [pending] * TOGETHER
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_one_that_fails_fails_alone(spool: Spool, tmp_path: Path) -> None:
+    """Its folder is gone, or its key is another's: it is refused, and the others land."""
+    spool.land(b"another", account="acme", channel="api", name="PUT", key="taken")
+    with uploads(spool, None, None, None, "taken", None) as made:
+        gone = made[2]._folder  # noqa: SLF001 - what a person does who tidies up by hand
+        (gone / "content").rename(tmp_path / "content")
+        shutil.rmtree(gone)
+        gone.mkdir()
+        (gone / "envelope.json").mkdir()
+        (tmp_path / "content").rename(gone / "content")
+        outcomes = land(tmp_path, made)
+    kinds = [type(one) for one in outcomes]
+    assert kinds == [Envelope, Envelope, UploadRefused, KeyReused, Envelope]
+    assert len(spool.pending()) == 4
+
+
+@pytest.mark.parametrize("together", [1, TOGETHER])
+def test_what_may_vanish_has_not_landed(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    """When their names cannot be made durable, all are refused and none is seen."""
+
+    def failing(folder: Path, sync: Callable[[Path], None] = durable.sync_folder) -> None:
+        if folder.name == "new":
+            raise OSError(5, "Input/output error")
+        sync(folder)
+
+    monkeypatch.setattr("connectors.landing.sync_folder", failing)
+    with uploads(spool, *[None] * together) as made:
+        outcomes = land(tmp_path, made)
+    assert [type(one) for one in outcomes] == [UploadRefused] * together
+    assert spool.pending() == []
+    assert list((tmp_path / "tmp").iterdir()) == []
