@@ -5,15 +5,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clawback.settings import MailRelay, Settings
 from connectors.mail_book import MailBook
 from connectors.mail_evidence import Evidence, trust_of
+from connectors.salesforce_settings import SalesforceSettings
 from connectors.source import Source
 from connectors.source_settings import SftpSettings, SourceSettings
 from connectors.spool import Spool
 from processing.store import Store
 from schemas.containers import MOST_BYTES
+
+if TYPE_CHECKING:
+    from connectors.salesforce_org import Org
 
 Progress = Callable[[str, int], None]
 # A raw message, the address in its From, and what its session told.
@@ -115,6 +120,13 @@ def source_of(settings: SourceSettings, environ: Mapping[str, str]) -> Source:
     from connectors.ftp_source import FtpSource  # noqa: PLC0415
 
     return FtpSource(settings, environ)
+
+
+def org_of(settings: SalesforceSettings, environ: Mapping[str, str]) -> "Org":
+    """The org of these settings, not connected yet; ``environ`` holds the secrets they refer to."""
+    from connectors.salesforce_org import Org  # noqa: PLC0415 - as slow to import
+
+    return Org(settings, environ)
 
 
 def claims_folder(settings: Settings) -> Path:

@@ -22,8 +22,10 @@ MAY_IMPORT = {
     "processing": set[str](),
     "schemas": {"processing"},
     "connectors": {"processing.errors", "processing.codes"},
-    "clawback.source_tables": {"connectors.host_key", "connectors.source_settings", "processing.errors"},
-    "clawback.settings": {"clawback.source_tables", "connectors.source_settings", "processing.errors"},
+    "clawback.salesforce_tables": {"connectors.salesforce_settings", "connectors.source_settings", "processing.errors"},
+    "clawback.source_tables": {"clawback.salesforce_tables", "connectors.host_key", "connectors.salesforce_settings"}
+    | {"connectors.source_settings", "processing.errors"},
+    "clawback.settings": {"clawback.source_tables", "connectors.salesforce_settings", "processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
     "clawback.sidecars": INNER,
     "clawback.judging": INNER | {"clawback.sidecars"},
@@ -43,12 +45,13 @@ MAY_IMPORT = {
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
+    "clawback.salesforce": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
     "clawback.web": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}
     | {"clawback.loading", "clawback.intake"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
-    | {"clawback.postman", "processing.errors"},
+    | {"clawback.postman", "clawback.salesforce", "processing.errors", "processing.hints"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
@@ -57,7 +60,7 @@ MAY_IMPORT = {
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
     | {"clawback.intake", "clawback.mailroom", "clawback.preview", "clawback.pulling", "clawback.revising"}
-    | {"clawback.serve", "clawback.demo"},
+    | {"clawback.salesforce", "clawback.serve", "clawback.demo"},
     "clawback": {"clawback.cli"},
 }
 

@@ -68,7 +68,7 @@ def test_another_process_has_the_same_sources(tmp_path: Path) -> None:
     )
     settings = read(tmp_path, text)
     assert load(as_environment(settings), Path("/")) == settings
-    assert settings.sources[0].password == Secret(f"file:{tmp_path / 'secret'}")
+    assert settings.servers[0].password == Secret(f"file:{tmp_path / 'secret'}")
 
 
 def test_the_hosted_server_beside_sources(tmp_path: Path) -> None:
