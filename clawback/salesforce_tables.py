@@ -29,7 +29,7 @@ def parse(table: dict[str, Any], folder: Path, source: str) -> SalesforceSetting
 def as_table(settings: SalesforceSettings) -> dict[str, Any]:
     """The table that ``parse`` makes these settings of again, in any folder."""
     table = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return table | {_SCHEDULE: table.get(_SCHEDULE, BY_HAND)}
+    return table | {_SCHEDULE: BY_HAND if settings.every_s is None else f"{settings.every_s}s"}
 
 
 def _said(error: ErrorDetails) -> str:

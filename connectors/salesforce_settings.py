@@ -173,7 +173,7 @@ class SalesforceSettings(_Table):
     session: KeptSecret | None = None
     ca_file: KeptPath | None = None
     api_version: Annotated[str, StringConstraints(pattern=r"^\d{2,3}\.0$")] = "62.0"
-    every_s: Annotated[Seconds | None, Field(alias="schedule")] = 300
+    every_s: Annotated[int | None, BeforeValidator(_interval), Field(alias="schedule")] = 300
     timeout_s: Annotated[int, Field(ge=1)] = 60
     lookback_s: Annotated[Seconds, Field(alias="lookback")] = 900
     use_latest_date_covered: bool = True

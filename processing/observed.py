@@ -6,7 +6,7 @@ batches, which are written down before the first of them lands.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
@@ -110,12 +110,9 @@ def keep_seen(db: Connection, source: str, mapping: str, records: Collection[See
 
 
 def observe(db: Connection, source: str, mapping: str, changes: Collection[Observation], at: datetime) -> None:
-    """Write changes down in their order; a hold of one of the records ends, since it says something else now."""
+    """Write changes down in their order."""
     if not changes:
         return
-    for some in _some({one.record for one in changes}):
-        mine = (*_of(observation, source, mapping), observation.c.record.in_(some))
-        db.execute(update(observation).where(*mine, *_HELD).values(ended_at=micros(at)))
     rows = [
         {
             "source": source,
@@ -133,6 +130,25 @@ def observe(db: Connection, source: str, mapping: str, changes: Collection[Obser
         for one in changes
     ]
     db.execute(insert(observation), rows)
+
+
+def end_holds(db: Connection, source: str, mapping: str, orders: Mapping[str, str | None], at: datetime) -> None:
+    """End the holds of records, given with their orders, that say something else now.
+
+    A hold for an order that a record was moved away from stays: nothing that the record says is about that order.
+    """
+    for some in _some(orders):
+        mine = (*_of(observation, source, mapping), observation.c.record.in_(some))
+        found = db.execute(select(observation).where(*mine, *_HELD))
+        over = [one.id for one in found if one.order_id in {orders[one.record], None}]
+        if over:
+            db.execute(update(observation).where(observation.c.id.in_(over)).values(ended_at=micros(at)))
+
+
+def let_go(db: Connection, source: str, record: str, at: datetime) -> int:
+    """End the holds of a record, of which nothing is applied; gives how many there were."""
+    mine = (observation.c.source == source, observation.c.record == record, *_HELD)
+    return db.execute(update(observation).where(*mine).values(ended_at=micros(at))).rowcount
 
 
 def held(db: Connection, source: str, mapping: str | None = None) -> list[Row[Any]]:

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
     "clawback.sweep": INNER | {"clawback.cases", "clawback.judging", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
-    "clawback.salesforce": INNER | {"clawback.pipeline", "clawback.wiring"},
+    "clawback.salesforce": INNER | {"clawback.judging", "clawback.pipeline", "clawback.preview", "clawback.wiring"},
     "clawback.loading": INNER | {"clawback.wiring"},
     "clawback.web": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}

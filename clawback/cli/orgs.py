@@ -87,6 +87,29 @@ def held(name: str) -> Outcome:
     return Outcome(document, table(document, HELD_COLUMNS, "No record is held."))
 
 
+@click.command()
+@NAME
+@click.argument("record")
+@told
+def leave(name: str, record: str) -> Outcome:
+    """Leave the action of the held RECORD of the org NAME as it is: nothing is applied, and no lock waits for it.
+
+    \b
+    Example:
+      clawback sources leave acme-crm 0065g00000AbCdEAAV
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.cli.running import now
+    from processing import observed
+    from processing.errors import NotFound
+
+    its = settings().org(name)
+    with desk() as opened, opened.store.write() as db:
+        ended = observed.let_go(db, its.name, record, now())
+    if not ended:
+        raise NotFound(f"No record {record} of {name} is held; `clawback sources held {name}` shows those that are.")
+    return Outcome({"source": name, "record": record, "ended": ended}, f"{record} is left as it is.")
+
+
 def checked(its: "SalesforceSettings") -> list[dict[str, Any]]:
     """The preflight of an org, step by step."""
     from clawback.cli.running import now

@@ -30,7 +30,7 @@ def sources() -> None:
     """Sources ([[sftp]], [[ftp]] and [[salesforce]] in the settings): list, check, scan and pull them."""
 
 
-for _command in (orgs.start, orgs.reconsider, orgs.held):
+for _command in (orgs.start, orgs.held, orgs.reconsider, orgs.leave):
     sources.add_command(_command)
 
 

@@ -69,6 +69,7 @@ def observe(db: Connection, source: str, mapping: Mapping_, records: Iterable[Re
         changes += _observations(one, known, held_or_lines, mapping)
         _count(tally, held_or_lines)
     observed.keep_seen(db, source, mapping.name, kept)
+    observed.end_holds(db, source, mapping.name, {one.id: one.state.order_id for one in differing}, at)
     observed.observe(db, source, mapping.name, changes, at)
     return tally
 
@@ -88,8 +89,9 @@ def again(db: Connection, source: str, mapping: Mapping_, at: datetime) -> Tally
             continue
         asked = found[-1].asked if found else None
         kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
-        changes += _observations(record, known, found, mapping) or [_ended(record, known, mapping)]
+        changes += _observations(record, known, found, mapping)
     observed.keep_seen(db, source, mapping.name, kept)
+    observed.end_holds(db, source, mapping.name, {one.record: one.order_id for one in kept}, at)
     observed.observe(db, source, mapping.name, changes, at)
     return tally
 
@@ -150,14 +152,6 @@ def _observations(one: Record, known: Seen | None, found: list[Answer], mapping:
         for answer in found
         if answer.lines or answer.held
     ]
-
-
-def _ended(one: Record, known: Seen, mapping: Mapping_) -> Observation:
-    """A hold that has come to nothing: no lines, and nobody to wait for."""
-    none: tuple[dict[str, Any], ...] = tuple[dict[str, Any], ...]()
-    return Observation(
-        one.id, one.state.order_id, mapping.event_type, one.stamp, known.state["status"], _said(one.state), none
-    )
 
 
 def _said(state: State) -> str | None:

@@ -50,7 +50,7 @@ class Sender:
         """The automation fires for these records; what is sent is what they are when it is sent."""
         for one in identities:
             self._count += 1
-            self.queue.append((checked(f"04l5g{self._count:010d}"), one))
+            self.queue.append((checked(f"04l6g{self._count:010d}"), one))
 
     def send(self, *, shuffled: random.Random | None = None, twice: bool = False, batch: int = MOST) -> bool:
         """One try for everything that is queued; what is acknowledged leaves the queue, unless it is sent ``twice``."""

@@ -67,7 +67,7 @@ def table(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - of SalesforceSetti
 
 def settings_for(org: FakeOrg, **values: Any) -> SalesforceSettings:  # noqa: ANN401 - of SalesforceSettings
     """The settings of a running fake."""
-    return parse(table(url=org.url, ca_file=str(org.ca_file), **values), Path(), "test")
+    return parse(table(**{"url": org.url, "ca_file": str(org.ca_file), **values}), Path(), "test")
 
 
 @dataclass
