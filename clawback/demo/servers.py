@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,24 +22,26 @@ class NotServing(ClawbackError):
     """The servers did not come up, or did not go down."""
 
 
-def environment(state: Path, relay_port: int) -> dict[str, str]:
-    """The settings of the demonstration as the environment says them; nothing of the caller's installation."""
+def environment(state: Path, relay_port: int, sources: Mapping[str, str]) -> dict[str, str]:
+    """The settings of the demonstration as the environment says them; nothing of the caller's installation.
+
+    ``sources``: the variables that name its sources and hold their secrets.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CLAWBACK_", "PREFECT_"))}
     ports = ("CLAWBACK_FTP_PORT", "CLAWBACK_WEB_PORT", "CLAWBACK_PREFECT_PORT", "CLAWBACK_SMTP_PORT")
     own |= {"CLAWBACK_STATE": str(state), **dict.fromkeys(ports, "0")}
     own |= {"CLAWBACK_SMTP_DOMAIN": INBOX, "CLAWBACK_SMTP_TLS": "required"}
     own |= {"CLAWBACK_SMTP_TRUSTED_RELAY": UPSTREAM, "CLAWBACK_SMTP_TRUSTED_NETWORKS": "127.0.0.1"}
     relay = {"CLAWBACK_RELAY_HOST": "127.0.0.1", "CLAWBACK_RELAY_PORT": str(relay_port), "CLAWBACK_RELAY_TLS": "off"}
-    return own | relay
+    return own | relay | dict(sources)
 
 
 @contextmanager
-def serving(state: Path, relay_port: int) -> Iterator[dict[str, Any]]:
+def serving(state: Path, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """The running servers, as ``serve.json`` describes them; raises NotServing with the end of their log."""
     log = state / "serve.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "clawback", "serve"]
-        environ = environment(state, relay_port)
         process = subprocess.Popen(command, env=environ, cwd=state, stdout=out, stderr=out)  # noqa: S603 - our own program
         try:
             yield _ready(state / READY, process, log)

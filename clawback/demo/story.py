@@ -10,7 +10,9 @@ from typing import Any, Final
 from clawback import pipeline, sweep
 from clawback.demo import world
 from clawback.demo.brand import Brand
+from clawback.demo.crm import Crm, told
 from clawback.demo.mailbox import DOMAIN, Mailbox, mailbox
+from clawback.demo.salesforce_org import salesforce
 from clawback.demo.servers import INBOX, environment, serving
 from clawback.demo.tell import Teller
 from clawback.loading import load_actions, load_catalog
@@ -24,22 +26,29 @@ LOCKS_IN_S: Final = 6
 
 def tell(teller: Teller) -> dict[str, Any]:
     """Run the demonstration in a temporary folder; gives what it found, for ``--json``."""
-    with TemporaryDirectory(prefix="clawback-demo-") as folder, mailbox() as mail:
-        state = Path(folder)
-        settings = load(environment(state, mail.relay_port))
+    with (
+        TemporaryDirectory(prefix="clawback-demo-") as folder,
+        mailbox() as mail,
+        salesforce(Path(folder), _now) as org,
+    ):
+        state, its_crm = Path(folder), Crm(org)
+        its_crm.open()
+        environ = environment(state, mail.relay_port, its_crm.environment())
+        settings = load(environ)
         with open_desk(settings, _now) as desk:
             teller.chapter("A brand and its pending actions")
             _load(desk, teller, state)
             password = new_password()
             Credentials(credentials_folder(settings)).set_password(world.SID, "ftp", password)
             before = _totals(desk)
-            teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Prefect, the store")
-            with serving(state, mail.relay_port) as ready:
+            teller.chapter("Clawback serves: hosted FTPS, an e-mail inbox, Web Services, Prefect, the store")
+            with serving(state, environ) as ready:
                 places = f"FTPS at 127.0.0.1:{ready['ftp']['port']}, SMTP at 127.0.0.1:{ready['smtp']['port']}"
                 teller.say(f"{places}, flows at {ready['prefect']['url']}")
                 brand = Brand(ready["ftp"]["port"], world.SID, password, state / "tls" / "certificate.pem")
                 receipts = _deliver(desk, brand, teller, state)
                 receipts.append(_mailed(desk, mail, teller, ready["smtp"]["port"], state))
+                receipts += told(desk, its_crm, teller, ready["web"]["url"])
             after = _totals(desk)
     teller.chapter("Every line of every file, answered")
     teller.receipts(receipts)

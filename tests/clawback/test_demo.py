@@ -16,7 +16,7 @@ def test_demo_ends_well() -> None:
     told = json.loads(done.stdout)
     assert [one["check"] for one in told["checks"] if not one["holds"]] == []
     assert len(told["checks"]) >= 30
-    assert [receipt["state"] for receipt in told["receipts"]] == ["done", "done", "duplicate", "done", "done", "done"]
+    assert [receipt["state"] for receipt in told["receipts"]] == ["done", "done", "duplicate", *["done"] * 5]
     for receipt in told["receipts"]:
         rows = dict(receipt["rows"])
         assert rows.pop("read") == sum(rows.values())
