@@ -143,12 +143,12 @@ class Org:
 
     def with_ids(self, mapping: Mapping_, ids: Sequence[str]) -> Iterator[list[Record]]:
         """The records of these ids; what is missing cannot be seen or is no more."""
-        for some in _batches(ids):
+        for some in soql.batches(ids):
             yield from self._pages(mapping, soql.with_ids(mapping, some))
 
     def with_orders(self, mapping: Mapping_, orders: Sequence[str]) -> Iterator[list[Record]]:
         """The records of these orders."""
-        for some in _batches(orders):
+        for some in soql.batches(orders):
             yield from self._pages(mapping, soql.with_orders(mapping, some))
 
     def _pages(self, mapping: Mapping_, query: str) -> Iterator[list[Record]]:
@@ -300,11 +300,6 @@ def _codes(content: object) -> frozenset[str]:
     each = told if isinstance(told, list) else [told]
     codes = (str(one.get("errorCode", "")) for one in each if isinstance(one, dict))
     return frozenset(code for code in codes if _REFERENCE.fullmatch(code))
-
-
-def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(values), soql.IN_ONE_QUERY):
-        yield values[at : at + soql.IN_ONE_QUERY]
 
 
 def _utc(at: datetime) -> str:

@@ -1,14 +1,18 @@
 """The queries that we ask of an org, as SOQL; names come from checked settings only, values are always quoted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote_plus
 
 from simple_salesforce.format import format_soql
 
 from connectors.salesforce_settings import Mapping_
 
-# The whole address has to stay below 16 KiB, and a value may grow threefold in it.
-IN_ONE_QUERY = 50
+# The address and the headers have to stay below 16 KiB.
+_LONGEST: Final = 8_000
+_MOST: Final = 500
+_MARKS: Final = len("%27%27%2C")
 
 
 def fields(mapping: Mapping_) -> tuple[str, ...]:
@@ -35,6 +39,21 @@ def with_ids(mapping: Mapping_, ids: Sequence[str]) -> str:
 def with_orders(mapping: Mapping_, orders: Sequence[str]) -> str:
     """The records of these orders."""
     return f"{_select(mapping)} WHERE {_among(mapping.order_id, orders)} ORDER BY SystemModstamp, Id"
+
+
+def batches(values: Iterable[str]) -> Iterator[list[str]]:
+    """Values in lists that are short enough for one query each, as long as they are in its address."""
+    some: list[str] = []
+    length = 0
+    for value in values:
+        more = len(quote_plus(value)) + _MARKS
+        if some and (length + more > _LONGEST or len(some) == _MOST):
+            yield some
+            some, length = [], 0
+        some.append(value)
+        length += more
+    if some:
+        yield some
 
 
 def _select(mapping: Mapping_) -> str:

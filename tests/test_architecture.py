@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "clawback.salesforce_tables": {"connectors.salesforce_settings", "connectors.source_settings", "processing.errors"},
     "clawback.source_tables": {"clawback.salesforce_tables", "connectors.host_key", "connectors.salesforce_settings"}
     | {"connectors.source_settings", "processing.errors"},
-    "clawback.settings": {"clawback.source_tables", "connectors.salesforce_settings", "processing.errors"},
+    "clawback.settings": {"clawback.source_tables", "connectors.salesforce_settings", "connectors.source_settings"}
+    | {"processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
     "clawback.sidecars": INNER,
     "clawback.judging": INNER | {"clawback.sidecars"},

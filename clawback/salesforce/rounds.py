@@ -93,6 +93,7 @@ def listen(desk: Desk, settings: SalesforceSettings, org: Org) -> Round | None:
         try:
             with org:
                 if _may_call(desk, settings, done):
+                    _check(desk, settings, org, desk.spool.clock())
                     done.hints = heeding.heed(reader, org, at=desk.spool.clock())
         except SourceExhausted:
             _pause(desk, settings, done)

@@ -27,7 +27,7 @@ from tests.salesforce_org.world import STAGES
 from tests.worlds import LOCK, load
 
 TEN, HOUR = timedelta(minutes=10), timedelta(minutes=60)
-WORLDS = 150
+WORLDS = 100
 ORDERS = [f"O-{n}" for n in range(5)]
 
 
@@ -74,14 +74,14 @@ def ways(tmp_path: Path) -> Iterator[dict[str, Crm]]:
         yield found
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_s10_the_same_world_by_three_ways(ways: dict[str, Crm], seed: int) -> None:
     """Polling alone, triggers alone and the look-up before the lock alone end with the same ledger: the org's truth."""
     for name, crm in ways.items():
         chance = random.Random(seed)  # noqa: S311 - a world, no secret
         records = [crm.opportunity(order) for order in ORDERS]
         crm.settings = settings_for(crm.org, sweep_before="1m" if name == "poll" else "60d")
-        for step in range(12):
+        for step in range(8):
             crm.pass_by(minutes=4, seconds=chance.randrange(60))
             record = chance.choice(records)
             late = timedelta(minutes=chance.choice([0, 0, 0, 3]))

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,46 +112,45 @@ def test_s42_a_store_that_does_not_take_it(hooked: Hooked, monkeypatch: pytest.M
     assert hooked.hints() == [(RECORD, None)]
 
 
-@pytest.mark.parametrize(
-    ("org_id", "action_id", "of", "status"),
-    [
-        (ORG_ID[:15], ACTION_ID[:15], "Opportunity", 200),
-        (checked("00D5g000009ZzZz"), ACTION_ID, "Opportunity", 403),
-        (ORG_ID.swapcase()[:15], ACTION_ID, "Opportunity", 400),
-        (ORG_ID, checked("04k5g00000ZzZzZ"), "Opportunity", 403),
-        (ORG_ID, ACTION_ID, "Account", 403),
-    ],
+WHOSE = (
+    (ORG_ID[:15], ACTION_ID[:15], "Opportunity", 200),
+    (checked("00D5g000009ZzZz"), ACTION_ID, "Opportunity", 403),
+    (ORG_ID.swapcase()[:15], ACTION_ID, "Opportunity", 400),
+    (ORG_ID, checked("04k5g00000ZzZzZ"), "Opportunity", 403),
+    (ORG_ID, ACTION_ID, "Account", 403),
 )
-def test_s43_whose_message_it_is(hooked: Hooked, org_id: str, action_id: str, of: str, status: int) -> None:
+
+
+def test_s43_whose_message_it_is(hooked: Hooked) -> None:
     """The org, the outbound message and the object are those we know, in ids of 15 or 18."""
-    body = envelope([(NUMBER, of, GOOD[0][2])], org_id, action_id)
-    answer = hooked.post(body)
-    assert (answer.status_code, len(hooked.hints())) == (status, int(status == 200))
+    for org_id, action_id, of, status in WHOSE:
+        body = envelope([(NUMBER, of, GOOD[0][2])], org_id, action_id)
+        assert hooked.post(body).status_code == status, (org_id, action_id, of)
+    assert len(hooked.hints()) == 1
 
 
 BILLION = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>"""
 FILE = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>"""
 
 
-@pytest.mark.parametrize(
-    ("case", "change", "status"),
-    [
-        ("doctype", lambda body: body.replace(b'<?xml version="1.0" encoding="UTF-8"?>', BILLION), 400),
-        ("outside", lambda body: body.replace(b'<?xml version="1.0" encoding="UTF-8"?>', FILE), 400),
-        ("2 MiB", lambda body: body + b" " * 2 * 1024**2, 413),
-        ("namespace", lambda body: body.replace(b"soap.sforce.com", b"soap.example.com"), 400),
-        ("utf-16", lambda body: body.decode().encode("utf-16"), 400),
-        ("cut", lambda body: body[:-40], 400),
-        ("empty", lambda _body: b"", 400),
-        ("101", lambda _body: envelope(GOOD * 101, ORG_ID), 400),
-        ("none", lambda _body: envelope([], ORG_ID), 400),
-    ],
+NO_MESSAGES: tuple[tuple[str, Callable[[bytes], bytes], int], ...] = (
+    ("doctype", lambda body: body.replace(b'<?xml version="1.0" encoding="UTF-8"?>', BILLION), 400),
+    ("outside", lambda body: body.replace(b'<?xml version="1.0" encoding="UTF-8"?>', FILE), 400),
+    ("2 MiB", lambda body: body + b" " * 2 * 1024**2, 413),
+    ("namespace", lambda body: body.replace(b"soap.sforce.com", b"soap.example.com"), 400),
+    ("utf-16", lambda body: body.decode().encode("utf-16"), 400),
+    ("cut", lambda body: body[:-40], 400),
+    ("empty", lambda _body: b"", 400),
+    ("101", lambda _body: envelope(GOOD * 101, ORG_ID), 400),
+    ("none", lambda _body: envelope([], ORG_ID), 400),
 )
-def test_s44_what_is_no_message(hooked: Hooked, case: str, change: object, status: int) -> None:
+
+
+def test_s44_what_is_no_message(hooked: Hooked) -> None:
     """Refused, not acknowledged, nothing kept."""
-    assert callable(change)
-    answer = hooked.post(change(envelope(GOOD, ORG_ID)))
-    assert (answer.status_code, b"Ack" in answer.content, hooked.hints()) == (status, False, []), case
+    for case, change, status in NO_MESSAGES:
+        answer = hooked.post(change(envelope(GOOD, ORG_ID)))
+        assert (answer.status_code, b"Ack" in answer.content, hooked.hints()) == (status, False, []), case
 
 
 def test_s44_an_address_that_nobody_has(hooked: Hooked) -> None:
