@@ -18,6 +18,12 @@ from tests.salesforce_org.world import OBJECTS, Field, checked
 from tests.worlds import SID
 
 
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """One store is enough for rules; what they write is tested on both beside this module."""
+    return f"sqlite:///{tmp_path / 'clawback.db'}"
+
+
 def preflight(crm: Crm, **its: Any) -> list[Step]:  # noqa: ANN401 - of the settings
     """All steps."""
     settings = settings_for(crm.org, **its)
