@@ -1,9 +1,8 @@
 """A brand with an org: the fake one, a desk on each store, and the settings that join them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,3 @@ def crm_at(desk: Desk, clock: Clock, folder: Path, **values: Any) -> Iterator[Cr
     with serving(folder, World(now=START)) as org:
         clock.now = START
         yield Crm(desk, org, clock, settings_for(org, **values))
-
-
-EVERY = timedelta(minutes=5)
-Act = Callable[[], object]
