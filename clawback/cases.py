@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
@@ -11,12 +11,17 @@ from clawback.wiring import Desk
 from connectors.envelope import Envelope
 from processing import catalog
 from processing.deliveries import Arrival
+from schemas.observed import EVIDENCE
+
+# The channels of what we write ourselves, with columns that only tell where a line comes from.
+_OBSERVED: Final = "salesforce:"
 
 
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
     terms = catalog.read_terms(db, envelope.account)
-    arrival = replace(arrival_of(envelope), encoding=terms.encoding, ignore_columns=terms.ignore_columns)
+    ignored = (*terms.ignore_columns, *(EVIDENCE if envelope.channel.startswith(_OBSERVED) else ()))
+    arrival = replace(arrival_of(envelope), encoding=terms.encoding, ignore_columns=ignored)
     return Case(arrival, desk.spool.content(envelope.delivery), terms, desk.most_bytes)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 from clawback import source_tables
+from clawback.source_tables import AnySource
+from connectors.salesforce_settings import SalesforceSettings
 from connectors.source_settings import SourceSettings
 from processing.errors import NotFound, Unusable
 
@@ -146,18 +148,40 @@ class Settings:
     webhooks: Webhooks = field(default_factory=Webhooks)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     schedule: Schedule = field(default_factory=Schedule)
-    sources: tuple[SourceSettings, ...] = ()
+    sources: tuple[AnySource, ...] = ()
 
-    def source(self, name: str) -> SourceSettings:
+    def source(self, name: str) -> AnySource:
         """The source of this name; raises NotFound."""
         found = next((one for one in self.sources if one.name == name), None)
         if found is None:
-            names = (
-                ", ".join(one.name for one in self.sources)
-                or "none yet; write [[sftp]], [[ftp]] or [[http]] in the settings"
-            )
+            kinds = "[[sftp]], [[ftp]], [[http]] or [[salesforce]]"
+            names = ", ".join(one.name for one in self.sources) or f"none yet; write {kinds} in the settings"
             raise NotFound(f"There is no source {name!r}; there is {names}.")
         return found
+
+    def server(self, name: str) -> SourceSettings:
+        """The source of this name, which has files; raises NotFound and Unusable."""
+        found = self.source(name)
+        if isinstance(found, SalesforceSettings):
+            raise Unusable(f"Source {name} is a Salesforce org: it has records, and no files to fetch.")
+        return found
+
+    def org(self, name: str) -> SalesforceSettings:
+        """The source of this name, which is a Salesforce org; raises NotFound and Unusable."""
+        found = self.source(name)
+        if not isinstance(found, SalesforceSettings):
+            raise Unusable(f"Source {name} is no Salesforce org.")
+        return found
+
+    @property
+    def servers(self) -> tuple[SourceSettings, ...]:
+        """The sources that have files."""
+        return tuple(one for one in self.sources if not isinstance(one, SalesforceSettings))
+
+    @property
+    def orgs(self) -> tuple[SalesforceSettings, ...]:
+        """The sources that are Salesforce orgs."""
+        return tuple(one for one in self.sources if isinstance(one, SalesforceSettings))
 
     @property
     def store_url(self) -> str:

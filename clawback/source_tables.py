@@ -1,4 +1,4 @@
-"""The tables ``[[sftp]]``, ``[[ftp]]`` and ``[[http]]`` of the settings file, each a source of deliveries."""
+"""The tables ``[[sftp]]``, ``[[ftp]]``, ``[[http]]`` and ``[[salesforce]]`` of the settings file, each a source."""
 
 import json
 import re
@@ -10,33 +10,44 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, get_args, get_type_hints
 
+from clawback import salesforce_tables
 from connectors.host_key import HostKey
 from connectors.places import Place, networks
-from connectors.source_settings import KINDS, HttpSettings, Secret, SftpSettings, SourceSettings, kind_of
+from connectors.salesforce_settings import KIND as SALESFORCE
+from connectors.salesforce_settings import SalesforceSettings
+from connectors.source_settings import (
+    BY_HAND,
+    KINDS,
+    HttpSettings,
+    Secret,
+    SftpSettings,
+    SourceSettings,
+    interval,
+    kind_of,
+)
 from processing.errors import Unusable
 
 SCHEDULE: Final = "schedule"
-BY_HAND: Final = "off"
 # Where the hosted FTP server's own settings stand in a file that has sources called [[ftp]].
 HOSTED: Final = "ftp_server"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SHORTEST_S: Final = 10
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _PORTS: Final = range(1, 65536)
 # Ours are settings, and Prefect's are taken away from the processes that pull.
 _NOT_PASSED_ON: Final = ("env:CLAWBACK_", "env:PREFECT_")
 
 Tables = dict[str, list[dict[str, Any]]]
+# What deliveries are fetched from: files from a server, or status changes from an org.
+AnySource = SourceSettings | SalesforceSettings
 
 
 def taken_out(given: dict[str, Any], source: str) -> Tables:
     """Take the sources' tables out of a settings file's; raises Unusable for what only looks like one."""
     tables: Tables = {}
-    for kind in KINDS:
+    for kind in (*KINDS, SALESFORCE):
         if isinstance(given.get(kind), list):
             tables[kind] = given.pop(kind)
-    for kind in KINDS.keys() - {"ftp"}:
+    for kind in {*KINDS, SALESFORCE} - {"ftp"}:
         if kind in given:
             raise Unusable(f"{source}: {kind} is a list of sources; write [[{kind}]].")
     if HOSTED in given:
@@ -46,7 +57,7 @@ def taken_out(given: dict[str, Any], source: str) -> Tables:
     return tables
 
 
-def parse(tables: Mapping[str, Iterable[Any]], folder: Path, source: str) -> tuple[SourceSettings, ...]:
+def parse(tables: Mapping[str, Iterable[Any]], folder: Path, source: str) -> tuple[AnySource, ...]:
     """The sources of these tables, relative paths being relative to ``folder``; raises Unusable, naming the key."""
     sources = tuple(_parsed(kind, table, folder, source) for kind, its in tables.items() for table in its)
     for name, times in Counter(one.name for one in sources).items():
@@ -55,10 +66,13 @@ def parse(tables: Mapping[str, Iterable[Any]], folder: Path, source: str) -> tup
     return sources
 
 
-def as_json(sources: Iterable[SourceSettings]) -> str:
+def as_json(sources: Iterable[AnySource]) -> str:
     """The tables that ``parse`` makes these sources of again, in any folder."""
     tables: Tables = {}
     for one in sources:
+        if isinstance(one, SalesforceSettings):
+            tables.setdefault(SALESFORCE, []).append(salesforce_tables.as_table(one))
+            continue
         tables.setdefault(kind_of(one), []).append(
             {key.name: _plain(getattr(one, key.name)) for key in fields(one) if key.name != "every_s"}
             | {SCHEDULE: BY_HAND if one.every_s is None else f"{one.every_s}s"}
@@ -78,9 +92,11 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def _parsed(kind: str, table: Any, folder: Path, source: str) -> SourceSettings:  # noqa: ANN401 - any TOML value
+def _parsed(kind: str, table: Any, folder: Path, source: str) -> AnySource:  # noqa: ANN401 - any TOML value
     if not isinstance(table, dict):
         raise Unusable(f"{source}: {kind} is a list of tables; write [[{kind}]].")
+    if kind == SALESFORCE:
+        return salesforce_tables.parse(table, folder, source)
     label = table.get("name")
     where = f"{source}: {kind} {label if isinstance(label, str) and label else 'without a name'}"
     keys = {SCHEDULE if key.name == "every_s" else key.name: key for key in fields(KINDS[kind])}
@@ -145,13 +161,12 @@ def _secret(value: Any, folder: Path, where: str) -> Secret:  # noqa: ANN401 - a
 
 
 def _seconds(value: Any, where: str) -> int | None:  # noqa: ANN401 - any TOML value
-    if value == BY_HAND:
-        return None
-    found = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
-    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
-    if seconds < _SHORTEST_S:
-        raise Unusable(f"{where} is {value!r}; write 4h, 30m, 10s (the shortest) or 1d, or off to pull by hand only.")
-    return seconds
+    try:
+        return interval(value)
+    except ValueError:
+        raise Unusable(
+            f"{where} is {value!r}; write 4h, 30m, 10s (the shortest) or 1d, or off to pull by hand only."
+        ) from None
 
 
 def _check(settings: SourceSettings, where: str) -> None:

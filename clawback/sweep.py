@@ -3,7 +3,7 @@
 import logging
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What the sweep did in one account; ``waits_for`` are the deliveries that made it defer actions."""
+    """What the sweep did in one account; ``waits_for`` are the deliveries and channels that made it defer actions."""
 
     account: str
     locked: int
@@ -32,19 +32,31 @@ class Swept:
         return asdict(self)
 
 
-def lock_due(desk: Desk, *, as_of: datetime, at: datetime) -> list[Swept]:
+class Feeds(Protocol):
+    """What changes actions without sending deliveries, and has to be asked before they lock."""
+
+    def freshen(self, desk: Desk, sid: str, as_of: datetime) -> None:
+        """Read what an account's feeds have to say by now; never raises."""
+
+    def deferred(self, db: Connection, sid: str, account_id: int, as_of: datetime) -> dict[str, set[int]]:
+        """The due actions (row ids) that must not lock yet, by the channel that they wait for."""
+
+
+def lock_due(desk: Desk, *, as_of: datetime, at: datetime, feeds: Feeds | None = None) -> list[Swept]:
     """Lock every action whose lock has come at ``as_of``, account by account; ``at`` is the instant of processing.
 
     Deliveries that arrived before are finished first. One that cannot be finished (held or broken) defers the actions
     it names in time, and all that it could name in time when it cannot be read; one whose envelope is damaged could be
-    anybody's, and defers those of every account.
+    anybody's, and defers those of every account. ``feeds`` are read first, and may defer actions too.
     """
     with desk.store.read() as db:
         due = lock.due_accounts(db, as_of)
-    return [_lock_account(desk, sid, as_of=as_of, at=at) for sid in due]
+    return [_lock_account(desk, sid, as_of=as_of, at=at, feeds=feeds) for sid in due]
 
 
-def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime) -> Swept:
+def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime, feeds: Feeds | None) -> Swept:
+    if feeds is not None:
+        feeds.freshen(desk, sid, as_of)
     pipeline.collect(desk, at=at, account=sid)
     with desk.store.write() as db:
         account_id = claim_account(db, sid)
@@ -62,6 +74,9 @@ def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime) -> Swe
             if named:
                 waits_for.append(one.delivery)
                 deferred |= named
+        for channel, named in (feeds.deferred(db, sid, account_id, as_of) if feeds else {}).items():
+            waits_for.append(channel)
+            deferred |= named
         locked = lock.lock_due(db, catalog.read_terms(db, sid), as_of, deferred)
     _log.info("locked account=%s actions=%d deferred=%d waits_for=%s", sid, locked, len(deferred), waits_for)
     return Swept(sid, locked, len(deferred), tuple(waits_for))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from clawback.settings import MailRelay, Settings
 from connectors.mail_book import MailBook
 from connectors.mail_evidence import Evidence, trust_of
+from connectors.salesforce_settings import SalesforceSettings
 from connectors.source import Source
 from connectors.source_settings import HttpSettings, SftpSettings, SourceSettings
 from connectors.spool import Spool
@@ -18,6 +19,7 @@ from schemas.containers import MOST_BYTES
 
 if TYPE_CHECKING:
     from connectors.outside import Client
+    from connectors.salesforce_org import Org
 
 Progress = Callable[[str, int], None]
 # A raw message, the address in its From, and what its session told.
@@ -133,6 +135,13 @@ def webhook_client(settings: Settings) -> "Client":
     webhooks = settings.webhooks
     guard = Guard(networks(webhooks.private_networks))
     return Client(guard, timeout_s=webhooks.timeout_s, total_s=2 * webhooks.timeout_s)
+
+
+def org_of(settings: SalesforceSettings, environ: Mapping[str, str]) -> "Org":
+    """The org of these settings, not connected yet; ``environ`` holds the secrets they refer to."""
+    from connectors.salesforce_org import Org  # noqa: PLC0415 - as slow to import
+
+    return Org(settings, environ)
 
 
 def claims_folder(settings: Settings) -> Path:

@@ -1,5 +1,6 @@
 """How a brand's own server is reached, and what is fetched from it: values only, one class for each kind of source."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,20 @@ FILE: Final = "file:"
 EVERY_S: Final = 4 * 3600
 MAX_FILE_BYTES: Final = 2 * 1024**3
 After = Literal["keep", "move", "delete"]
+BY_HAND: Final = "off"
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SHORTEST_S: Final = 10
+
+
+def interval(value: object) -> int | None:
+    """The seconds of ``4h``, ``30m``, ``10s`` or ``1d``, None for ``off``; raises ValueError for anything else."""
+    if value == BY_HAND:
+        return None
+    found = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
+    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    if seconds < _SHORTEST_S:
+        raise ValueError(f"{value!r} is no interval; write 4h, 30m, 10s (the shortest), 1d, or off for by hand only")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,12 @@ from typing import Any, TypedDict
 
 from clawback import pipeline, postman, pulling, sweep
 from clawback.courier import Courier
+from clawback.salesforce import rounds
+from clawback.salesforce.locking import watch
 from clawback.settings import load
-from clawback.wiring import claims_folder, credentials_folder, open_desk, open_spool, source_of, webhook_client
+from clawback.wiring import claims_folder, credentials_folder, open_desk, open_spool, org_of, source_of, webhook_client
 from connectors.webhook_post import Secrets
+from processing import hints
 from processing.errors import ClawbackError, Unusable
 
 
@@ -58,10 +61,33 @@ def finish_all() -> Round:
 def pull(source: str) -> dict[str, Any] | None:
     """One round of a source; None when it is being pulled already."""
     settings = load(os.environ)
-    its = settings.source(source)
+    its = settings.server(source)
     with open_desk(settings, now) as desk:
         pulled = pulling.pull(desk, its, source_of(its, os.environ), claims=claims_folder(settings))
     return None if pulled is None else pulled.told()
+
+
+def observe(source: str) -> dict[str, Any] | None:
+    """One round of an org; None when somebody reads it already."""
+    settings = load(os.environ)
+    its = settings.org(source)
+    with open_desk(settings, now) as desk:
+        done = rounds.run(desk, its, org_of(its, os.environ))
+    return None if done is None else done.told()
+
+
+def heed() -> int:
+    """Read again what triggers told of; gives the number of records that were read."""
+    settings = load(os.environ)
+    read = 0
+    with open_desk(settings, now) as desk:
+        with desk.store.read() as db:
+            names = hints.waiting(db, [one.name for one in settings.orgs], now())
+        for name in names:
+            its = settings.org(name)
+            done = rounds.listen(desk, its, org_of(its, os.environ))
+            read += 0 if done is None else done.hints
+    return read
 
 
 def _named(error: Exception) -> str:
@@ -84,8 +110,11 @@ def lock(as_of: str | None = None) -> list[dict[str, Any]]:
     """Lock what is due at ``as_of``, an ISO 8601 instant with its time zone; by default now."""
     at = now()
     instant = at if as_of is None else _instant(as_of)
-    with open_desk(load(os.environ), now) as desk:
-        return [swept.told() for swept in sweep.lock_due(desk, as_of=instant, at=at)]
+    settings = load(os.environ)
+    with open_desk(settings, now) as desk:
+        return [
+            swept.told() for swept in sweep.lock_due(desk, as_of=instant, at=at, feeds=watch(settings.orgs, os.environ))
+        ]
 
 
 def _instant(text: str) -> datetime:

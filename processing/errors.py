@@ -12,6 +12,7 @@
     ├─ NotFound          the person who asked     no such account, action or delivery
     ├─ SourceRefused     the operator             a brand's server turned us away, or is not the one we know
     ├─ SourceUnreachable nobody: try again        a brand's server does not answer, or the connection broke
+    ├─ SourceExhausted   nobody: try much later   a brand's server has answered as often as it will for a while
     ├─ StoreUnavailable  nobody: try again        the database does not answer or was busy too long
     └─ LedgerConflict    nobody: try again        somebody changed the action meanwhile; decide again
 
@@ -74,6 +75,10 @@ class SourceUnreachable(ClawbackError):
     """A brand's server does not answer, or the connection to it broke."""
 
     retryable = True
+
+
+class SourceExhausted(ClawbackError):
+    """A brand's server answers no more for a while: its quota is used up. Trying at once would only prolong it."""
 
 
 class StoreUnavailable(ClawbackError):

@@ -8,10 +8,11 @@ from typing import Final
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from processing import tables
+# The tables of records are part of the database, whoever imports them.
+from processing import record_tables, tables  # noqa: F401
 from processing.errors import NotFound, StoreUnavailable, Unusable
 
-HEAD: Final = "0010"
+HEAD: Final = "0011"
 BUSY_S: Final = 60
 PRAGMAS: Final = (
     # Of a new file alone. A large delivery touches most pages of the actions, and each costs as much whatever it holds.

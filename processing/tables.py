@@ -38,7 +38,7 @@ metadata = MetaData(
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _partial(name: str, where: str, *columns: Column[Any]) -> None:
+def partial_index(name: str, where: str, *columns: Column[Any]) -> None:
     """An index of the rows for which ``where`` holds, on either store."""
     Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
@@ -153,7 +153,7 @@ action = Table(
     CheckConstraint("state in ('PENDING', 'APPROVED', 'REVERSED')", name="state"),
 )
 Index("action_order", action.c.account_id, action.c.event_type_id, action.c.order_id)
-_partial("action_due", "locked_at is null", action.c.account_id, action.c.locks_at)
+partial_index("action_due", "locked_at is null", action.c.account_id, action.c.locks_at)
 Index("action_created", action.c.program_id, action.c.created_at, action.c.id)
 
 # While an action is reversed its items are kept as they were, so that an approval can give them back.
@@ -212,9 +212,9 @@ delivery = Table(
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
 Index("delivery_changed", delivery.c.account_id, delivery.c.changed_at)
 Index("delivery_state", delivery.c.account_id, delivery.c.state)
-_partial("delivery_unanswered", "answered_at is null", delivery.c.account_id, delivery.c.received_at)
-_partial("delivery_waits", "waits_until is not null", delivery.c.waits_until)
-_partial("delivery_undoes", "undoes is not null", delivery.c.undoes)
+partial_index("delivery_unanswered", "answered_at is null", delivery.c.account_id, delivery.c.received_at)
+partial_index("delivery_waits", "waits_until is not null", delivery.c.waits_until)
+partial_index("delivery_undoes", "undoes is not null", delivery.c.undoes)
 
 entry = Table(
     "entry",

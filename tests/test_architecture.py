@@ -22,9 +22,11 @@ MAY_IMPORT = {
     "processing": set[str](),
     "schemas": {"processing"},
     "connectors": {"processing.errors", "processing.codes"},
-    "clawback.source_tables": {"connectors.host_key", "connectors.places", "connectors.source_settings"}
+    "clawback.salesforce_tables": {"connectors.salesforce_settings", "connectors.source_settings", "processing.errors"},
+    "clawback.source_tables": {"clawback.salesforce_tables", "connectors.host_key", "connectors.places"}
+    | {"connectors.salesforce_settings", "connectors.source_settings", "processing.errors"},
+    "clawback.settings": {"clawback.source_tables", "connectors.salesforce_settings", "connectors.source_settings"}
     | {"processing.errors"},
-    "clawback.settings": {"clawback.source_tables", "connectors.source_settings", "processing.errors"},
     "clawback.wiring": INNER | {"clawback.settings"},
     "clawback.sidecars": INNER,
     "clawback.judging": INNER | {"clawback.sidecars"},
@@ -46,13 +48,15 @@ MAY_IMPORT = {
     "clawback.sweep": INNER
     | {"clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.pipeline", "clawback.wiring"},
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
+    "clawback.salesforce": INNER | {"clawback.judging", "clawback.pipeline", "clawback.preview", "clawback.wiring"},
     "clawback.ahead": set(),
     "clawback.loading": INNER | {"clawback.ahead", "clawback.wiring"},
     "clawback.web": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}
     | {"clawback.loading", "clawback.intake"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
-    | {"clawback.courier", "clawback.postman", "connectors.webhook_post", "processing.errors"},
+    | {"clawback.courier", "clawback.postman", "clawback.salesforce", "connectors.webhook_post", "processing.errors"}
+    | {"processing.hints"},
     "clawback.serving": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.sweep", "clawback.pipeline", "clawback.web", "flows"},
     "clawback.serve": INNER | {"clawback.settings", "clawback.wiring", "clawback.serving"},
@@ -68,7 +72,7 @@ MAY_IMPORT = {
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
     | {"clawback.intake", "clawback.mailroom", "clawback.preview", "clawback.pulling", "clawback.revising"}
-    | {"clawback.serve", "clawback.demo"},
+    | {"clawback.salesforce", "clawback.serve", "clawback.demo"},
     "clawback": {"clawback.cli"},
 }
 

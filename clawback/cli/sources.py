@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import click
 
+from clawback.cli import orgs
 from clawback.cli.running import DONE, TROUBLE, Outcome, desk, settings, table, told
 
 LIST_COLUMNS: Final = {
@@ -26,7 +27,11 @@ NAME: Final = click.argument("name")
 
 @click.group()
 def sources() -> None:
-    """Sources ([[sftp]], [[ftp]] and [[http]] in the settings): list, check, scan and pull them."""
+    """Sources ([[sftp]], [[ftp]], [[http]] and [[salesforce]] in the settings): list, check, scan and pull them."""
+
+
+for _command in (orgs.start, orgs.held, orgs.reconsider, orgs.leave):
+    sources.add_command(_command)
 
 
 @sources.command("list")
@@ -38,6 +43,7 @@ def list_sources() -> Outcome:
     Example:
       clawback sources list
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from connectors.salesforce_settings import KIND, SalesforceSettings
     from connectors.source_settings import kind_of
     from processing.fetched import rounds
 
@@ -46,11 +52,11 @@ def list_sources() -> Outcome:
     document = [
         {
             "source": one.name,
-            "kind": kind_of(one),
+            "kind": KIND if isinstance(one, SalesforceSettings) else kind_of(one),
             "account": one.account,
             "place": one.place,
-            "pattern": one.pattern,
-            "after": one.after,
+            "pattern": getattr(one, "pattern", None),
+            "after": getattr(one, "after", None),
             "every_s": one.every_s,
             "pinned": bool(getattr(one, "host_key", True)),
             "last": last.get(one.name),
@@ -97,18 +103,25 @@ def scan(name: str) -> Outcome:
 @NAME
 @told
 def check(name: str) -> Outcome:
-    """Log in to source NAME, list its folder, try a write where something is to be written, and say what is wrong.
+    """Log in to source NAME, try what a pull needs there, and say what is wrong.
+
+    Of a server that is its folder, and a write where something is to be written; of a Salesforce org its objects and
+    fields, and whether the mapping fits them.
 
     \b
     Example:
       clawback sources check acme
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.wiring import source_of
+    from connectors.salesforce_settings import SalesforceSettings
 
     its = settings().source(name)
-    with source_of(its, os.environ) as source:
-        steps = [{"ok": True, "message": f"logged in to {its.place}"}]
-        steps += [{"ok": step.ok, "message": step.message} for step in source.check()]
+    if isinstance(its, SalesforceSettings):
+        steps = orgs.checked(its)
+    else:
+        with source_of(its, os.environ) as source:
+            steps = [{"ok": True, "message": f"logged in to {its.place}"}]
+            steps += [{"ok": step.ok, "message": step.message} for step in source.check()]
     text = "\n".join(f"{'✓' if step['ok'] else '✗'} {step['message']}" for step in steps)
     return Outcome({"source": name, "steps": steps}, text, DONE if all(step["ok"] for step in steps) else TROUBLE)
 
@@ -117,7 +130,7 @@ def check(name: str) -> Outcome:
 @NAME
 @told
 def pull(name: str) -> Outcome:
-    """Fetch what is new on source NAME now, apply it, and put the answers into its result folder.
+    """Fetch what is new on source NAME now, and apply it; a server's answers go into its result folder.
 
     \b
     Example:
@@ -125,9 +138,12 @@ def pull(name: str) -> Outcome:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.pulling import pull as run
     from clawback.wiring import claims_folder, source_of
+    from connectors.salesforce_settings import SalesforceSettings
 
     every = settings()
     its = every.source(name)
+    if isinstance(its, SalesforceSettings):
+        return orgs.observe(its)
     with desk() as opened:
         pulled = run(opened, its, source_of(its, os.environ), claims=claims_folder(every))
     if pulled is None:
@@ -142,9 +158,17 @@ def _listed(one: dict[str, Any]) -> dict[str, Any]:
     last = one["last"] or {}
     parts = [f"{file} still growing" for file in last.get("growing", [])]
     parts += [f"{file}: {why}" for file, why in last.get("failed", {}).items()]
+    parts += [f"{count} records {what}" for what in ("held", "unapproved") if (count := last.get(what))]
     outcome = last.get("error") or "; ".join(parts) or ("ok" if last else None)
     every = "by hand" if one["every_s"] is None else _every(one["every_s"])
-    return {**one, **last, "every": every, "outcome": outcome if one["pinned"] else "no host_key: scan it"}
+    of_records = {"fetched": last.get("deliveries"), "known": last.get("records", {}).get("unchanged")}
+    return {
+        **one,
+        **of_records,
+        **last,
+        "every": every,
+        "outcome": outcome if one["pinned"] else "no host_key: scan it",
+    }
 
 
 def _every(seconds: int) -> str:

@@ -10,51 +10,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from clawback.demo.brand_sftp import BrandSftp
 from clawback.demo.mailbox import UPSTREAM
-from clawback.demo.world import SID
 from clawback.settings import SOURCES
-from clawback.source_tables import as_json
-from connectors.source_settings import Secret, SftpSettings
 from processing.errors import ClawbackError
 
 PATIENCE_S: Final = 90
 READY: Final = "serve.json"
 INBOX: Final = "returns.example"
-ANSWERS: Final = "answers"
-_VARIABLE: Final = "BRAND_SFTP_VARIABLE"
 
 
 class NotServing(ClawbackError):
     """The servers did not come up, or did not go down."""
 
 
-def environment(state: Path, relay_port: int, feed: BrandSftp) -> dict[str, str]:
-    """The settings of the demonstration as the environment says them; nothing of the caller's installation."""
+def environment(state: Path, relay_port: int, tables: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The settings of the demonstration as the environment says them; nothing of the caller's installation.
+
+    ``tables``: its sources by their kind; ``secrets``: the variables that they refer to.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CLAWBACK_", "PREFECT_"))}
     ports = ("CLAWBACK_FTP_PORT", "CLAWBACK_WEB_PORT", "CLAWBACK_PREFECT_PORT", "CLAWBACK_SMTP_PORT")
     own |= {"CLAWBACK_STATE": str(state), **dict.fromkeys(ports, "0")}
     own |= {"CLAWBACK_SMTP_DOMAIN": INBOX, "CLAWBACK_SMTP_TLS": "required"}
     own |= {"CLAWBACK_SMTP_TRUSTED_RELAY": UPSTREAM, "CLAWBACK_SMTP_TRUSTED_NETWORKS": "127.0.0.1"}
     own |= {"CLAWBACK_RELAY_HOST": "127.0.0.1", "CLAWBACK_RELAY_PORT": str(relay_port), "CLAWBACK_RELAY_TLS": "off"}
-    return own | {SOURCES: as_json([_source(feed)]), _VARIABLE: feed.password}
-
-
-def _source(feed: BrandSftp) -> SftpSettings:
-    return SftpSettings(
-        name="acme",
-        account=SID,
-        host="127.0.0.1",
-        port=feed.port,
-        user=feed.user,
-        password=Secret(f"env:{_VARIABLE}"),
-        host_key=(feed.host_key,),
-        folder="/",
-        pattern="*.csv",
-        after="move",
-        result_folder=f"/{ANSWERS}",
-        every_s=10,
-    )
+    return own | {SOURCES: json.dumps(tables)} | dict(secrets)
 
 
 @contextmanager

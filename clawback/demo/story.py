@@ -13,9 +13,11 @@ from clawback import pipeline, sweep
 from clawback.demo import world
 from clawback.demo.brand import LOOK_EVERY_S, PATIENCE_S, Brand, NoAnswer
 from clawback.demo.brand_sftp import BrandSftp
+from clawback.demo.crm import Crm, told
 from clawback.demo.mailbox import DOMAIN, Mailbox, mailbox
 from clawback.demo.program import CURL, Program
-from clawback.demo.servers import ANSWERS, INBOX, environment, serving
+from clawback.demo.salesforce_org import salesforce
+from clawback.demo.servers import INBOX, environment, serving
 from clawback.demo.tell import Teller
 from clawback.loading import load_actions, load_catalog
 from clawback.settings import load
@@ -26,13 +28,23 @@ from connectors.tokens import Scope, Tokens
 from processing import history
 
 LOCKS_IN_S: Final = 6
+# Where the brand's SFTP server puts the answers, and the variable in which its password stands.
+ANSWERS: Final = "answers"
+FEED_VARIABLE: Final = "BRAND_SFTP_VARIABLE"
 
 
 def tell(teller: Teller) -> dict[str, Any]:
     """Run the demonstration in a temporary folder; gives what it found, for ``--json``."""
-    with TemporaryDirectory(prefix="clawback-demo-") as folder, mailbox() as mail, _feed(Path(folder)) as feed:
-        state = Path(folder)
-        environ = environment(state, mail.relay_port, feed)
+    with (
+        TemporaryDirectory(prefix="clawback-demo-") as folder,
+        mailbox() as mail,
+        _feed(Path(folder)) as feed,
+        salesforce(Path(folder), _now) as org,
+    ):
+        state, its_crm = Path(folder), Crm(org)
+        its_crm.open()
+        tables = {"sftp": [_feed_table(feed)], "salesforce": [its_crm.table()]}
+        environ = environment(state, mail.relay_port, tables, {FEED_VARIABLE: feed.password} | its_crm.secrets)
         settings = load(environ)
         with open_desk(settings, _now) as desk:
             teller.chapter("A brand and its pending actions")
@@ -48,6 +60,7 @@ def tell(teller: Teller) -> dict[str, Any]:
                 receipts = _deliver(desk, brand, teller, state)
                 receipts.append(_mailed(desk, mail, teller, ready["smtp"]["port"], state))
                 receipts.append(_pulled(feed, teller))
+                receipts += told(desk, its_crm, teller, ready["web"]["url"])
                 if CURL is not None:
                     _, token = Tokens(credentials_folder(settings)).make(world.SID, Scope.WRITE, _now())
                     receipts.append(_asked(desk, Program(ready["web"]["port"], world.SID, token), teller))
@@ -110,6 +123,24 @@ def _feed(folder: Path) -> BrandSftp:
     """The brand's own server; a folder for the answers is there."""
     (folder / "brand" / ANSWERS).mkdir(parents=True)
     return BrandSftp(folder / "brand", "clawback", new_password())
+
+
+def _feed_table(feed: BrandSftp) -> dict[str, Any]:
+    """Its settings."""
+    return {
+        "name": "acme",
+        "account": world.SID,
+        "host": "127.0.0.1",
+        "port": feed.port,
+        "user": feed.user,
+        "password": f"env:{FEED_VARIABLE}",
+        "host_key": str(feed.host_key),
+        "folder": "/",
+        "pattern": "*.csv",
+        "after": "move",
+        "result_folder": f"/{ANSWERS}",
+        "schedule": "10s",
+    }
 
 
 def _pulled(feed: BrandSftp, teller: Teller) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def serve_web(settings: Settings, supervisor: Supervisor, port: int) -> None:
 
 def serve_on(listener: socket.socket, settings: Settings, supervisor: Supervisor) -> None:
     """Serve what connects to a listening socket, which other processes may share."""
-    config = uvicorn.Config(create_app(open_office(settings, now)), **_options(settings))
+    config = uvicorn.Config(create_app(open_office(settings, now, os.environ)), **_options(settings))
     _Server(config, supervisor, int(listener.getsockname()[1])).run(sockets=[listener])
 
 

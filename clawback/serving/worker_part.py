@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 THREADS: Final = 12
 # How often the outbox is looked at: a look costs milliseconds.
 ANSWERS_S: Final = 2.0
+HEEDS_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +73,10 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
 
     dispatcher = Dispatcher(spool.pending, finish)
     schedules = Schedules(_schedules(settings, lambda: dispatcher.busy), api, now)
-    sending = _send_answers(answered, stop, work.send)
-    await asyncio.gather(dispatcher.run(stop), schedules.run(stop, ready), sending)
+    parts = [dispatcher.run(stop), schedules.run(stop, ready), _send_answers(answered, stop, work.send)]
+    if any(org.hook for org in settings.orgs):
+        parts.append(_heed(stop, work.heed))
+    await asyncio.gather(*parts)
     await api.close()
 
 
@@ -83,6 +86,7 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
     from flows.collect import collect  # noqa: PLC0415
     from flows.ingest import ingest  # noqa: PLC0415
     from flows.lock_due import lock_due  # noqa: PLC0415
+    from flows.observe import observe  # noqa: PLC0415
     from flows.pull import pull  # noqa: PLC0415
     from flows.send import send  # noqa: PLC0415
 
@@ -104,9 +108,31 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
             parameters={"source": one.name},
             prompt=False,
         )
-        for one in settings.sources
+        for one in settings.servers
+    ]
+    schedules += [Scheduled(observe, prompt=False)] if settings.orgs else []
+    schedules += [
+        Scheduled(
+            observe,
+            one.every_s,
+            partial(work.observe, one.name),
+            name=one.name,
+            parameters={"source": one.name},
+            prompt=False,
+        )
+        for one in settings.orgs
     ]
     return schedules
+
+
+async def _heed(stop: asyncio.Event, heed: Callable[[], object]) -> None:
+    """Read again what triggers told of, soon after they told it; what fails is put off in the store."""
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(heed)
+        except Exception as error:  # noqa: BLE001 - the next look tries again, and polling sees it anyway
+            _log.warning("not_heeded because=%r", str(error))
+        await pause(stop, HEEDS_S)
 
 
 async def _send_answers(answered: asyncio.Event, stop: asyncio.Event, send: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRouter
 from starlette.exceptions import HTTPException
 
-from clawback.web import actions, changes, company, conversions, deliveries, submissions
+from clawback.web import actions, changes, company, conversions, deliveries, hooks, submissions
 from clawback.web.access import CHALLENGE
 from clawback.web.bodies import faults
 from clawback.web.document import document, methods
@@ -56,6 +56,7 @@ def create_app(office: Office) -> FastAPI:
     for part in (actions, changes, conversions, submissions, deliveries, company):
         account.include_router(part.router)
     app.include_router(account)
+    app.include_router(hooks.router)
     app.add_exception_handler(Refusal, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
     app.add_exception_handler(HTTPException, _refuse_http)

@@ -1,7 +1,7 @@
 """What the routes work with: the spool and the tokens at once, the store from when it is first needed."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection
 
 from clawback.settings import Settings, WebServer
+from clawback.web.slugs import Hook, hooks_of
 from clawback.wiring import Desk, brands_folder, credentials_folder, open_mail, open_spool, requests_file
 from connectors.allowance import Allowance
 from connectors.durable import ensure_folder
@@ -35,6 +36,7 @@ class Office:
     web: WebServer
     scratch: Path
     clock: Callable[[], datetime]
+    hooks: tuple[Hook, ...] = ()
     _migrated: bool = False
     _claim: threading.Lock = field(default_factory=threading.Lock)
     _reading: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STORE_THREADS))
@@ -66,8 +68,11 @@ class Office:
         return self.desk
 
 
-def open_office(settings: Settings, clock: Callable[[], datetime]) -> Office:
-    """The office of an installation; needs no answer from its store yet."""
+def open_office(settings: Settings, clock: Callable[[], datetime], environ: Mapping[str, str]) -> Office:
+    """The office of an installation; needs no answer from its store yet.
+
+    ``environ`` holds the secrets that its settings refer to.
+    """
     web, scratch = settings.web, settings.state / "web"
     ensure_folder(scratch)
     return Office(
@@ -83,4 +88,5 @@ def open_office(settings: Settings, clock: Callable[[], datetime]) -> Office:
         web=web,
         scratch=scratch,
         clock=clock,
+        hooks=hooks_of(settings, environ),
     )

@@ -18,9 +18,10 @@ def test_demo_ends_well() -> None:
     assert len(told["checks"]) >= 30
     states = {receipt["name"]: receipt["state"] for receipt in told["receipts"]}
     assert states.pop("again.csv") == "duplicate"
-    assert told["receipts"][-1]["channel"] == "api"
-    names = ("returns.csv", "messy.csv", "before.csv", "after.csv", "mailed.csv", "pulled.csv")
-    assert states == dict.fromkeys((*names, told["receipts"][-1]["name"]), "done")
+    assert set(states.values()) == {"done"}
+    assert {"returns.csv", "messy.csv", "before.csv", "after.csv", "mailed.csv", "pulled.csv"} < states.keys()
+    channels = [receipt["channel"] for receipt in told["receipts"]]
+    assert (channels.count("api"), channels.count("salesforce:acme-crm")) == (1, 2)
     for receipt in told["receipts"]:
         rows = dict(receipt["rows"])
         assert rows.pop("read") == sum(rows.values())

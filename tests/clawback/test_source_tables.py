@@ -74,8 +74,8 @@ def test_another_process_has_the_same_sources(tmp_path: Path) -> None:
     )
     settings = read(tmp_path, text)
     assert load(as_environment(settings), Path("/")) == settings
-    assert isinstance(settings.sources[0], SftpSettings)
-    assert settings.sources[0].password == Secret(f"file:{tmp_path / 'secret'}")
+    assert isinstance(settings.servers[0], SftpSettings)
+    assert settings.servers[0].password == Secret(f"file:{tmp_path / 'secret'}")
 
 
 def test_a_url_is_shown_without_its_secrets(tmp_path: Path) -> None:

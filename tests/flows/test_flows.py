@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Failed
 from prefect.testing.utilities import prefect_test_harness
 
+from clawback.salesforce import rounds
 from clawback.settings import Settings, as_environment, load
 from clawback.wiring import Desk, claims_folder, open_desk
 from connectors.durable import claim
@@ -23,12 +24,18 @@ from flows import work
 from flows.collect import collect
 from flows.ingest import ingest
 from flows.lock_due import lock_due
+from flows.observe import observe
 from flows.pull import pull
 from flows.retry import is_retryable
 from processing.errors import LedgerConflict, SpoolBroken, StoreUnavailable, Unusable
+from tests.clawback.salesforce.site import ENVIRON as CRM
+from tests.clawback.salesforce.site import mapping_table, settings_for
 from tests.clawback.serve_site import SID, load_world, returns
 from tests.connectors.source_site import ENVIRON, by_password
+from tests.salesforce_org.server import serving
+from tests.salesforce_org.world import World
 
+REVERSED = {"Closed Lost": {"outcome": "reverse", "reason": "ORDER_ERROR"}}
 pytestmark = [
     pytest.mark.xdist_group("prefect"),
     pytest.mark.anyio,
@@ -142,6 +149,24 @@ class TestOnPrefect:
             assert state.message == "it is being pulled already"
             assert await run_of(state) == "acme"
         assert desk.spool.pending() == []
+
+    async def test_observe(self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An org's round: what was read, what waits for a person's yes, and that nobody else reads it."""
+        with serving(tmp_path, World(now=work.now())) as org:
+            its = settings_for(org, account=SID, backfill="ask", mapping=[mapping_table(statuses=REVERSED)])
+            settings = replace(load({}), state=tmp_path / "var", sources=(its,))
+            for name, value in (as_environment(settings) | CRM).items():
+                monkeypatch.setenv(name, value)
+            org.world.add("Opportunity", Order_Number__c="O-1", StageName="Closed Lost")
+            state = await observe("crm", return_state=True)
+            assert state.message == "1 read, 1 changed, 0 held, 1 wait for `clawback sources start crm`"
+            assert await run_of(state) == "crm"
+            with rounds.claimed(desk, its) as reader:
+                assert reader is not None
+                assert (await observe("crm", return_state=True)).message == "it is being read already"
+            org.end_sessions()
+            org.refuses_all_tokens = True
+            assert (await observe("crm", return_state=True)).is_failed()
 
     @pytest.mark.parametrize(
         ("error", "tries"), [(StoreUnavailable("busy"), 3), (SpoolBroken("damaged"), 1), (ValueError("a bug"), 1)]

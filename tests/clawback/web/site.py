@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,9 +57,9 @@ class Site:
 
 
 @contextmanager
-def serving(desk: Desk, settings: Settings, clock: Clock) -> Iterator[Site]:
+def serving(desk: Desk, settings: Settings, clock: Clock, environ: Mapping[str, str] | None = None) -> Iterator[Site]:
     """A server that is ready; gone afterwards."""
-    office = open_office(settings, clock)
+    office = open_office(settings, clock, environ or {})
     config = uvicorn.Config(create_app(office), log_config=None, access_log=False, server_header=False, ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,0 +1,163 @@
+"""``clawback sources`` for Salesforce orgs: what a round did, what is held, and the first reading."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from clawback.cli.running import DONE, TROUBLE, Outcome, desk, settings, table, told
+
+if TYPE_CHECKING:
+    from clawback.salesforce.rounds import Round
+    from clawback.wiring import Desk
+    from connectors.salesforce_settings import SalesforceSettings
+
+NAME: Final = click.argument("name")
+HELD_COLUMNS: Final = {
+    "mapping": "mapping",
+    "record": "record",
+    "order": "order_id",
+    "status": "status_after",
+    "observed": "observed_at",
+    "held because": "held",
+}
+RECEIPT_COLUMNS: Final = {"delivery": "delivery", "file": "name", "": "outcome"}
+
+
+@click.command()
+@NAME
+@click.option("--preview", is_flag=True, help="Only show what would be applied, in money.")
+@told
+def start(name: str, preview: bool) -> Outcome:  # noqa: FBT001 - click's way
+    """Apply what the first rounds of the org NAME found, and from now on whatever changes there.
+
+    \b
+    Example:
+      clawback sources start acme-crm --preview
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.cli.running import now
+    from clawback.salesforce.rehearsing import rehearse
+    from clawback.salesforce.rounds import approve
+
+    if not preview:
+        return _done(name, approve)
+    its = settings().org(name)
+    with desk() as opened:
+        receipts = rehearse(opened, its, at=now())
+    return Outcome({"source": name, "receipts": receipts}, _told(receipts))
+
+
+@click.command()
+@NAME
+@told
+def reconsider(name: str) -> Outcome:
+    """Judge the held records of the org NAME anew, after its mapping was changed or a doubt was removed.
+
+    \b
+    Example:
+      clawback sources reconsider acme-crm
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.salesforce.rounds import reconsider as run
+
+    return _done(name, run)
+
+
+@click.command()
+@NAME
+@told
+def held(name: str) -> Outcome:
+    """The records of the org NAME that wait for a person, and why.
+
+    \b
+    Example:
+      clawback sources held acme-crm
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from processing import observed
+    from processing.instants import instant
+
+    its = settings().org(name)
+    with desk() as opened, opened.store.read() as db:
+        found = observed.held(db, its.name)
+    document = [
+        {key: getattr(one, key) for key in HELD_COLUMNS.values()}
+        | {"observed_at": instant(one.observed_at).isoformat(timespec="seconds")}
+        for one in found
+    ]
+    return Outcome(document, table(document, HELD_COLUMNS, "No record is held."))
+
+
+@click.command()
+@NAME
+@click.argument("record")
+@told
+def leave(name: str, record: str) -> Outcome:
+    """Leave the action of the held RECORD of the org NAME as it is: nothing is applied, and no lock waits for it.
+
+    \b
+    Example:
+      clawback sources leave acme-crm 0065g00000AbCdEAAV
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.cli.running import now
+    from processing import observed
+    from processing.errors import NotFound
+
+    its = settings().org(name)
+    with desk() as opened, opened.store.write() as db:
+        ended = observed.let_go(db, its.name, record, now())
+    if not ended:
+        raise NotFound(f"No record {record} of {name} is held; `clawback sources held {name}` shows those that are.")
+    return Outcome({"source": name, "record": record, "ended": ended}, f"{record} is left as it is.")
+
+
+def checked(its: "SalesforceSettings") -> list[dict[str, Any]]:
+    """The preflight of an org, step by step."""
+    from clawback.cli.running import now
+    from clawback.salesforce.preflight import steps
+    from clawback.wiring import org_of
+    from processing.catalog import read_terms
+
+    with desk() as opened, opened.store.read() as db:
+        terms = read_terms(db, its.account)
+    with org_of(its, os.environ) as org:
+        return [{"ok": one.ok, "message": one.message} for one in steps(org, its, terms, now())]
+
+
+def observe(its: "SalesforceSettings") -> Outcome:
+    """One round of an org."""
+    from clawback.salesforce.rounds import run
+    from clawback.wiring import org_of
+
+    return _done(its.name, lambda opened, found: run(opened, found, org_of(found, os.environ)))
+
+
+def _done(name: str, act: "Callable[[Desk, SalesforceSettings], Round | None]") -> Outcome:
+    from clawback.cli.receipts import receipt_code
+
+    its = settings().org(name)
+    with desk() as opened:
+        done = act(opened, its)
+    if done is None:
+        busy = {"source": name, "busy": True}
+        return Outcome(busy, f"Source {name} is being read already; nothing was done.", TROUBLE)
+    read = done.records
+    lines = [_told(done.deliveries)]
+    lines.append(f"{read.get('read', 0)} read, {read.get('changed', 0)} changed, {done.held} held")
+    if done.unapproved:
+        lines.append(f"{done.unapproved} changes wait; `clawback sources start {name} --preview` shows what they do.")
+    if done.paused_until:
+        lines.append(f"The org's API calls of the day are used up; it is asked again at {done.paused_until}.")
+    code = max((receipt_code(one) for one in done.deliveries), default=DONE)
+    return Outcome({"busy": False, **done.told()}, "\n".join(lines), code)
+
+
+def _told(receipts: list[dict[str, Any]]) -> str:
+    rows = []
+    for one in receipts:
+        counts = ", ".join(f"{verdict} {lines}" for verdict, lines in one["rows"].items() if lines)
+        money = "; ".join(
+            f"{currency} payout {its['payout_before']} → {its['payout_after']}"
+            for currency, its in one["money"].items()
+        )
+        rows.append({**one, "outcome": f"{one['state']}: {counts or one['message']} {money}".rstrip()})
+    return table(rows, RECEIPT_COLUMNS, "Nothing was applied.")

@@ -1,0 +1,109 @@
+"""Makes deliveries of what was observed: each change once, whatever dies when.
+
+A batch is written down before it lands, and lands under keys of its own, from rows that never change; so landing it
+again after a crash finds the deliveries that landed then.
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from clawback import pipeline
+from clawback.wiring import Desk
+from connectors.salesforce_settings import SalesforceSettings
+from processing import observed, org_claims
+from processing.instants import instant
+from processing.open_actions import locks_passed
+from schemas.observed import ObservedLine, files
+
+_log = logging.getLogger(__name__)
+
+
+def deliver(desk: Desk, settings: SalesforceSettings, *, token: str, at: datetime) -> list[dict[str, Any]]:
+    """Land and finish all that was observed; gives the heads of the receipts."""
+    heads = []
+    while (batch := _next(desk, settings, token, at)) is not None:
+        landed = _land(desk, settings, batch)
+        with desk.store.write() as db:
+            observed.landed(db, batch.id, landed, at)
+        heads += [pipeline.ingest(desk, one, at=desk.spool.clock()) for one in landed]
+    return heads
+
+
+def finish(desk: Desk, settings: SalesforceSettings) -> None:
+    """Bring deliveries to their end that landed before somebody died."""
+    for envelope in desk.spool.pending(settings.account):
+        if envelope.channel == settings.channel:
+            try:
+                pipeline.ingest(desk, envelope.delivery, at=desk.spool.clock())
+            except Exception:  # noqa: BLE001 - it has landed: whoever looks after the spool tries again
+                _log.exception("put_off delivery=%s", envelope.delivery)
+
+
+def _next(desk: Desk, settings: SalesforceSettings, token: str, at: datetime) -> Row[Any] | None:
+    """The batch that lands now: one that was written down already, or else the oldest changes."""
+    with desk.store.write() as db:
+        org_claims.fence(db, settings.name, token, at)
+        if (left := observed.batch_to_land(db, settings.name)) is not None:
+            return left
+        due = observed.due(db, settings.name)
+        if not due:
+            return None
+        for received_at, some in _by_arrival(db, settings, due, at).items():
+            observed.make_batch(db, settings.name, [one.id for one in some], received_at, at)
+        return observed.batch_to_land(db, settings.name)
+
+
+def _by_arrival(
+    db: Connection, settings: SalesforceSettings, due: list[Row[Any]], at: datetime
+) -> dict[datetime | None, list[Row[Any]]]:
+    """The changes by the arrival of their deliveries, None for now.
+
+    Where a lock waits for this source, what the org had before the lock counts as received when the org had it: reading
+    it late is our delay, not the brand's.
+    """
+    if settings.on_stale != "hold":
+        return {None: due}
+    locks: dict[int, dict[str, datetime]] = {}
+    for event_type in {one.event_type_id for one in due}:
+        orders = [one.order_id for one in due if one.event_type_id == event_type and one.order_id]
+        locks[event_type] = locks_passed(db, settings.account, event_type, orders, at)
+    by_lock: dict[datetime | None, list[Row[Any]]] = {}
+    for one in due:
+        locks_at = locks[one.event_type_id].get(one.order_id)
+        in_time = locks_at is not None and instant(one.stamp) < locks_at
+        by_lock.setdefault(locks_at if in_time else None, []).append(one)
+    return {None if lock is None else max(instant(one.stamp) for one in some): some for lock, some in by_lock.items()}
+
+
+def _land(desk: Desk, settings: SalesforceSettings, batch: Row[Any]) -> list[str]:
+    with desk.store.read() as db:
+        changes = observed.of_batch(db, batch.id)
+    received_at = None if batch.received_at is None else instant(batch.received_at)
+    landed = []
+    for kind, content in files(lines_of(changes)).items():
+        name = f"{settings.name}-{batch.id:08}-{kind}.csv"
+        envelope = desk.spool.land(
+            content,
+            account=settings.account,
+            channel=settings.channel,
+            name=name,
+            key=f"{settings.channel}/{name}",
+            received_at=received_at,
+            proven=True,
+        )
+        landed.append(envelope.delivery)
+    return landed
+
+
+def lines_of(changes: Iterable[Row[Any]]) -> Iterable[ObservedLine]:
+    """The lines of observed changes, in their order."""
+    for one in changes:
+        stamp = instant(one.stamp).isoformat()
+        evidence = (one.record, stamp, one.status_before, one.status_after, one.id)
+        for what in json.loads(one.lines):
+            yield ObservedLine(one.order_id, one.event_type_id, what, evidence)

@@ -1,0 +1,44 @@
+"""Reads again what triggers told of; a trigger is a hint, whatever it says of the record."""
+
+import logging
+from datetime import datetime
+
+from clawback.salesforce.reading import Reader
+from connectors.salesforce_org import Org
+from processing import hints, org_claims
+from processing.errors import ClawbackError
+
+_log = logging.getLogger(__name__)
+
+
+def heed(reader: Reader, org: Org, *, at: datetime) -> int:
+    """Read all records that are due by their hints; gives how many.
+
+    What could not be read is put off, and the error raised; polling sees it anyway.
+    """
+    read = 0
+    while True:
+        with reader.store.read() as db:
+            due = hints.due(db, reader.settings.name, at)
+        if not due:
+            return read
+        for of, notifications in due.items():
+            _read(reader, org, of, notifications, at)
+            read += len(notifications)
+
+
+def _read(reader: Reader, org: Org, of: str, notifications: dict[str, list[int]], at: datetime) -> None:
+    ids = [one for its in notifications.values() for one in its]
+    try:
+        for mapping in reader.settings.of_object(of):
+            for page in org.with_ids(mapping, list(notifications)):
+                reader.take(mapping, page, at)
+    except ClawbackError as error:
+        _log.warning("not_read source=%s object=%s hints=%d because=%r", reader.settings.name, of, len(ids), str(error))
+        with reader.store.write() as db:
+            org_claims.fence(db, reader.settings.name, reader.token, at)
+            hints.put_off(db, ids, at)
+        raise
+    with reader.store.write() as db:
+        org_claims.fence(db, reader.settings.name, reader.token, at)
+        hints.done(db, ids)

@@ -1,0 +1,82 @@
+"""The lock sweep's questions to the orgs: read them once more, and what may not lock yet."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from clawback.salesforce import rounds
+from clawback.wiring import Desk, org_of
+from connectors.salesforce_org import Org
+from connectors.salesforce_settings import Mapping_, SalesforceSettings
+from processing import observed
+from processing.instants import micros
+from processing.open_actions import due_of_type, due_with_orders
+
+_log = logging.getLogger(__name__)
+
+# Opens the org of these settings.
+Open = Callable[[SalesforceSettings], Org]
+
+
+@dataclass(frozen=True, slots=True)
+class OrgWatch:
+    """The orgs of an installation, as the lock sweep sees them."""
+
+    orgs: Sequence[SalesforceSettings]
+    opened: Open
+
+    def freshen(self, desk: Desk, sid: str, as_of: datetime) -> None:
+        """Read the orgs of an account once more; one that cannot be read is found to be stale afterwards."""
+        for settings in self._of(sid):
+            try:
+                rounds.run(desk, settings, self.opened(settings), until=as_of)
+            except Exception as error:  # noqa: BLE001 - whatever it was: what was not read is not fresh
+                _log.warning("not_fresh source=%s because=%r", settings.name, str(error))
+
+    def deferred(self, db: Connection, sid: str, account_id: int, as_of: datetime) -> dict[str, set[int]]:
+        """The due actions (row ids) that must not lock yet, by the source that they wait for.
+
+        Those of which a record may say something that was not read, and those whose record is held for a person.
+        """
+        found: dict[str, set[int]] = {}
+        for settings in self._of(sid):
+            named = set[int]()
+            for mapping in settings.mappings:
+                named |= _unread(db, settings, mapping, account_id, as_of) | _held(
+                    db, settings, mapping, account_id, as_of
+                )
+            if named and settings.on_stale == "lock_anyway":
+                _log.warning("locked_anyway source=%s actions=%d", settings.name, len(named))
+            elif named:
+                found[settings.channel] = named
+        return found
+
+    def _of(self, sid: str) -> list[SalesforceSettings]:
+        return [one for one in self.orgs if one.account == sid]
+
+
+def watch(orgs: Sequence[SalesforceSettings], environ: Mapping[str, str]) -> OrgWatch:
+    """These orgs; ``environ`` holds the secrets that their settings refer to."""
+    return OrgWatch(orgs, lambda settings: org_of(settings, environ))
+
+
+def _unread(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime
+) -> set[int]:
+    """The actions that lock after the last reading began: a change in between may not have been read."""
+    cursor = observed.cursor(db, settings.name, mapping.name)
+    read = None if cursor is None or cursor.swept_at is None else cursor.complete_at
+    if cursor is None or cursor.swept_at is None or read is None:
+        return due_of_type(db, account_id, mapping.event_type, 0, as_of)
+    return due_of_type(db, account_id, mapping.event_type, micros(min(read, cursor.swept_at)), as_of)
+
+
+def _held(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime
+) -> set[int]:
+    waiting = [*observed.held(db, settings.name, mapping.name), *observed.due(db, settings.name)]
+    orders = {one.order_id for one in waiting if one.order_id and one.mapping == mapping.name}
+    return due_with_orders(db, account_id, mapping.event_type, sorted(orders), as_of)

@@ -1,0 +1,78 @@
+"""Reads what has changed in an org since a floor that nothing can commit below; the floor moves only when all was read.
+
+A record is stamped when it is changed and seen when its transaction commits. So the floor stays behind the org's own
+clock, and behind the oldest transaction that the org knows of; it never follows the newest stamp that was seen.
+"""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from clawback.salesforce.reading import Reader
+from connectors.salesforce_org import Org
+from connectors.salesforce_settings import Mapping_, SalesforceSettings
+from processing import observed, org_claims
+from processing.errors import SourceRefused, SourceUnreachable
+from processing.observed import Cursor
+from processing.open_actions import oldest_open
+
+_log = logging.getLogger(__name__)
+
+# The org asks not to be asked more often.
+_ASK_AGAIN: Final = timedelta(minutes=5)
+
+
+def poll(reader: Reader, org: Org, mapping: Mapping_, *, at: datetime) -> Cursor:
+    """Read what was stamped at or after the floor, page by page, then move the floor; gives the new cursor.
+
+    ``at`` is our instant, for the records of ours only. Whatever is raised, the floor stays where it was.
+    """
+    source, settings = reader.settings.name, reader.settings
+    server_now = org.server_time()
+    with reader.store.read() as db:
+        cursor = observed.cursor(db, source, mapping.name)
+        since = None if cursor else oldest_open(db, settings.account, mapping.event_type)
+    if cursor is None:
+        cursor = Cursor(min(server_now, since or server_now) - timedelta(seconds=settings.lookback_s))
+    asked = _ask(org, mapping, cursor, server_now, settings)
+    # In this order: the clock and what is covered are older than every row that the query can miss.
+    for page in org.changed_since(mapping, cursor.floor):
+        reader.take(mapping, page, at)
+    moved = replace(advanced(asked, server_now, settings), complete_at=server_now)
+    with reader.store.write() as db:
+        org_claims.fence(db, source, reader.token, at)
+        observed.keep_cursor(db, source, mapping.name, moved)
+    if moved.stalled:
+        _log.warning("replication_stalled source=%s mapping=%s covered=%s", source, mapping.name, moved.covered)
+    return moved
+
+
+def advanced(cursor: Cursor, server_now: datetime, settings: SalesforceSettings) -> Cursor:
+    """The cursor after everything from its floor on was read, reading having begun at ``server_now``; pure.
+
+    The floor never falls back, and never comes closer to ``server_now`` than the lookback.
+    """
+    safe = server_now - timedelta(seconds=settings.lookback_s)
+    furthest = server_now - timedelta(seconds=settings.max_window_s)
+    stalled = cursor.covered is not None and cursor.covered < furthest
+    if cursor.covered is not None:
+        safe = min(safe, max(cursor.covered, furthest))
+    return replace(cursor, floor=max(cursor.floor, safe), stalled=stalled)
+
+
+def _ask(org: Org, mapping: Mapping_, cursor: Cursor, server_now: datetime, settings: SalesforceSettings) -> Cursor:
+    """The cursor with what the org tells now of the oldest transaction that is not seen.
+
+    What it told last holds until it is asked again, or cannot tell; an org that cannot tell at all leaves the lookback.
+    """
+    if not settings.use_latest_date_covered:
+        return replace(cursor, covered=None, covered_at=None)
+    if cursor.covered_at is not None and server_now - cursor.covered_at < _ASK_AGAIN:
+        return cursor
+    try:
+        covered = org.latest_date_covered(mapping.object, cursor.floor, server_now)
+    except (SourceRefused, SourceUnreachable) as error:
+        _log.warning("not_covered source=%s mapping=%s because=%r", settings.name, mapping.name, str(error))
+        return cursor
+    return replace(cursor, covered=covered, covered_at=server_now)

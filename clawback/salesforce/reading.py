@@ -1,0 +1,175 @@
+"""Compares a page of records with what they said before, and writes down what has changed; one transaction."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from clawback.salesforce.asking import Answer, Asked, answers
+from connectors.salesforce_records import Record, State
+from connectors.salesforce_settings import Mapping_, SalesforceSettings
+from processing import observed, org_claims
+from processing.observed import Observation, Seen
+from processing.store import Store
+
+
+@dataclass(slots=True)
+class Tally:
+    """What reading came to: every record that was read is one of changed, unchanged, idle, held or stale."""
+
+    read: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    # It says something else, and that asks nothing of the ledger.
+    idle: int = 0
+    held: int = 0
+    stale: int = 0
+    holds: Counter[str] = field(default_factory=Counter)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        parts = ("read", "changed", "unchanged", "idle", "held", "stale")
+        return {name: getattr(self, name) for name in parts} | {"holds": dict(self.holds.most_common(20))}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Writes under the claim of one source; ``token`` is that claim's."""
+
+    store: Store
+    settings: SalesforceSettings
+    token: str
+    tally: Tally = field(default_factory=Tally)
+
+    def take(self, mapping: Mapping_, records: list[Record], at: datetime) -> None:
+        """Write down what a page of records tells; raises LedgerConflict when the claim is lost."""
+        with self.store.write() as db:
+            org_claims.fence(db, self.settings.name, self.token, at)
+            counted = observe(db, self.settings.name, mapping, records, at)
+        _add(self.tally, counted)
+
+
+def observe(db: Connection, source: str, mapping: Mapping_, records: Iterable[Record], at: datetime) -> Tally:
+    """Compare records with what they said before; only those that say something else leave a trace but their stamp."""
+    newest = {one.id: one for one in records}
+    before = observed.seen(db, source, mapping.name, newest)
+    tally, kept, changes = Tally(read=len(newest)), list[Seen](), list[Observation]()
+    differing = [one for one in newest.values() if _differs(one, before.get(one.id), tally, kept)]
+    rivals = _rivals(db, source, mapping, newest)
+    for one in differing:
+        known = before.get(one.id)
+        held_or_lines = _answered(one, known, mapping, rivals)
+        asked = held_or_lines[-1].asked if held_or_lines else None
+        kept.append(
+            Seen(one.id, one.stamp, one.state.order_id, one.state.told(), None if asked is None else asked.told())
+        )
+        changes += _observations(one, known, held_or_lines, mapping)
+        _count(tally, held_or_lines)
+    observed.keep_seen(db, source, mapping.name, kept)
+    observed.end_holds(db, source, mapping.name, {one.id: one.state.order_id for one in differing}, at)
+    observed.observe(db, source, mapping.name, changes, at)
+    return tally
+
+
+def again(db: Connection, source: str, mapping: Mapping_, at: datetime) -> Tally:
+    """Judge the records anew that are held, by today's settings and by what they said when they were read last."""
+    names = list(dict.fromkeys(one.record for one in observed.held(db, source, mapping.name)))
+    before = observed.seen(db, source, mapping.name, names)
+    tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
+    for name in names:
+        known = before[name]
+        record = Record(name, known.stamp, State(**known.state))
+        rivals = _rivals(db, source, mapping, {name: record})
+        found = _answered(record, known, mapping, rivals)
+        _count(tally, found)
+        if any(one.held for one in found):
+            continue
+        asked = found[-1].asked if found else None
+        kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
+        changes += _observations(record, known, found, mapping)
+    observed.keep_seen(db, source, mapping.name, kept)
+    observed.end_holds(db, source, mapping.name, {one.record: one.order_id for one in kept}, at)
+    observed.observe(db, source, mapping.name, changes, at)
+    return tally
+
+
+def _differs(one: Record, known: Seen | None, tally: Tally, kept: list[Seen]) -> bool:
+    """Whether a record says something else than before; what has only been touched has a newer stamp to keep."""
+    if known is None:
+        return True
+    if one.stamp < known.stamp:
+        tally.stale += 1
+        return False
+    if one.state.told() != known.state:
+        return True
+    tally.unchanged += 1
+    if one.stamp > known.stamp:
+        kept.append(Seen(one.id, one.stamp, known.order_id, known.state, known.asked))
+    return False
+
+
+def _answered(one: Record, known: Seen | None, mapping: Mapping_, rivals: Mapping[str, set[str]]) -> list[Answer]:
+    asked = Asked(**known.asked) if known is not None and known.asked is not None else None
+    found = list(answers(asked, one.state, mapping))
+    others = rivals.get(one.state.order_id or "", set()) - {one.id}
+    if not others or not _counts(one.state) or not any(answer.lines for answer in found):
+        return found
+    why = f"Order {one.state.order_id!r} has several records: {', '.join(sorted({one.id, *others}))}."
+    return [Answer(answer.order_id, held=why, asked=asked) if answer.lines else answer for answer in found]
+
+
+def _rivals(db: Connection, source: str, mapping: Mapping_, newest: Mapping[str, Record]) -> dict[str, set[str]]:
+    """The records of each order that these records have, those of earlier pages included."""
+    found: dict[str, set[str]] = {}
+    for one in newest.values():
+        if one.state.order_id and _counts(one.state):
+            found.setdefault(one.state.order_id, set()).add(one.id)
+    for known in observed.with_orders(db, source, mapping.name, found):
+        if known.record not in newest and known.order_id and _counts(State(**known.state)):
+            found[known.order_id].add(known.record)
+    return found
+
+
+def _counts(state: State) -> bool:
+    return state.matches and not state.deleted and state.follows is None
+
+
+def _observations(one: Record, known: Seen | None, found: list[Answer], mapping: Mapping_) -> list[Observation]:
+    return [
+        Observation(
+            record=one.id,
+            order_id=answer.order_id,
+            event_type=mapping.event_type,
+            stamp=one.stamp,
+            status_before=None if known is None else known.state["status"],
+            status_after=_said(one.state),
+            lines=tuple(line.told() for line in answer.lines),
+            held=answer.held,
+        )
+        for answer in found
+        if answer.lines or answer.held
+    ]
+
+
+def _said(state: State) -> str | None:
+    return _DELETED if state.deleted else state.status
+
+
+def _count(tally: Tally, found: list[Answer]) -> None:
+    held = [answer.held for answer in found if answer.held]
+    tally.held += bool(held)
+    tally.changed += not held and any(answer.lines for answer in found)
+    tally.idle += not held and not any(answer.lines for answer in found)
+    tally.holds.update(held)
+
+
+def _add(tally: Tally, more: Tally) -> None:
+    for name in ("read", "changed", "unchanged", "idle", "held", "stale"):
+        setattr(tally, name, getattr(tally, name) + getattr(more, name))
+    tally.holds.update(more.holds)
+
+
+_DELETED: Final = "(deleted)"

@@ -1,0 +1,242 @@
+"""One round of an org: heed the triggers, read what has changed, look up what locks soon, deliver it all."""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from clawback.salesforce import delivering, heeding, polling, preflight, sweeping
+from clawback.salesforce.reading import Reader, again
+from clawback.wiring import Desk
+from connectors.salesforce_org import Org
+from connectors.salesforce_settings import SalesforceSettings
+from processing import catalog, fetched, hints, observed, org_claims
+from processing.errors import ClawbackError, SourceExhausted, SourceRefused, StoreUnavailable
+from processing.instants import instant
+
+_log = logging.getLogger(__name__)
+
+# An org whose calls of the day are used up is left alone for so long.
+PAUSE: Final = timedelta(minutes=15)
+CHECKED: Final = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class Round:
+    """What a round did; ``unapproved`` changes wait for a person, since nothing of this org was applied before."""
+
+    source: str
+    records: dict[str, Any] = field(default_factory=dict)
+    hints: int = 0
+    swept: dict[str, Any] = field(default_factory=dict)
+    stalled: list[str] = field(default_factory=list)
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+    held: int = 0
+    unapproved: int = 0
+    low: bool = False
+    paused_until: str | None = None
+    error: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "source": self.source,
+            "records": self.records,
+            "hints": self.hints,
+            "swept": self.swept,
+            "stalled": self.stalled,
+            "deliveries": self.deliveries,
+            "held": self.held,
+            "unapproved": self.unapproved,
+            "low": self.low,
+            "paused_until": self.paused_until,
+            "error": self.error,
+        }
+
+
+def run(desk: Desk, settings: SalesforceSettings, org: Org, *, until: datetime | None = None) -> Round | None:
+    """One round; None when somebody reads this org already.
+
+    ``until``: also look up what locks by then, though the last look-up is not long ago. Raises SourceUnreachable and
+    SourceExhausted, and SourceRefused also when the settings do not fit the org.
+    """
+    done = Round(settings.name)
+    with claimed(desk, settings) as reader:
+        if reader is None:
+            return None
+        try:
+            with org:
+                _read(desk, reader, org, done, until)
+        except ClawbackError as error:
+            done.error = str(error)
+            if isinstance(error, SourceExhausted):
+                _pause(desk, settings, done)
+            raise
+        finally:
+            # What was read is applied, though the rest could not be read.
+            with suppress(StoreUnavailable):
+                _deliver(desk, reader, done)
+                _end(desk, reader, done)
+    return done
+
+
+def listen(desk: Desk, settings: SalesforceSettings, org: Org) -> Round | None:
+    """Only what triggers told, and deliver it; None when somebody reads this org already."""
+    done = Round(settings.name)
+    with claimed(desk, settings) as reader:
+        if reader is None:
+            return None
+        try:
+            with org:
+                if _may_call(desk, settings, done):
+                    _check(desk, settings, org, desk.spool.clock())
+                    done.hints = heeding.heed(reader, org, at=desk.spool.clock())
+        except SourceExhausted:
+            _pause(desk, settings, done)
+            raise
+        finally:
+            _deliver(desk, reader, done)
+    return done
+
+
+def approve(desk: Desk, settings: SalesforceSettings) -> Round | None:
+    """Apply what was observed so far, and from now on; None when somebody reads this org already."""
+    done = Round(settings.name)
+    with claimed(desk, settings) as reader:
+        if reader is None:
+            return None
+        with desk.store.write() as db:
+            org_claims.approve(db, settings.name, desk.spool.clock())
+        _deliver(desk, reader, done)
+    return done
+
+
+def reconsider(desk: Desk, settings: SalesforceSettings) -> Round | None:
+    """Judge held records anew by today's settings, and apply them; None when somebody reads this org already."""
+    done = Round(settings.name)
+    with claimed(desk, settings) as reader:
+        if reader is None:
+            return None
+        now = desk.spool.clock()
+        with desk.store.write() as db:
+            org_claims.fence(db, settings.name, reader.token, now)
+            for mapping in settings.mappings:
+                done.records[mapping.name] = again(db, settings.name, mapping, now).told()
+        _deliver(desk, reader, done)
+    return done
+
+
+@contextmanager
+def claimed(desk: Desk, settings: SalesforceSettings) -> Iterator[Reader | None]:
+    """What reads a source under its claim; None when somebody else does."""
+    token = secrets.token_hex(16)
+    with desk.store.write() as db:
+        mine = org_claims.claim(db, settings.name, token, desk.spool.clock())
+    if not mine:
+        yield None
+        return
+    try:
+        yield Reader(desk.store, settings, token)
+    finally:
+        with suppress(StoreUnavailable), desk.store.write() as db:
+            org_claims.release(db, settings.name, token)
+
+
+def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | None) -> None:
+    settings, at = reader.settings, desk.spool.clock()
+    if not _may_call(desk, settings, done):
+        return
+    _check(desk, settings, org, at)
+    done.hints = heeding.heed(reader, org, at=at)
+    wrong: list[SourceRefused] = []
+    for mapping in settings.mappings:
+        try:
+            # The last calls of the day are for what locks soon.
+            done.low = org.usage is not None and org.usage.percent > 100 - settings.api_reserve_percent
+            if (until is not None or not done.low) and polling.poll(reader, org, mapping, at=at).stalled:
+                done.stalled.append(mapping.name)
+            if until is not None or sweeping.is_due(reader, mapping, at):
+                horizon = max(sweeping.horizon(reader, at), until or at)
+                swept = sweeping.sweep(reader, org, mapping, until=horizon, at=at)
+                done.swept[mapping.name] = {
+                    "orders": swept.orders,
+                    "missing": len(swept.missing),
+                    "drifted": list(swept.drifted),
+                }
+        except SourceRefused as error:
+            # One mapping that is wrong does not keep the others from being read.
+            _log.error("mapping_refused source=%s mapping=%s because=%r", settings.name, mapping.name, str(error))
+            wrong.append(error)
+    if done.low:
+        _log.warning("calls_run_out source=%s usage=%s", settings.name, org.usage)
+    if wrong:
+        with desk.store.write() as db:
+            org_claims.checked(db, settings.name, None, at)
+        raise wrong[0]
+
+
+def _may_call(desk: Desk, settings: SalesforceSettings, done: Round) -> bool:
+    with desk.store.read() as db:
+        paused = org_claims.paused(db, settings.name, desk.spool.clock())
+    done.paused_until = None if paused is None else paused.isoformat()
+    return paused is None
+
+
+def _check(desk: Desk, settings: SalesforceSettings, org: Org, at: datetime) -> None:
+    """Refuse to read by settings that do not fit the org; asked once a day, and whenever the settings change."""
+    digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+    with desk.store.read() as db:
+        known = org_claims.find(db, settings.name)
+        terms = catalog.read_terms(db, settings.account)
+    at_us = None if known is None or known.checked != digest else known.checked_at
+    if at_us is not None and at - instant(at_us) < CHECKED:
+        return
+    red = [step.message for step in preflight.steps(org, settings, terms, at) if not step.ok]
+    with desk.store.write() as db:
+        org_claims.checked(db, settings.name, None if red else digest, at)
+    if red:
+        raise SourceRefused(f"Source {settings.name} is not started: {' '.join(red)}")
+
+
+def _pause(desk: Desk, settings: SalesforceSettings, done: Round) -> None:
+    until = desk.spool.clock() + PAUSE
+    done.paused_until = until.isoformat()
+    with desk.store.write() as db:
+        org_claims.pause(db, settings.name, until)
+
+
+def _deliver(desk: Desk, reader: Reader, done: Round) -> None:
+    settings, at = reader.settings, desk.spool.clock()
+    with desk.store.write() as db:
+        if settings.backfill == "apply":
+            org_claims.approve(db, settings.name, at)
+        known = org_claims.find(db, settings.name)
+    if known is not None and known.approved_at is not None:
+        done.deliveries += delivering.deliver(desk, settings, token=reader.token, at=at)
+    delivering.finish(desk, settings)
+    with desk.store.read() as db:
+        counts = observed.counts(db, settings.name)
+    done.held, done.unapproved = counts["held"], counts["undelivered"]
+
+
+def _end(desk: Desk, reader: Reader, done: Round) -> None:
+    at = desk.spool.clock()
+    done.records = reader.tally.told()
+    told = done.told() | {"deliveries": len(done.deliveries)}
+    with desk.store.write() as db:
+        fetched.end_round(db, done.source, told, at)
+        hints.forget(db, done.source, at)
+    read = done.records
+    _log.info(
+        "observed source=%s read=%d changed=%d held=%d hints=%d deliveries=%d",
+        done.source,
+        read["read"],
+        read["changed"],
+        read["held"],
+        done.hints,
+        len(done.deliveries),
+    )

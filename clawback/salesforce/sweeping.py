@@ -1,0 +1,75 @@
+"""Looks up the orders of actions that lock soon: what polling has missed, for whatever reason, is found in time."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Row
+
+from clawback.salesforce.reading import Reader
+from connectors.salesforce_org import Org
+from connectors.salesforce_settings import Mapping_
+from processing import observed, org_claims
+from processing.open_actions import locking_until
+
+_STATE: Final = {"approve": "APPROVED", "reverse": "REVERSED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a look-up found: orders without a record, and actions that have another state than was asked for them."""
+
+    orders: int
+    missing: tuple[str, ...]
+    drifted: tuple[str, ...]
+
+
+def sweep(reader: Reader, org: Org, mapping: Mapping_, *, until: datetime, at: datetime) -> Swept:
+    """Read the records of all orders whose open actions lock by ``until``.
+
+    A manual decision in the ledger is left alone and told as drift: the record says nothing new.
+    """
+    source = reader.settings.name
+    server_now = org.server_time()
+    with reader.store.read() as db:
+        actions = locking_until(db, reader.settings.account, mapping.event_type, until)
+    orders = list(dict.fromkeys(one.order_id for one in actions))
+    found = Counter[str]()
+    for page in org.with_orders(mapping, orders):
+        reader.take(mapping, page, at)
+        found.update(record.state.order_id for record in page if record.state.order_id)
+    with reader.store.write() as db:
+        org_claims.fence(db, source, reader.token, at)
+        cursor = observed.cursor(db, source, mapping.name)
+        if cursor is not None:
+            observed.keep_cursor(db, source, mapping.name, replace(cursor, swept_at=server_now))
+    missing = tuple(order for order in orders if not found[order])
+    return Swept(len(orders), missing, tuple(_drifted(reader, mapping, actions)))
+
+
+def is_due(reader: Reader, mapping: Mapping_, at: datetime) -> bool:
+    """Whether the last look-up is long enough ago."""
+    with reader.store.read() as db:
+        cursor = observed.cursor(db, reader.settings.name, mapping.name)
+    if cursor is None or cursor.swept_at is None:
+        return True
+    return at - cursor.swept_at >= timedelta(seconds=reader.settings.sweep_every_s)
+
+
+def _drifted(reader: Reader, mapping: Mapping_, actions: list[Row[tuple[str, int, str]]]) -> list[str]:
+    states = {one.order_id: one.state for one in actions}
+    with reader.store.read() as db:
+        known = observed.with_orders(db, reader.settings.name, mapping.name, states)
+        undelivered = {one.record for one in observed.due(db, reader.settings.name)}
+    drifted = []
+    for one in known:
+        wanted = _STATE.get((one.asked or {}).get("outcome", ""))
+        if wanted and one.order_id and one.record not in undelivered and states[one.order_id] != wanted:
+            drifted.append(one.order_id)
+    return sorted(drifted)
+
+
+def horizon(reader: Reader, at: datetime) -> datetime:
+    """Until when actions have to lock to be looked up."""
+    return at + timedelta(seconds=reader.settings.sweep_before_s)

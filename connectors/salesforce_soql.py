@@ -1,0 +1,67 @@
+"""The queries that we ask of an org, as SOQL; names come from checked settings only, values are always quoted."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote_plus
+
+from simple_salesforce.format import format_soql
+
+from connectors.salesforce_settings import Mapping_
+
+# The address and the headers have to stay below 16 KiB.
+_LONGEST: Final = 8_000
+_MOST: Final = 500
+_MARKS: Final = len("%27%27%2C")
+
+
+def fields(mapping: Mapping_) -> tuple[str, ...]:
+    """What a query for the records of a mapping reads, each field once."""
+    wanted = ["Id", "SystemModstamp", "IsDeleted", mapping.order_id, mapping.status]
+    wanted += [one for one in (mapping.amounts, mapping.amounts and mapping.currency) if one]
+    wanted += [one.field for one in mapping.filter]
+    if mapping.follows_leads:
+        wanted += ["IsConverted", "ConvertedOpportunityId", "MasterRecordId"]
+    return tuple(dict.fromkeys(wanted))
+
+
+def changed_since(mapping: Mapping_, floor: datetime) -> str:
+    """What was stamped at ``floor`` or later, oldest first; without an upper bound."""
+    stamp = floor.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{_select(mapping)} WHERE SystemModstamp >= {stamp} ORDER BY SystemModstamp, Id"
+
+
+def with_ids(mapping: Mapping_, ids: Sequence[str]) -> str:
+    """These records."""
+    return f"{_select(mapping)} WHERE {_among('Id', ids)} ORDER BY SystemModstamp, Id"
+
+
+def with_orders(mapping: Mapping_, orders: Sequence[str]) -> str:
+    """The records of these orders."""
+    return f"{_select(mapping)} WHERE {_among(mapping.order_id, orders)} ORDER BY SystemModstamp, Id"
+
+
+def batches(values: Iterable[str]) -> Iterator[list[str]]:
+    """Values in lists that are short enough for one query each, as long as they are in its address."""
+    some: list[str] = []
+    length = 0
+    for value in values:
+        more = len(quote_plus(value)) + _MARKS
+        if some and (length + more > _LONGEST or len(some) == _MOST):
+            yield some
+            some, length = [], 0
+        some.append(value)
+        length += more
+    if some:
+        yield some
+
+
+def _select(mapping: Mapping_) -> str:
+    return f"SELECT {', '.join(fields(mapping))} FROM {mapping.object}"  # noqa: S608 - names that the settings checked
+
+
+def _among(field: str, values: Iterable[str]) -> str:
+    given = list(values)
+    if not given:
+        raise ValueError("an empty list is no SOQL")
+    return f"{field} IN {format_soql('{}', given)}"

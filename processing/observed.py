@@ -1,0 +1,246 @@
+"""The store's record of what was observed in brands' orgs: what every record said last, and every change of it.
+
+An observation is a change of a record. It is written down together with what the record says now, in the transaction
+of the page that told it; so it is observed once, however often the record is read. Observations become deliveries in
+batches, which are written down before the first of them lands.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from processing.instants import instant, micros
+from processing.record_tables import observation, observed_batch, record_cursor, record_seen
+
+# Values in one query; databases limit how many it may have.
+_SOME: Final = 500
+# Lines of one delivery, so that its answers stay files that people open.
+_MOST: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a record said when it was read last (``state``), and what was asked of the ledger for it (``asked``)."""
+
+    record: str
+    stamp: datetime
+    order_id: str | None
+    state: dict[str, Any]
+    asked: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A change of a record: the lines that it becomes, or why it is ``held`` for a person."""
+
+    record: str
+    order_id: str | None
+    event_type: int
+    stamp: datetime
+    status_before: str | None
+    status_after: str | None
+    lines: tuple[dict[str, Any], ...]
+    held: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far the records of a mapping were read, in instants of the org's clock; see ``record_cursor``."""
+
+    floor: datetime
+    covered: datetime | None = None
+    covered_at: datetime | None = None
+    complete_at: datetime | None = None
+    swept_at: datetime | None = None
+    stalled: bool = False
+
+
+def cursor(db: Connection, source: str, mapping: str) -> Cursor | None:
+    """The cursor of a mapping, None before its first reading."""
+    found = db.execute(select(record_cursor).where(*_of(record_cursor, source, mapping))).one_or_none()
+    if found is None:
+        return None
+    return Cursor(
+        floor=instant(found.floor),
+        covered=_instant(found.covered),
+        covered_at=_instant(found.covered_at),
+        complete_at=_instant(found.complete_at),
+        swept_at=_instant(found.swept_at),
+        stalled=found.stalled,
+    )
+
+
+def keep_cursor(db: Connection, source: str, mapping: str, its: Cursor) -> None:
+    """Write a cursor down."""
+    told = {name: one if isinstance(one, bool) else one and micros(one) for name, one in asdict(its).items()}
+    _upsert(db, record_cursor, ("source", "mapping"), [{"source": source, "mapping": mapping, **told}])
+
+
+def seen(db: Connection, source: str, mapping: str, records: Iterable[str]) -> dict[str, Seen]:
+    """What these records said when they were read last."""
+    return {one.record: one for one in _seen(db, source, mapping, record_seen.c.record, records)}
+
+
+def with_orders(db: Connection, source: str, mapping: str, orders: Iterable[str]) -> list[Seen]:
+    """What all records of these orders said when they were read last."""
+    return list(_seen(db, source, mapping, record_seen.c.order_id, orders))
+
+
+def keep_seen(db: Connection, source: str, mapping: str, records: Collection[Seen]) -> None:
+    """Write down what records say now."""
+    rows = [
+        {
+            "source": source,
+            "mapping": mapping,
+            "record": one.record,
+            "stamp": micros(one.stamp),
+            "order_id": one.order_id,
+            "state": json.dumps(one.state),
+            "asked": None if one.asked is None else json.dumps(one.asked),
+        }
+        for one in records
+    ]
+    _upsert(db, record_seen, ("source", "mapping", "record"), rows)
+
+
+def observe(db: Connection, source: str, mapping: str, changes: Collection[Observation], at: datetime) -> None:
+    """Write changes down in their order."""
+    if not changes:
+        return
+    rows = [
+        {
+            "source": source,
+            "mapping": mapping,
+            "record": one.record,
+            "order_id": one.order_id,
+            "event_type_id": one.event_type,
+            "stamp": micros(one.stamp),
+            "observed_at": micros(at),
+            "status_before": one.status_before,
+            "status_after": one.status_after,
+            "lines": json.dumps(one.lines),
+            "held": one.held,
+        }
+        for one in changes
+    ]
+    db.execute(insert(observation), rows)
+
+
+def end_holds(db: Connection, source: str, mapping: str, orders: Mapping[str, str | None], at: datetime) -> None:
+    """End the holds of records, given with their orders, that say something else now.
+
+    A hold for an order that a record was moved away from stays: nothing that the record says is about that order.
+    """
+    for some in _some(orders):
+        mine = (*_of(observation, source, mapping), observation.c.record.in_(some))
+        found = db.execute(select(observation).where(*mine, *_HELD))
+        over = [one.id for one in found if one.order_id in {orders[one.record], None}]
+        if over:
+            db.execute(update(observation).where(observation.c.id.in_(over)).values(ended_at=micros(at)))
+
+
+def let_go(db: Connection, source: str, record: str, at: datetime) -> int:
+    """End the holds of a record, of which nothing is applied; gives how many there were."""
+    mine = (observation.c.source == source, observation.c.record == record, *_HELD)
+    return db.execute(update(observation).where(*mine).values(ended_at=micros(at))).rowcount
+
+
+def held(db: Connection, source: str, mapping: str | None = None) -> list[Row[Any]]:
+    """The changes that wait for a person, in the order in which they were observed."""
+    of_mapping = true() if mapping is None else observation.c.mapping == mapping
+    query = select(observation).where(observation.c.source == source, of_mapping, *_HELD)
+    return list(db.execute(query.order_by(observation.c.id)))
+
+
+def batch_to_land(db: Connection, source: str) -> Row[Any] | None:
+    """The oldest batch that was written down and did not land whole; None if all did."""
+    query = select(observed_batch).where(observed_batch.c.source == source, observed_batch.c.landed_at.is_(None))
+    return db.execute(query.order_by(observed_batch.c.id).limit(1)).one_or_none()
+
+
+def due(db: Connection, source: str) -> list[Row[Any]]:
+    """The oldest changes that are in no batch, up to the second of one record: their lines may stand in any order."""
+    query = select(observation).where(
+        observation.c.source == source, observation.c.batch.is_(None), observation.c.held.is_(None)
+    )
+    found: list[Row[Any]] = []
+    records = set[tuple[str, str]]()
+    for one in db.execute(query.order_by(observation.c.id).limit(_MOST)):
+        if (one.mapping, one.record) in records:
+            break
+        records.add((one.mapping, one.record))
+        found.append(one)
+    return found
+
+
+def make_batch(
+    db: Connection, source: str, observations: Iterable[int], received_at: datetime | None, at: datetime
+) -> int:
+    """Put changes (row ids) into a batch of their own; gives its number."""
+    received = None if received_at is None else micros(received_at)
+    made = db.execute(insert(observed_batch).values(source=source, made_at=micros(at), received_at=received))
+    number = int(made.inserted_primary_key[0])  # type: ignore[index] # an insert of one row has a key
+    for some in _some(observations):
+        db.execute(update(observation).where(observation.c.id.in_(some)).values(batch=number))
+    return number
+
+
+def of_batch(db: Connection, number: int) -> list[Row[Any]]:
+    """The changes of a batch, in the order in which they were observed."""
+    return list(db.execute(select(observation).where(observation.c.batch == number).order_by(observation.c.id)))
+
+
+def landed(db: Connection, number: int, deliveries: Collection[str], at: datetime) -> None:
+    """Remember which deliveries a batch has become."""
+    told = {"landed_at": micros(at), "deliveries": json.dumps(list(deliveries))}
+    db.execute(update(observed_batch).where(observed_batch.c.id == number).values(told))
+
+
+def counts(db: Connection, source: str) -> dict[str, int]:
+    """How many changes were observed, are held, and wait to become lines."""
+    mine = observation.c.source == source
+    waits = observation.c.batch.is_(None) & observation.c.held.is_(None)
+
+    def count(*where: ColumnElement[bool]) -> int:
+        return int(db.execute(select(func.count()).select_from(observation).where(mine, *where)).scalar_one())
+
+    return {"observed": count(), "held": count(*_HELD), "undelivered": count(waits)}
+
+
+_HELD: Final = (observation.c.held.is_not(None), observation.c.ended_at.is_(None))
+
+
+def _seen(db: Connection, source: str, mapping: str, key: ColumnElement[Any], values: Iterable[str]) -> Iterator[Seen]:
+    for some in _some(values):
+        for one in db.execute(select(record_seen).where(*_of(record_seen, source, mapping), key.in_(some))):
+            asked = None if one.asked is None else json.loads(one.asked)
+            yield Seen(one.record, instant(one.stamp), one.order_id, json.loads(one.state), asked)
+
+
+def _instant(number: int | None) -> datetime | None:
+    return None if number is None else instant(number)
+
+
+def _of(table: Table, source: str, mapping: str) -> tuple[ColumnElement[bool], ...]:
+    return table.c.source == source, table.c.mapping == mapping
+
+
+def _some(values: Iterable[Any]) -> Iterator[list[Any]]:
+    left = iter(values)
+    while some := list(islice(left, _SOME)):
+        yield some
+
+
+def _upsert(db: Connection, table: Table, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    chosen: Any = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    statement = chosen(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    db.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)

@@ -1,0 +1,78 @@
+"""Open actions as a brand's own system is asked about them: by event type, order and lock."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from processing.instants import instant, micros
+from processing.tables import account, action
+
+_SOME: Final = 500
+_OPEN: Final = action.c.locked_at.is_(None)
+
+
+def oldest_open(db: Connection, sid: str, event_type: int) -> datetime | None:
+    """When the oldest action that is not locked happened; None if there is none."""
+    found = db.execute(select(func.min(action.c.event_at)).where(*_of(sid, event_type), _OPEN)).scalar()
+    return None if found is None else instant(found)
+
+
+def locking_until(db: Connection, sid: str, event_type: int, until: datetime) -> list[Row[tuple[str, int, str]]]:
+    """Order, lock (microseconds) and state of the open actions that have an order and lock by an instant."""
+    query = select(action.c.order_id, action.c.locks_at, action.c.state).where(
+        *_of(sid, event_type), _OPEN, action.c.locks_at <= micros(until), action.c.order_id.is_not(None)
+    )
+    return list(db.execute(query.order_by(action.c.locks_at, action.c.order_id)))
+
+
+def locks_passed(db: Connection, sid: str, event_type: int, orders: Iterable[str], at: datetime) -> dict[str, datetime]:
+    """Of these orders those whose action should have locked by an instant and did not, with that lock."""
+    late: dict[str, datetime] = {}
+    for some in _some(orders):
+        query = select(action.c.order_id, func.min(action.c.locks_at)).where(
+            *_of(sid, event_type), _OPEN, action.c.locks_at <= micros(at), action.c.order_id.in_(some)
+        )
+        late |= {order: instant(locks_at) for order, locks_at in db.execute(query.group_by(action.c.order_id))}
+    return late
+
+
+def due_of_type(db: Connection, account_id: int, event_type: int, after: int, by: datetime) -> set[int]:
+    """The open actions (row ids) of an event type that have an order, and a lock after ``after`` (microseconds)."""
+    query = select(action.c.id).where(
+        action.c.account_id == account_id,
+        action.c.event_type_id == event_type,
+        _OPEN,
+        action.c.order_id.is_not(None),
+        action.c.locks_at > after,
+        action.c.locks_at <= micros(by),
+    )
+    return set(db.execute(query).scalars())
+
+
+def due_with_orders(db: Connection, account_id: int, event_type: int, orders: Iterable[str], by: datetime) -> set[int]:
+    """The open actions (row ids) of these orders that are due."""
+    found: set[int] = set()
+    for some in _some(orders):
+        query = select(action.c.id).where(
+            action.c.account_id == account_id,
+            action.c.event_type_id == event_type,
+            _OPEN,
+            action.c.locks_at <= micros(by),
+            action.c.order_id.in_(some),
+        )
+        found |= set(db.execute(query).scalars())
+    return found
+
+
+def _of(sid: str, event_type: int) -> tuple[ColumnElement[bool], ...]:
+    number = select(account.c.id).where(account.c.sid == sid).scalar_subquery()
+    return action.c.account_id == number, action.c.event_type_id == event_type
+
+
+def _some(values: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(values)
+    while some := list(islice(left, _SOME)):
+        yield some

@@ -1,0 +1,75 @@
+"""The store's record of brands' orgs: who reads one, whether that is approved, checked, or paused."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from processing.errors import LedgerConflict
+from processing.instants import instant, micros
+from processing.record_tables import org_claim
+
+# A reader that dies leaves its claim to the next after this.
+CLAIMED: Final = timedelta(minutes=10)
+
+
+def claim(db: Connection, source: str, token: str, at: datetime) -> bool:
+    """Take the claim of a source unless somebody has it; whoever had it before writes no more."""
+    _make(db, source)
+    free = or_(org_claim.c.token.is_(None), org_claim.c.until <= micros(at))
+    taken = update(org_claim).where(org_claim.c.source == source, free)
+    return db.execute(taken.values(token=token, until=micros(at + CLAIMED))).rowcount == 1
+
+
+def fence(db: Connection, source: str, token: str, at: datetime) -> None:
+    """Keep the claim, in the transaction that writes under it; raises LedgerConflict when another has taken it."""
+    mine = update(org_claim).where(org_claim.c.source == source, org_claim.c.token == token)
+    if not db.execute(mine.values(until=micros(at + CLAIMED))).rowcount:
+        raise LedgerConflict(f"Another reader has taken source {source} over; what was read last is read again.")
+
+
+def release(db: Connection, source: str, token: str) -> None:
+    """Give the claim back; does nothing when another has taken it."""
+    mine = update(org_claim).where(org_claim.c.source == source, org_claim.c.token == token)
+    db.execute(mine.values(token=None, until=None))
+
+
+def find(db: Connection, source: str) -> Row[Any] | None:
+    """What is known of a source, None if it was never read."""
+    return db.execute(select(org_claim).where(org_claim.c.source == source)).one_or_none()
+
+
+def approve(db: Connection, source: str, at: datetime) -> None:
+    """From now on what is observed is applied."""
+    _make(db, source)
+    unapproved = (org_claim.c.source == source) & org_claim.c.approved_at.is_(None)
+    db.execute(update(org_claim).where(unapproved).values(approved_at=micros(at)))
+
+
+def pause(db: Connection, source: str, until: datetime) -> None:
+    """Call the org no more before an instant."""
+    _set(db, source, paused_until=micros(until))
+
+
+def paused(db: Connection, source: str, at: datetime) -> datetime | None:
+    """Until when the org is not to be called, None if it may be."""
+    found = find(db, source)
+    if found is None or found.paused_until is None or found.paused_until <= micros(at):
+        return None
+    return instant(found.paused_until)
+
+
+def checked(db: Connection, source: str, settings: str | None, at: datetime) -> None:
+    """Remember by their digest which settings were found right, None for those that were not."""
+    _set(db, source, checked=settings, checked_at=micros(at))
+
+
+def _set(db: Connection, source: str, **values: object) -> None:
+    _make(db, source)
+    db.execute(update(org_claim).where(org_claim.c.source == source).values(values))
+
+
+def _make(db: Connection, source: str) -> None:
+    chosen: Any = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    db.execute(chosen(org_claim).values(source=source).on_conflict_do_nothing())

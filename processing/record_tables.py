@@ -1,0 +1,126 @@
+"""The tables of what is read from brands' Salesforce orgs: how far, what every record said, and what became of it.
+
+Instants are those of ``processing.tables``; those of ``record_cursor`` and every ``stamp`` are by the org's clock.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+from processing.tables import RowId, metadata, partial_index
+
+# One reader of a brand's Salesforce org at a time, and what people decided or found about it.
+org_claim = Table(
+    "org_claim",
+    metadata,
+    Column("source", Text, primary_key=True),
+    # Whose claim it is until ``until``; whoever comes later takes another token, and the earlier one writes no more.
+    Column("token", String(32)),
+    Column("until", BigInteger),
+    # From when on what was observed is applied; null while the first reading waits to be approved.
+    Column("approved_at", BigInteger),
+    # No call before: the org's calls of the day were used up.
+    Column("paused_until", BigInteger),
+    # The settings that were checked last and found right, and when.
+    Column("checked", String(64)),
+    Column("checked_at", BigInteger),
+)
+
+# How far the records of a mapping were read; instants by the org's clock.
+record_cursor = Table(
+    "record_cursor",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("mapping", Text, nullable=False),
+    # What was stamped before it was read whole; what is stamped from it on is read again.
+    Column("floor", BigInteger, nullable=False),
+    # What the org told last of the oldest transaction that was not seen, and when it was asked.
+    Column("covered", BigInteger),
+    Column("covered_at", BigInteger),
+    # When the last poll that read everything began, and the last look-up of the actions that lock soon.
+    Column("complete_at", BigInteger),
+    Column("swept_at", BigInteger),
+    Column("stalled", Boolean, nullable=False, server_default=false()),
+    PrimaryKeyConstraint("source", "mapping"),
+)
+
+# What every record said when it was read last, and what was asked of the ledger for it.
+record_seen = Table(
+    "record_seen",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("mapping", Text, nullable=False),
+    Column("record", String(18), nullable=False),
+    Column("stamp", BigInteger, nullable=False),
+    Column("order_id", Text),
+    Column("state", Text, nullable=False),
+    Column("asked", Text),
+    PrimaryKeyConstraint("source", "mapping", "record"),
+    sqlite_with_rowid=False,
+)
+Index("record_seen_order", record_seen.c.source, record_seen.c.mapping, record_seen.c.order_id)
+
+# A change of a record, in the order in which they were observed: the lines it becomes, or why it is held.
+observation = Table(
+    "observation",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("mapping", Text, nullable=False),
+    Column("record", String(18), nullable=False),
+    Column("order_id", Text),
+    Column("event_type_id", BigInteger, nullable=False),
+    Column("stamp", BigInteger, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("status_before", Text),
+    Column("status_after", Text),
+    Column("lines", Text, nullable=False),
+    Column("held", Text),
+    # A hold ends when the record says something else, or a person lets it go.
+    Column("ended_at", BigInteger),
+    Column("batch", BigInteger),
+)
+partial_index("observation_due", "batch is null and held is null", observation.c.source, observation.c.id)
+partial_index("observation_held", "held is not null and ended_at is null", observation.c.source, observation.c.record)
+Index("observation_batch", observation.c.batch)
+
+# Observations that become deliveries together; written down before the first of them lands.
+observed_batch = Table(
+    "observed_batch",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    # The arrival of its deliveries; null for the instant at which they land.
+    Column("received_at", BigInteger),
+    Column("landed_at", BigInteger),
+    Column("deliveries", Text, nullable=False, server_default="[]"),
+)
+partial_index("observed_batch_due", "landed_at is null", observed_batch.c.source, observed_batch.c.id)
+
+# What triggers told: records to be read again. Kept, so that a notification that is sent twice is one.
+record_hint = Table(
+    "record_hint",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("notification", String(80), nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record", String(18)),
+    Column("arrived_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("outcome", Text),
+    UniqueConstraint("source", "notification"),
+)
+partial_index("record_hint_due", "due_at is not null", record_hint.c.source, record_hint.c.due_at)

@@ -1,0 +1,263 @@
+"""The cursor against an org whose records are stamped when they are changed and seen when they are committed."""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawback.salesforce import polling
+from clawback.salesforce.polling import advanced
+from processing import observed
+from processing.errors import ClawbackError, SourceExhausted, SourceUnreachable
+from processing.observed import Cursor
+from tests.clawback.salesforce.site import Crm, settings_for
+from tests.salesforce_org.server import refusal
+
+MINUTE = timedelta(minutes=1)
+
+
+def cursor_of(crm: Crm) -> Cursor:
+    """How far the records were read."""
+    with crm.desk.store.read() as db:
+        found = observed.cursor(db, "crm", "sales")
+    assert found is not None
+    return found
+
+
+def test_s01_a_commit_nine_minutes_late_is_seen(crm: Crm, tmp_path: Path) -> None:
+    """A newer record was read before it; its own stamp lies far behind."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    late, other = crm.opportunity("O-1"), crm.opportunity("O-2")
+    crm.round()
+    crm.world.change(late, timedelta(minutes=9), StageName="Closed Lost")
+    crm.pass_by(minutes=5)
+    crm.world.change(other, StageName="Closed Lost")
+    crm.round()
+    assert (crm.values("O-1")[0], crm.values("O-2")[0]) == ("PENDING", "REVERSED")
+    crm.pass_by(minutes=5)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+@pytest.mark.parametrize("covered", [True, False])
+def test_s02_a_commit_fifty_minutes_late(crm: Crm, tmp_path: Path, covered: bool) -> None:  # noqa: FBT001 - a switch
+    """What the org says is covered holds the floor back; without it the sweep before the lock finds the record."""
+    crm.settings = settings_for(crm.org, use_latest_date_covered=covered, sweep_before="60d", sweep_every="3h")
+    crm.sell(tmp_path, "O-1")
+    late = crm.opportunity("O-1")
+    crm.round()
+    crm.world.change(late, 50 * MINUTE, StageName="Closed Lost")
+    for _ in range(12):
+        crm.pass_by(minutes=5)
+        crm.round()
+    assert crm.values("O-1")[0] == ("REVERSED" if covered else "PENDING")
+    crm.pass_by(hours=3)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_s03_equal_stamps_over_the_border_of_a_page(crm: Crm, tmp_path: Path) -> None:
+    """A bulk job gives 250 records one stamp; pages of 100 split them, and none is lost or taken twice."""
+    crm.org.page = 100
+    orders = [f"O-{n}" for n in range(250)]
+    crm.sell(tmp_path, *orders, amount="1.00")
+    records = [crm.opportunity(order, Amount=1.0) for order in orders]
+    crm.round()
+    crm.pass_by(minutes=5)
+    for one in records[::2]:
+        crm.world.change(one, StageName="Partly Returned", Amount=0.5)
+    crm.world.touch_all(records[1::2])
+    done = crm.round()
+    assert (done.records["changed"], done.records["unchanged"]) == (125, 125)
+    assert len(crm.entries()) == 125
+
+
+def test_s04_a_record_that_moves_while_pages_are_read(crm: Crm, tmp_path: Path) -> None:
+    """It is read as it was, and in the next round as it is."""
+    crm.org.page = 2
+    crm.sell(tmp_path, *(f"O-{n}" for n in range(6)))
+    records = [crm.opportunity(f"O-{n}") for n in range(6)]
+    crm.org.between_pages.append(lambda: crm.world.change(records[0], StageName="Closed Lost"))
+    crm.org.between_pages.append(lambda: crm.world.change(records[5], StageName="Closed Won"))
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.round()
+    assert (crm.values("O-0")[0], crm.values("O-5")[0]) == ("REVERSED", "APPROVED")
+
+
+@pytest.mark.parametrize("skew_minutes", [-15, 15])
+def test_s06_our_clock_counts_for_nothing(crm: Crm, tmp_path: Path, skew_minutes: int) -> None:
+    """Fifteen minutes off, either way: the floor follows the org's clock."""
+    crm.settings = settings_for(crm.org, schedule="5m")
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.round()
+    crm.clock.pass_by(minutes=skew_minutes)
+    crm.world.pass_by(minutes=5)
+    crm.world.change(record, 8 * MINUTE, StageName="Closed Lost")
+    crm.round()
+    crm.world.pass_by(minutes=10)
+    crm.clock.pass_by(minutes=10)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+    assert cursor_of(crm).floor <= crm.world.now - timedelta(minutes=15)
+
+
+def test_s06_a_floor_has_no_time_zone_but_utc(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine in New York, on the night its clocks go back, asks the org the same."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    crm.clock.now = crm.world.now = datetime(2027, 11, 7, 5, 45, tzinfo=UTC)
+    crm.opportunity("O-1")
+    crm.round()
+    crm.pass_by(minutes=30)
+    crm.opportunity("O-2")
+    assert crm.round().records["read"] == 2
+    assert cursor_of(crm).floor == datetime(2027, 11, 7, 6, tzinfo=UTC)
+    assert crm.round().records["read"] == 1
+
+
+def test_s07_a_day_without_records(crm: Crm) -> None:
+    """Empty polls move the floor by the org's clock, and a record that comes then is seen."""
+    for _ in range(8):
+        crm.pass_by(hours=3)
+        assert crm.round().records["read"] == 0
+    assert cursor_of(crm).floor == crm.world.now - timedelta(minutes=15)
+    crm.opportunity("O-1")
+    assert crm.round().records["read"] == 1
+
+
+def test_s08_coverage_that_stands_still_for_three_days(crm: Crm, tmp_path: Path) -> None:
+    """The floor is held back for a day at most; then it goes on, and says that replication has stalled."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.round()
+    began = crm.world.stalled_at = crm.world.now
+    crm.pass_by(hours=23)
+    assert crm.round().stalled == []
+    assert cursor_of(crm).floor <= began
+    crm.pass_by(hours=49)
+    crm.world.change(record, StageName="Closed Lost")
+    assert crm.round().stalled == ["sales"]
+    assert cursor_of(crm).floor == crm.world.now - timedelta(days=1)
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_s09_the_limit_of_calls_on_the_second_page(crm: Crm, tmp_path: Path) -> None:
+    """What the first page told is applied, the floor stays, and the org is left alone for a quarter of an hour."""
+    crm.org.page = 2
+    crm.sell(tmp_path, *(f"O-{n}" for n in range(4)))
+    for n in range(4):
+        crm.opportunity(f"O-{n}", "Closed Lost")
+    crm.round()
+    crm.pass_by(minutes=5)
+    before = cursor_of(crm)
+    records = [crm.opportunity(f"N-{n}") for n in range(4)]
+    crm.org.fault(refusal(403, "REQUEST_LIMIT_EXCEEDED"), r"/query/01g")
+    with pytest.raises(SourceExhausted):
+        crm.round()
+    assert cursor_of(crm) == before
+    calls = len(crm.org.calls)
+    crm.pass_by(minutes=5)
+    assert crm.round().paused_until is not None
+    assert len(crm.org.calls) == calls
+    crm.pass_by(minutes=11)
+    crm.world.change(records[3], StageName="Closed Lost")
+    assert crm.round().records["changed"] == 1
+
+
+def test_s09_a_lost_place_in_a_query_starts_the_window_anew(crm: Crm) -> None:
+    """The locator has expired: nothing is counted as read, and the next round reads all of it."""
+    crm.org.page = 2
+    for n in range(4):
+        crm.opportunity(f"O-{n}")
+    crm.org.between_pages.append(crm.org.expire_locators)
+    with pytest.raises(SourceUnreachable, match="INVALID_QUERY_LOCATOR"):
+        crm.round()
+    crm.pass_by(minutes=5)
+    assert crm.round().records == {
+        "read": 4, "changed": 0, "unchanged": 2, "idle": 2, "held": 0, "stale": 0, "holds": {}
+    }  # fmt: skip
+
+
+def test_s11_the_floor_only_rises_and_stays_behind(crm: Crm) -> None:
+    """Whatever is covered, a floor never falls, and never comes nearer to the org's clock than the lookback."""
+    now, lookback = crm.world.now, timedelta(minutes=15)
+    start = Cursor(now - timedelta(hours=3))
+    for covered in (None, *(now - timedelta(minutes=minutes) for minutes in (0, 1, 15, 16, 200, 1441, 5000))):
+        moved = advanced(replace(start, covered=covered), now, crm.settings)
+        assert start.floor <= moved.floor <= now - lookback
+        assert advanced(moved, now - timedelta(hours=1), crm.settings).floor == moved.floor
+        assert moved.stalled is (covered is not None and covered < now - timedelta(days=1))
+
+
+def test_s05_a_crash_at_every_commit(crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before or after any transaction of a round: the next one ends as if nothing had happened."""
+    crm.org.page = 2
+    orders = [f"O-{n}" for n in range(3)]
+    crm.sell(tmp_path, *orders)
+    records = [crm.opportunity(order) for order in orders]
+    crm.round()
+    crm.pass_by(minutes=5)
+    for one in records:
+        crm.world.change(one, StageName="Closed Lost")
+    store, real, count = type(crm.desk.store), type(crm.desk.store).write, [0]
+
+    def dying(after: int, *, commits: bool) -> Any:  # noqa: ANN401 - a context manager
+        from contextlib import contextmanager  # noqa: PLC0415
+
+        @contextmanager
+        def write(self: Any) -> Any:  # noqa: ANN401 - as the real one
+            count[0] += 1
+            if count[0] == after and not commits:
+                raise _Killed
+            with real(self) as db:
+                yield db
+            if count[0] == after:
+                raise _Killed
+
+        return write
+
+    for after in range(1, 14):
+        for commits in (False, True):
+            count[0] = 0
+            with monkeypatch.context() as patch, suppress(_Killed, ClawbackError):
+                patch.setattr(store, "write", dying(after, commits=commits))
+                crm.round()
+            crm.pass_by(minutes=11)
+            for one in records:
+                crm.world.change(one, StageName="Negotiation" if after % 2 else "Closed Lost")
+    crm.pass_by(minutes=11)
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.round()
+    wanted = crm.world.read(records[0])
+    assert wanted is not None
+    state = "REVERSED" if wanted["StageName"] == "Closed Lost" else "PENDING"
+    assert [crm.values(order)[0] for order in orders] == [state] * 3
+    # Every transition is one: a change applied twice would be two equal ones in a row.
+    with crm.desk.store.read() as db:
+        assert observed.batch_to_land(db, "crm") is None
+        assert observed.due(db, "crm") == []
+    changes = [one[0] for one in crm.entries()]
+    assert set(changes) <= {"reverse", "reset"}
+    assert abs(changes.count("reverse") - changes.count("reset")) in {0, 3}
+
+
+class _Killed(BaseException):
+    """The process is gone."""
+
+
+def test_a_floor_is_read_again_to_the_second(crm: Crm) -> None:
+    """Records stamped exactly at the floor belong to what is read."""
+    crm.round()
+    crm.pass_by(minutes=20)
+    crm.round()
+    floor = cursor_of(crm).floor
+    crm.world.now = floor
+    crm.opportunity("O-1")
+    crm.world.now = crm.clock.now
+    assert crm.round().records["read"] == 1
+    assert polling.advanced(Cursor(floor), floor, crm.settings).floor == floor

@@ -1,0 +1,112 @@
+"""What the org says around a lock: before it counts, after it does not, and what was not read holds the lock."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from processing.errors import SourceUnreachable
+from processing.tables import adjustment
+from tests.clawback.salesforce.site import Crm, settings_for
+from tests.salesforce_org.server import Fault
+from tests.worlds import LOCK, action
+
+SECOND = timedelta(seconds=1)
+
+
+def down(crm: Crm) -> None:
+    """The org answers nothing but errors."""
+    crm.org.fault(Fault(status=503, body=b"<html>maintenance</html>", kind="text/html"), "/", times=10_000)
+
+
+def up(crm: Crm) -> None:
+    """The org answers again."""
+    crm.org.faults.clear()
+
+
+@pytest.mark.parametrize(("offset", "state"), [(-SECOND, "REVERSED"), (0 * SECOND, "APPROVED"), (SECOND, "APPROVED")])
+def test_s20_a_second_before_at_and_after_the_lock(crm: Crm, tmp_path: Path, offset: timedelta, state: str) -> None:
+    """What the org had a second before counts, though it was read only after; at the lock it is too late."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(minutes=2)
+    crm.round()
+    crm.world.now = LOCK + offset
+    crm.world.change(record, StageName="Closed Lost")
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=10)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.waits_for, crm.values("O-1")[0]) == (1, (), state)
+
+
+def test_s21_the_sweep_finds_what_the_cursor_missed(crm: Crm, tmp_path: Path) -> None:
+    """A change that never moved the stamp: found by its order before the lock."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.round()
+    crm.pass_by(minutes=30)
+    crm.round()
+    crm.world.recalculate(record, StageName="Closed Lost")
+    crm.pass_by(minutes=30)
+    crm.round()
+    assert crm.values("O-1")[0] == "PENDING"
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=71)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+@pytest.mark.parametrize(("policy", "locked"), [("hold", 0), ("lock_anyway", 1)])
+def test_s22_the_org_is_down_over_a_lock(crm: Crm, tmp_path: Path, policy: str, locked: int) -> None:
+    """By policy the lock waits for what was not read, and then honours it; or it does not wait."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=1)
+    crm.round()
+    down(crm)
+    crm.pass_by(minutes=30)
+    crm.world.change(record, StageName="Closed Lost")
+    crm.pass_by(hours=2)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (locked, 1 - locked)
+    assert swept.waits_for == (() if locked else ("salesforce:crm",))
+    with pytest.raises(SourceUnreachable):
+        crm.round()
+    up(crm)
+    crm.pass_by(hours=3)
+    if locked:
+        crm.round()
+        assert crm.values("O-1")[0] == "APPROVED"
+    else:
+        [swept] = crm.lock()
+        assert (swept.locked, swept.deferred, crm.values("O-1")[0]) == (1, 0, "REVERSED")
+
+
+def test_s23_what_comes_late_is_kept_as_an_adjustment(crm: Crm, tmp_path: Path) -> None:
+    """The action stays as it locked; the line tells of record, stamp and statuses, and proposes the change."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    crm.lock()
+    crm.pass_by(days=1)
+    crm.world.change(record, StageName="Closed Lost")
+    [head] = crm.round().deliveries
+    assert head["rows"]["refused"] == 1
+    content = crm.desk.spool.content(head["delivery"]).read_text()
+    assert f"{record},{crm.world.now.isoformat()},Negotiation,Closed Lost" in content
+    with crm.desk.store.read() as db:
+        assert [one.change for one in db.execute(select(adjustment))] == ["reverse"]
+    assert action(crm.desk.store, "A-O-1")["state"] == "APPROVED"
+
+
+def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path) -> None:
+    """Nobody knows what its status means; until somebody does, its action does not lock, and others do."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    record = crm.opportunity("O-1", "On Hold")
+    crm.opportunity("O-2")
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (1, 1)
+    crm.world.change(record, StageName="Negotiation")
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (1, 0)

@@ -1,0 +1,180 @@
+"""The preflight, the first reading, and reports that add up."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawback.salesforce import rounds
+from clawback.salesforce.preflight import steps
+from clawback.salesforce.rehearsing import rehearse
+from connectors.source import Step
+from processing.catalog import read_terms
+from processing.errors import SourceRefused
+from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for
+from tests.salesforce_org.world import OBJECTS, Field, checked
+from tests.worlds import SID
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """One store is enough for rules; what they write is tested on both beside this module."""
+    return f"sqlite:///{tmp_path / 'clawback.db'}"
+
+
+def preflight(crm: Crm, **its: Any) -> list[Step]:  # noqa: ANN401 - of the settings
+    """All steps."""
+    settings = settings_for(crm.org, **its)
+    with crm.desk.store.read() as db:
+        terms = read_terms(db, SID)
+    crm.settings = settings
+    with crm.opened() as org:
+        return steps(org, settings, terms, crm.clock.now)
+
+
+def test_s48_all_green(crm: Crm) -> None:
+    """And what is only unusual is said without refusing anything."""
+    found = preflight(crm)
+    assert [one.message for one in found if not one.ok] == []
+    assert any("'Closed Won'" not in one.message and "mapped" in one.message for one in found)
+
+
+def hide(crm: Crm) -> None:
+    """Field-level security takes a field away."""
+    crm.world.hidden_fields.add(("Opportunity", "StageName"))
+
+
+def compute(crm: Crm) -> None:
+    """A field has become a formula."""
+    prefix, fields = OBJECTS["Opportunity"]
+    changed = tuple(replace(one, calculated=True) if one.name == "Amount" else one for one in fields)
+    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, changed)}
+
+
+def as_text(crm: Crm) -> None:
+    """The amount is a text."""
+    prefix, fields = OBJECTS["Opportunity"]
+    changed = tuple(Field("Amount") if one.name == "Amount" else one for one in fields)
+    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, changed)}
+
+
+def use_up(crm: Crm) -> None:
+    """Most calls of the day are used."""
+    crm.org.used = 90_000
+
+
+def late(crm: Crm) -> None:
+    """Our clock is ten minutes off."""
+    crm.clock.pass_by(minutes=10)
+
+
+def nothing(_crm: Crm) -> None:
+    """Only the settings are wrong."""
+
+
+RED: tuple[tuple[Callable[[Crm], None], dict[str, Any], str], ...] = (
+    (hide, {}, "status: StageName does not exist, or is hidden"),
+    (compute, {}, "amount: Amount is a formula"),
+    (as_text, {}, "amount: Amount is a string; it has to be a number"),
+    (use_up, {}, "90,"),
+    (late, {}, "clocks differ by 600 s"),
+    (nothing, {"object": "Opportunitty"}, "the object Opportunitty does not exist"),
+    (nothing, {"order_id": "Description"}, "Description cannot be filtered"),
+    (nothing, {"order_id": "RecordType.Nothing"}, "order_id: RecordType.Nothing does not exist"),
+    (nothing, {"statuses": {"Old": STATUSES["Closed Lost"]}}, "no active value 'Old'"),
+    (nothing, {"statuses": {"closed lost": STATUSES["Closed Lost"]}}, "no active value 'closed lost'"),
+    (nothing, {"event_type": 99}, "no event type 99"),
+    (nothing, {"statuses": {"Returned": {"outcome": "reverse", "reason": "NOPE"}}}, "reason NOPE for reverse"),
+    (nothing, {"statuses": {"Returned": {"outcome": "reverse", "reason": "ORDER_UPDATE"}}}, "ORDER_UPDATE"),
+    (nothing, {"statuses": {"Closed Won": {"outcome": "approve", "reason": "OTHER"}}}, "needs a disposition"),
+    (nothing, {"statuses": {"Closed Won": {"outcome": "approve", "reason": "RETURNED"}}}, "would reverse"),
+    (nothing, {"on_deleted": "reverse", "deleted_reason": "VALIDATED"}, "reason VALIDATED for reverse"),
+)
+
+
+def test_s48_each_rule_turns_red(crm: Crm) -> None:
+    """And a source whose preflight is red is not read."""
+    for change, its, says in RED:
+        crm.world.objects, crm.org.used, crm.clock.now = OBJECTS, 100, crm.world.now
+        crm.world.hidden_fields.clear()
+        change(crm)
+        red = [one.message for one in preflight(crm, mapping=[mapping_table(**its)]) if not one.ok]
+        assert len(red) == 1, (says, red)
+        assert says in red[0]
+        with pytest.raises(SourceRefused, match="is not started"):
+            crm.round()
+    assert [one for one in crm.org.calls if "queryAll" in one] == []
+
+
+def test_s48_the_wrong_org(crm: Crm) -> None:
+    """Found by what the org says of itself, also with a session that was given."""
+    crm.environ["SF_TOKEN"] = crm.org.new_token()
+    found = preflight(
+        crm, auth="session", session="env:SF_TOKEN", key=None, secret=None, org_id=checked("00D5g0000000001")
+    )
+    assert "org_id is 00D5g0000000001" in next(one.message for one in found if not one.ok)
+
+
+def test_s49_the_first_reading_waits_and_its_preview_is_true(crm: Crm, tmp_path: Path) -> None:
+    """Nothing is applied before somebody has seen what it would do; then exactly that is done."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2", "O-3")
+    crm.opportunity("O-1", "Closed Lost")
+    crm.opportunity("O-2", "Closed Won", Amount=70.0)
+    crm.opportunity("O-9", "Closed Lost")
+    assert crm.round().unapproved == 3
+    shown = rehearse(crm.desk, crm.settings, at=crm.clock.now)
+    assert (crm.entries(), crm.round().deliveries) == ([], [])
+    done = rounds.approve(crm.desk, crm.settings)
+    assert done is not None
+    parts = ("name", "rows", "money", "state")
+    assert [{part: one[part] for part in parts[1:]} for one in done.deliveries] == [
+        {part: one[part] for part in parts[1:]} for one in shown
+    ]
+    assert crm.values("O-2") == ("APPROVED", "70.00", "3.50")
+    crm.world.change(crm.opportunity("O-3"), StageName="Closed Lost")
+    crm.round()
+    assert crm.values("O-3")[0] == "REVERSED"
+
+
+def test_s50_the_report_adds_up(crm: Crm, tmp_path: Path) -> None:
+    """Read = changed + unchanged + idle + held + stale; and every line of a change has its verdict."""
+    crm.sell(tmp_path, "O-1", "O-2", "O-3")
+    crm.opportunity("O-1", "Closed Lost")
+    crm.opportunity("O-2", "Nobody knows")
+    touched = crm.opportunity("O-3")
+    crm.opportunity("O-8", "Closed Lost")
+    crm.round()
+    crm.pass_by(minutes=1)
+    crm.world.change(touched, Name="touched")
+    crm.opportunity("O-9", "Closed Won")
+    done = crm.round()
+    records = done.records
+    assert records["read"] == sum(records[part] for part in ("changed", "unchanged", "idle", "held", "stale")) == 5
+    assert (records["changed"], done.held) == (1, 1)
+    for head in done.deliveries:
+        rows = head["rows"]
+        assert rows["read"] == sum(count for verdict, count in rows.items() if verdict != "read")
+
+
+def test_a_mapping_that_is_wrong_does_not_stop_the_others(crm: Crm, tmp_path: Path) -> None:
+    """Between two checks an object went away: its mapping says so, the other one is read."""
+    leads = mapping_table(name="a-leads", object="Lead", status="Status", amount=None)
+    leads["statuses"] = {"Rejected": STATUSES["Closed Lost"]}
+    crm.settings = settings_for(crm.org, mapping=[leads, mapping_table()])
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1")
+    crm.round()
+    crm.world.objects = {name: its for name, its in OBJECTS.items() if name != "Lead"}
+    crm.opportunity("O-1b")
+    crm.pass_by(minutes=5)
+    with pytest.raises(SourceRefused, match="INVALID_TYPE"):
+        crm.round()
+    with crm.desk.store.read() as db:
+        from processing import observed  # noqa: PLC0415 - only here
+
+        cursor = observed.cursor(db, "crm", "sales")
+    assert cursor is not None
+    assert cursor.complete_at == crm.clock.now

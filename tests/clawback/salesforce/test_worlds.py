@@ -1,0 +1,112 @@
+"""Random worlds: ours loses nothing, the rules that others use lose updates, and every way ends with one ledger."""
+
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from clawback.salesforce import rounds, sweeping
+from clawback.settings import Settings
+from clawback.wiring import Desk, open_desk
+from processing import hints
+from processing.hints import Hint
+from tests.clawback.salesforce.site import Crm, crm_at, settings_for
+from tests.clawback.salesforce.worlds import (
+    Reader,
+    a_little_before,
+    after_highest,
+    from_highest,
+    history,
+    ours,
+    slices,
+)
+from tests.conftest import Clock
+from tests.salesforce_org.world import STAGES
+from tests.worlds import LOCK, load
+
+TEN, HOUR = timedelta(minutes=10), timedelta(minutes=60)
+WORLDS = 100
+ORDERS = [f"O-{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize("longest", [TEN, HOUR])
+def test_s10_ours_loses_nothing(longest: timedelta) -> None:
+    """In no world, with transactions of up to an hour; `bench/salesforce.py` runs 10,000."""
+    assert [seed for seed in range(WORLDS) if Reader(ours).loses(history(seed, longest))] == []
+
+
+@pytest.mark.parametrize("rule", [after_highest, from_highest, a_little_before])
+def test_s10_mutants_that_follow_the_highest_stamp_lose(rule: object) -> None:
+    """The fake can see the fault: nearly every world loses something."""
+    lost = [seed for seed in range(40) if Reader(rule).loses(history(seed, TEN))]  # type: ignore[arg-type]
+    assert len(lost) > 20
+
+
+def test_s10_mutants_by_our_own_clock_lose() -> None:
+    """A slice that ends in the future skips what is stamped until then; long transactions are lost anyway."""
+    assert any(Reader(slices, skew=timedelta(minutes=15)).loses(history(seed, TEN)) for seed in range(10))
+    assert any(Reader(slices).loses(history(seed, HOUR)) for seed in range(40))
+
+
+def test_s10_without_coverage_only_the_lookback_protects() -> None:
+    """Which is why what is not covered is looked up once more before the lock."""
+    assert [seed for seed in range(60) if Reader(ours, covers=False).loses(history(seed, TEN))] == []
+    assert any(Reader(ours, covers=False).loses(history(seed, HOUR)) for seed in range(60))
+
+
+@pytest.fixture
+def ways(tmp_path: Path) -> Iterator[dict[str, Crm]]:
+    """Three installations of one brand, each with its own copy of the same org."""
+    from contextlib import ExitStack  # noqa: PLC0415 - only here
+
+    with ExitStack() as stack:
+        found = {}
+        for name in ("poll", "trigger", "sweep"):
+            folder = tmp_path / name
+            folder.mkdir()
+            clock = Clock()
+            desk: Desk = stack.enter_context(open_desk(Settings(state=folder), clock))
+            load(desk, folder)
+            found[name] = stack.enter_context(crm_at(desk, clock, folder))
+            found[name].sell(folder, *ORDERS)
+        yield found
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_s10_the_same_world_by_three_ways(ways: dict[str, Crm], seed: int) -> None:
+    """Polling alone, triggers alone and the look-up before the lock alone end with the same ledger: the org's truth."""
+    for name, crm in ways.items():
+        chance = random.Random(seed)  # noqa: S311 - a world, no secret
+        records = [crm.opportunity(order) for order in ORDERS]
+        crm.settings = settings_for(crm.org, sweep_before="1m" if name == "poll" else "60d")
+        for step in range(8):
+            crm.pass_by(minutes=4, seconds=chance.randrange(60))
+            record = chance.choice(records)
+            late = timedelta(minutes=chance.choice([0, 0, 0, 3]))
+            amount = float(chance.randrange(10, 90))
+            crm.world.change(record, late, StageName=chance.choice(STAGES), Amount=amount)
+            _read(crm, name, record, step)
+        crm.pass_by(minutes=20)
+        _read(crm, name, "", 99, *records)
+        assert crm.held() == []
+    ledgers = {name: [crm.values(order) for order in ORDERS] for name, crm in ways.items()}
+    assert ledgers["trigger"] == ledgers["poll"]
+    assert ledgers["sweep"] == ledgers["poll"]
+    assert len({*ledgers["poll"]}) > 1
+
+
+def _read(crm: Crm, way: str, record: str, step: int, *last: str) -> None:
+    if way == "poll":
+        crm.round()
+    elif way == "trigger":
+        with crm.desk.store.write() as db:
+            told = [Hint(f"{step}/{one}", "Opportunity", one) for one in (*last, record) if one]
+            hints.take(db, "crm", told, crm.clock.now)
+        crm.listen()
+    elif last:
+        with rounds.claimed(crm.desk, crm.settings) as reader, crm.opened() as org:
+            assert reader is not None
+            sweeping.sweep(reader, org, crm.settings.mappings[0], until=LOCK, at=crm.clock.now)
+        rounds.approve(crm.desk, crm.settings)

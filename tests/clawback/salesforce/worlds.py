@@ -1,0 +1,126 @@
+"""Random histories of records for the rules of a cursor: stamped when changed, seen when committed, in plain memory.
+
+The product's own rule runs here as it is (``polling.advanced``); the others are those of tools that are known to lose
+updates.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from clawback.salesforce.polling import advanced
+from clawback.salesforce_tables import parse
+from connectors.salesforce_settings import SalesforceSettings
+from processing.observed import Cursor
+from tests.clawback.salesforce.site import table
+
+START = datetime(2027, 1, 20, 12, tzinfo=UTC)
+EVERY = timedelta(minutes=5)
+SETTINGS = parse(table(), Path(), "worlds")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A record's new value: stamped in whole seconds, seen from its commit on."""
+
+    record: int
+    value: int
+    stamp: datetime
+    seen_at: datetime
+
+
+@dataclass
+class History:
+    """What happens to some records in six hours; one record's changes are committed one after the other."""
+
+    changes: list[Change]
+
+    def read(self, now: datetime, keeps: Callable[[datetime], bool]) -> list[Change]:
+        """The records as they are seen now, of those whose stamp is asked for."""
+        newest: dict[int, Change] = {}
+        for one in self.changes:
+            if one.seen_at <= now:
+                newest[one.record] = one
+        return [one for one in newest.values() if keeps(one.stamp)]
+
+    def covered(self, now: datetime) -> datetime:
+        """The start of the oldest transaction that is not committed."""
+        return min([now.replace(microsecond=0), *(one.stamp for one in self.changes if one.stamp <= now < one.seen_at)])
+
+    def truth(self) -> dict[int, int]:
+        """What every record says in the end."""
+        return {one.record: one.value for one in self.changes}
+
+
+def history(seed: int, longest: timedelta, records: int = 30, changes: int = 120) -> History:
+    """Most commits take less than two seconds, some up to the longest."""
+    chance = random.Random(seed)  # noqa: S311 - a world, no secret
+    free = dict.fromkeys(range(records), START)
+    made = []
+    for value in range(changes):
+        record = chance.randrange(records)
+        at = max(free[record], START + timedelta(seconds=chance.uniform(0, 6 * 3600)))
+        lasts = longest.total_seconds() if chance.random() < 0.15 else 2.0
+        seen_at = at + timedelta(seconds=chance.uniform(0, lasts))
+        free[record] = seen_at
+        made.append(Change(record, value, at.replace(microsecond=0), seen_at))
+    return History(sorted(made, key=lambda one: one.seen_at))
+
+
+@dataclass
+class Reader:
+    """One rule of a cursor; ``skew`` is what our clock is ahead of the org's."""
+
+    rule: Callable[["Reader", History, datetime], Callable[[datetime], bool]]
+    skew: timedelta = timedelta()
+    highest: datetime = START - EVERY
+    cursor: Cursor = field(default_factory=lambda: Cursor(START - timedelta(minutes=15)))
+    covers: bool = True
+
+    def loses(self, its: History) -> bool:
+        """Whether a record's last state was never read, polled every five minutes, with a rest at the end."""
+        known: dict[int, int] = {}
+        now = START
+        end = max(one.seen_at for one in its.changes) + timedelta(minutes=90)
+        while now < end:
+            now += EVERY
+            found = its.read(now, self.rule(self, its, now))
+            known |= {one.record: one.value for one in found}
+            self.highest = max([self.highest, *(one.stamp for one in found)])
+        return known != its.truth()
+
+
+def ours(reader: Reader, its: History, now: datetime) -> Callable[[datetime], bool]:
+    """The product's: everything from a floor behind the org's clock and its oldest transaction."""
+    settings: SalesforceSettings = SETTINGS
+    covered = its.covered(now) if reader.covers else None
+    floor = reader.cursor.floor
+    reader.cursor = advanced(replace(reader.cursor, covered=covered), now, settings)
+    return lambda stamp: stamp >= floor
+
+
+def after_highest(reader: Reader, _its: History, _now: datetime) -> Callable[[datetime], bool]:
+    """Later than the highest stamp that was seen."""
+    highest = reader.highest
+    return lambda stamp: stamp > highest
+
+
+def from_highest(reader: Reader, _its: History, _now: datetime) -> Callable[[datetime], bool]:
+    """The highest stamp that was seen, or later."""
+    highest = reader.highest
+    return lambda stamp: stamp >= highest
+
+
+def a_little_before(reader: Reader, _its: History, _now: datetime) -> Callable[[datetime], bool]:
+    """The same, with ten seconds to look back."""
+    floor = reader.highest - timedelta(seconds=10)
+    return lambda stamp: stamp >= floor
+
+
+def slices(reader: Reader, _its: History, now: datetime) -> Callable[[datetime], bool]:
+    """From the end of the last slice, ten minutes back, to our own clock's now."""
+    start, end = reader.cursor.floor - timedelta(seconds=600), now + reader.skew
+    reader.cursor = Cursor(end)
+    return lambda stamp: start <= stamp < end

@@ -1,0 +1,195 @@
+"""The addresses that triggers call: durable before it is acknowledged, and nothing believed."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from clawback.wiring import Desk
+from connectors.salesforce_messages import ACK
+from processing.record_tables import record_hint
+from tests.clawback.salesforce.site import ENVIRON, Crm, crm_at, settings_for
+from tests.clawback.web.site import Site, serving, settings_of
+from tests.conftest import Clock
+from tests.salesforce_org.messages import ACTION_ID, Sender, envelope
+from tests.salesforce_org.world import ORG_ID, checked
+from tests.worlds import load
+
+SLUG = ENVIRON["SF_HOOK"]
+RECORD = checked("0065g0000000007")
+NUMBER = checked("04l5g0000000001")
+GOOD = [(NUMBER, "Opportunity", f"<sf:Id>{RECORD}</sf:Id><sf:StageName>Closed Won</sf:StageName>")]
+
+
+@dataclass
+class Hooked:
+    """An org whose triggers reach a running server."""
+
+    crm: Crm
+    site: Site
+    sender: Sender
+
+    def hints(self) -> list[tuple[str | None, str | None]]:
+        """Record and outcome of what was told."""
+        with self.crm.desk.store.read() as db:
+            found = db.execute(select(record_hint.c.record, record_hint.c.outcome).order_by(record_hint.c.id))
+            return [(one.record, one.outcome) for one in found]
+
+    def post(self, body: bytes, kind: str = "text/xml", slug: str = SLUG) -> httpx.Response:
+        """Send anything."""
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            return client.post(f"{self.site.url}/hooks/salesforce/{slug}", content=body, headers={"Content-Type": kind})
+
+
+@pytest.fixture
+def hooked(desk: Desk, store_url: str, tmp_path: Path, clock: Clock) -> Iterator[Hooked]:
+    """A server that an org's triggers reach."""
+    load(desk, tmp_path)
+    with crm_at(desk, clock, tmp_path) as crm:
+        crm.settings = settings_for(crm.org, hook="env:SF_HOOK", hook_actions=[ACTION_ID])
+        settings = settings_of(tmp_path, store_url)
+        object.__setattr__(settings, "sources", (crm.settings,))
+        with serving(desk, settings, clock, ENVIRON) as site:
+            yield Hooked(crm, site, Sender(crm.org, f"{site.url}/hooks/salesforce/{SLUG}"))
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_s41_an_outbound_message(hooked: Hooked, tmp_path: Path, count: int) -> None:
+    """One notification or a hundred: acknowledged, read again, applied."""
+    orders = [f"O-{n}" for n in range(count)]
+    hooked.crm.sell(tmp_path, *orders, amount="1.00")
+    records = [hooked.crm.opportunity(order, "Partly Returned", Amount=0.9) for order in orders]
+    hooked.sender.tell(*records)
+    assert hooked.sender.send()
+    assert hooked.crm.listen().hints == count
+    assert len(hooked.crm.entries()) == count
+
+
+def test_s41_records_that_are_gone_or_unnamed(hooked: Hooked) -> None:
+    """An empty object, no object id: set aside, and still acknowledged; the rest is taken."""
+    gone = [(checked("04l5g0000000002"), "Opportunity", ""), ("no id", "Opportunity", "<sf:Id>nonsense</sf:Id>")]
+    assert hooked.sender.post(envelope(GOOD + gone, ORG_ID))
+    assert hooked.hints() == [(RECORD, None), (None, "quarantined"), (None, "quarantined")]
+
+
+def test_s41_a_callout(hooked: Hooked) -> None:
+    """The JSON of a flow or of Apex, with a key of its own or without."""
+    body = b'{"organizationId": "%b", "object": "Opportunity", "recordIds": ["%b"], "id": "x1"}'
+    for _ in range(2):
+        answer = hooked.post(body % (ORG_ID.encode(), RECORD[:15].encode()), "application/json; charset=utf-8")
+        assert (answer.status_code, answer.json()) == (200, {"accepted": True})
+    assert hooked.hints() == [(RECORD, None)]
+
+
+def test_s42_the_acknowledgement(hooked: Hooked) -> None:
+    """Byte for byte, and only once it is durable."""
+    answer = hooked.post(envelope(GOOD, ORG_ID))
+    assert (answer.content, answer.headers["content-type"].partition(";")[0]) == (ACK, "text/xml")
+    assert hooked.hints() == [(RECORD, None)]
+
+
+def test_s42_a_store_that_does_not_take_it(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 and no acknowledgement: Salesforce sends it again."""
+    from processing import hints  # noqa: PLC0415 - only here
+    from processing.errors import StoreUnavailable  # noqa: PLC0415
+
+    real = hints.take
+
+    def dies(*given: object) -> int:
+        real(*given)  # type: ignore[arg-type] # as it was called
+        raise StoreUnavailable("The store did not answer.")
+
+    monkeypatch.setattr(hints, "take", dies)
+    answer = hooked.post(envelope(GOOD, ORG_ID))
+    assert (answer.status_code, b"Ack" in answer.content, hooked.hints()) == (503, False, [])
+    monkeypatch.undo()
+    assert hooked.sender.post(envelope(GOOD, ORG_ID))
+    assert hooked.hints() == [(RECORD, None)]
+
+
+WHOSE = (
+    (ORG_ID[:15], ACTION_ID[:15], "Opportunity", 200),
+    (checked("00D5g000009ZzZz"), ACTION_ID, "Opportunity", 403),
+    (ORG_ID.swapcase()[:15], ACTION_ID, "Opportunity", 400),
+    (ORG_ID, checked("04k5g00000ZzZzZ"), "Opportunity", 403),
+    (ORG_ID, ACTION_ID, "Account", 403),
+)
+
+
+def test_s43_whose_message_it_is(hooked: Hooked) -> None:
+    """The org, the outbound message and the object are those we know, in ids of 15 or 18."""
+    for org_id, action_id, of, status in WHOSE:
+        body = envelope([(NUMBER, of, GOOD[0][2])], org_id, action_id)
+        assert hooked.post(body).status_code == status, (org_id, action_id, of)
+    assert len(hooked.hints()) == 1
+
+
+BILLION = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>"""
+FILE = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>"""
+
+
+NO_MESSAGES: tuple[tuple[str, Callable[[bytes], bytes], int], ...] = (
+    ("doctype", lambda body: body.replace(b'<?xml version="1.0" encoding="UTF-8"?>', BILLION), 400),
+    ("outside", lambda body: body.replace(b'<?xml version="1.0" encoding="UTF-8"?>', FILE), 400),
+    ("2 MiB", lambda body: body + b" " * 2 * 1024**2, 413),
+    ("namespace", lambda body: body.replace(b"soap.sforce.com", b"soap.example.com"), 400),
+    ("utf-16", lambda body: body.decode().encode("utf-16"), 400),
+    ("cut", lambda body: body[:-40], 400),
+    ("empty", lambda _body: b"", 400),
+    ("101", lambda _body: envelope(GOOD * 101, ORG_ID), 400),
+    ("none", lambda _body: envelope([], ORG_ID), 400),
+)
+
+
+def test_s44_what_is_no_message(hooked: Hooked) -> None:
+    """Refused, not acknowledged, nothing kept."""
+    for case, change, status in NO_MESSAGES:
+        answer = hooked.post(change(envelope(GOOD, ORG_ID)))
+        assert (answer.status_code, b"Ack" in answer.content, hooked.hints()) == (status, False, []), case
+
+
+def test_s44_an_address_that_nobody_has(hooked: Hooked) -> None:
+    """The same as no address at all; another method or another kind of body is refused too."""
+    for slug in ("x" * 24, SLUG[:-1], SLUG + "x"):
+        assert hooked.post(envelope(GOOD, ORG_ID), slug=slug).status_code == 404
+    assert hooked.post(envelope(GOOD, ORG_ID), kind="text/plain").status_code == 415
+    assert httpx.get(f"{hooked.site.url}/hooks/salesforce/{SLUG}", trust_env=False).status_code == 405
+    assert hooked.hints() == []
+
+
+def test_s45_duplicates_and_disorder(hooked: Hooked, tmp_path: Path) -> None:
+    """Everything twice, shuffled, in small messages: each change once."""
+    orders = [f"O-{n}" for n in range(6)]
+    hooked.crm.sell(tmp_path, *orders)
+    records = [hooked.crm.opportunity(order, "Closed Lost") for order in orders]
+    hooked.sender.tell(*records, *records)
+    assert hooked.sender.send(shuffled=random.Random(3), twice=True, batch=5)  # noqa: S311 - a shuffle, no secret
+    assert len(hooked.hints()) == 12
+    hooked.crm.listen()
+    assert len(hooked.crm.entries()) == 6
+
+
+def test_s46_an_answer_while_the_org_hangs(hooked: Hooked) -> None:
+    """Nothing is asked of Salesforce before the answer."""
+    calls = len(hooked.crm.org.calls)
+    began = time.monotonic()
+    assert hooked.sender.post(envelope(GOOD, ORG_ID))
+    assert time.monotonic() - began < 1
+    assert len(hooked.crm.org.calls) == calls
+
+
+def test_s47_what_is_set_aside_keeps_nothing_back(hooked: Hooked, tmp_path: Path) -> None:
+    """A hint at a record that cannot be seen, one that names none, and one that can be read."""
+    hooked.crm.sell(tmp_path, "O-1")
+    record = hooked.crm.opportunity("O-1", "Closed Lost")
+    hooked.sender.tell(record)
+    hooked.sender.send()
+    assert hooked.sender.post(envelope([*GOOD, (checked("04l5g0000000009"), "Opportunity", "")], ORG_ID))
+    assert hooked.crm.listen().hints == 2
+    assert sorted(str(outcome) for _, outcome in hooked.hints()) == ["quarantined", "read", "read"]
+    assert hooked.crm.values("O-1")[0] == "REVERSED"

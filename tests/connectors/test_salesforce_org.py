@@ -1,0 +1,300 @@
+"""The connector against the fake org: logins, every failure sorted, and nothing secret told."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from clawback.salesforce_tables import as_table, parse
+from connectors.salesforce_org import LIMIT, Org, Usage
+from connectors.salesforce_settings import SalesforceSettings
+from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, Unusable
+from tests.clawback.salesforce.site import ENVIRON, settings_for, table
+from tests.salesforce_org.server import KEY, SECRET, USER, Fault, refusal, serving
+from tests.salesforce_org.server import Org as FakeOrg
+from tests.salesforce_org.world import START, checked
+
+LIST = b'[{"errorCode": "INVALID_SESSION_ID", "message": "Session expired"}]'
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeOrg]:
+    """An org that answers."""
+    with serving(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A private key's file, and the public key as the app has it."""
+    key = rsa.generate_private_key(65537, 2048)
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = tmp_path_factory.mktemp("key") / "app.pem"
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return path, public.decode()
+
+
+def opened(fake: FakeOrg, environ: dict[str, str] | None = None, **values: Any) -> Org:  # noqa: ANN401 - of the settings
+    """The connector, which does not wait between two tries."""
+    return Org(settings_for(fake, **values), ENVIRON | (environ or {}), pause=lambda _seconds: None)
+
+
+def jwt_settings(fake: FakeOrg, path: Path, **values: Any) -> Org:  # noqa: ANN401 - of the settings
+    """A connector that signs."""
+    return opened(fake, **{"auth": "jwt_bearer", "private_key_file": str(path), "user": USER, "secret": None} | values)
+
+
+def test_s32_client_credentials(fake: FakeOrg) -> None:
+    """One token for many calls."""
+    with opened(fake) as org:
+        assert org.server_time() == START
+        assert org.identity() == fake.org_id
+    assert fake.token_calls == 1
+
+
+def test_s32_a_signed_assertion(fake: FakeOrg, key_pair: tuple[Path, str]) -> None:
+    """Signed by the app's key, for the org's time, whatever ours is."""
+    path, fake.public_key = key_pair
+    with jwt_settings(fake, path) as org:
+        assert org.server_time() == START
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"audience": "https://test.salesforce.com"}, "invalid_grant"),
+        ({"user": "nobody@acme.example"}, "invalid_grant"),
+    ],
+)
+def test_s32_an_assertion_that_is_refused(
+    fake: FakeOrg, key_pair: tuple[Path, str], values: dict[str, str], why: str
+) -> None:
+    """A matter of settings: asked once, never again and again."""
+    path, fake.public_key = key_pair
+    with jwt_settings(fake, path, **values) as org, pytest.raises(SourceRefused, match=why):
+        org.server_time()
+    assert fake.token_calls == 1
+
+
+def test_s32_a_key_that_is_none(fake: FakeOrg, tmp_path: Path) -> None:
+    """Named, and not told."""
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("hush, this is secret")
+    for path, why in ((wrong, "no private RSA key"), (tmp_path / "gone.pem", "cannot be read")):
+        with jwt_settings(fake, path) as org, pytest.raises(Unusable, match=why) as raised:
+            org.server_time()
+        assert "hush" not in str(raised.value)
+
+
+def test_s32_user_and_password(fake: FakeOrg) -> None:
+    """For orgs that have nothing better yet."""
+    with opened(fake, auth="password", user=USER, session="env:SF_SESSION") as org:
+        assert org.server_time() == START
+
+
+def test_s32_wrong_credentials(fake: FakeOrg) -> None:
+    """The org that answers is named, the secret is not."""
+    with opened(fake, {"SF_SECRET": "wr0ng"}) as org, pytest.raises(SourceRefused, match="invalid_client") as raised:
+        org.server_time()
+    assert "wr0ng" not in str(raised.value)
+
+
+def test_s32_another_org(fake: FakeOrg) -> None:
+    """A sandbox that was refreshed, or a wrong address: nothing is asked of it."""
+    fake.org_id = checked("00D5g000009ZzZz")
+    with opened(fake) as org, pytest.raises(SourceRefused, match="not for org 00D5g000004XyZzEAK"):
+        org.server_time()
+    assert [path for path in fake.calls if "/data/" in path] == []
+
+
+@pytest.mark.parametrize("body", [LIST, b'{"errorCode": "INVALID_SESSION_ID"}', b"<html>Login</html>", b""])
+def test_s33_an_expired_session(fake: FakeOrg, body: bytes) -> None:
+    """Whatever the refusal looks like: one new token, one more try."""
+    with opened(fake) as org:
+        org.server_time()
+        fake.end_sessions()
+        fake.fault(Fault(status=401, body=body, kind="text/html" if body[:1] == b"<" else "application/json"))
+        assert org.server_time() == START
+    assert fake.token_calls == 2
+
+
+def test_s33_a_session_that_never_opens(fake: FakeOrg) -> None:
+    """Two tokens at most, and no recursion."""
+    fake.refuses_all_tokens = True
+    with opened(fake) as org, pytest.raises(SourceRefused, match="does not accept the session"):
+        org.describe("Opportunity")
+    assert (fake.token_calls, len([one for one in fake.calls if "/data/" in one])) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [406, 420, 429, 500, 502, 503])
+def test_s34_what_passes_is_tried_again(fake: FakeOrg, status: int) -> None:
+    """Five times, with longer and longer waits; what lasts is left to the next round."""
+    waits: list[float] = []
+    with Org(settings_for(fake), ENVIRON, pause=waits.append) as org:
+        fake.fault(Fault(status=status, body=b"<html>busy</html>", kind="text/html"), times=2)
+        assert org.server_time() == START
+        fake.fault(Fault(status=status, body=b"[]"), times=100)
+        with pytest.raises(SourceUnreachable, match=f"HTTP {status}"):
+            org.server_time()
+    assert len(waits) == 7
+    assert waits[2:] == sorted(waits[2:])
+    assert waits[-1] >= 16
+
+
+def test_s34_refusals_are_sorted(fake: FakeOrg) -> None:
+    """By their code: a limit, a permission, a setting; none of them is tried again."""
+    with opened(fake) as org:
+        for status, code, kind, word in (
+            (403, LIMIT, SourceExhausted, "used up"),
+            (403, "API_DISABLED_FOR_ORG", SourceRefused, "permission"),
+            (400, "INVALID_FIELD", SourceRefused, "configuration"),
+            (404, "NOT_FOUND", SourceRefused, "configuration"),
+        ):
+            for as_dict in (False, True):
+                fake.fault(refusal(status, code, as_dict=as_dict))
+                before = len(fake.calls)
+                with pytest.raises(kind, match=word):
+                    org.describe("Opportunity")
+                assert len([one for one in fake.calls[before:] if "/data/" in one]) == 1
+
+
+def test_s35_an_org_that_hangs(fake: FakeOrg) -> None:
+    """The time limit ends the call, and no thread stays."""
+    threads = threading.active_count()
+    fake.fault(Fault(hang_s=3), times=1)
+    settings = settings_for(fake, timeout_s=1)
+    with Org(settings, ENVIRON, waits_s=()) as org, pytest.raises(SourceUnreachable, match="Timeout"):
+        org.server_time()
+    # The fake's own handler sleeps on; ours are none.
+    assert threading.active_count() <= threads + 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(cut=True), Fault(status=200, body=b"{not json"), Fault(status=200, body=b"<html></html>", kind="text/html")],
+)
+def test_s36_an_answer_that_is_not_whole(fake: FakeOrg, fault: Fault) -> None:
+    """A cut body, something that is no JSON: tried again, and read whole."""
+    fake.world.add("Opportunity", Order_Number__c="O-1")
+    settings = settings_for(fake)
+    with opened(fake) as org:
+        fake.fault(Fault(status=fault.status, body=fault.body, kind=fault.kind, cut=fault.cut), "/queryAll")
+        [page] = org.changed_since(settings.mappings[0], START - timedelta(hours=1))
+    assert [one.state.order_id for one in page] == ["O-1"]
+
+
+def test_s36_pages_that_do_not_add_up(fake: FakeOrg) -> None:
+    """A page without the next one's address, or fewer records than announced: nothing is taken as complete."""
+    mapping = settings_for(fake).mappings[0]
+    for body in (b'{"totalSize": 2, "done": false, "records": []}', b'{"totalSize": 2, "done": true, "records": []}'):
+        with opened(fake) as org:
+            fake.fault(Fault(status=200, body=body), "/queryAll")
+            with pytest.raises(SourceUnreachable):
+                list(org.changed_since(mapping, START))
+
+
+def test_s37_an_org_that_moves(fake: FakeOrg, tmp_path: Path) -> None:
+    """The new token's address is called from then on."""
+    (tmp_path / "new").mkdir()
+    with serving(tmp_path / "new") as moved:
+        moved.tokens = fake.tokens
+        both = tmp_path / "both.pem"
+        both.write_bytes(fake.ca_file.read_bytes() + moved.ca_file.read_bytes())
+        with opened(fake, ca_file=str(both)) as org:
+            org.server_time()
+            fake.moves_to = moved.url
+            fake.end_sessions()
+            org.server_time()
+            assert [one for one in moved.calls if one.endswith("/limits")]
+
+
+@pytest.mark.parametrize("per_app", [False, True])
+def test_s38_calls_that_are_left(fake: FakeOrg, per_app: bool) -> None:  # noqa: FBT001 - a switch
+    """Read from every answer, in both of its shapes, and from refusals too."""
+    fake.per_app = per_app
+    with opened(fake) as org:
+        org.server_time()
+        assert org.usage == Usage(101, 100_000)
+        fake.used = 99_999
+        fake.fault(refusal(403, LIMIT))
+        with pytest.raises(SourceExhausted):
+            org.describe("Opportunity")
+        assert org.usage == Usage(99_999, 100_000)
+
+
+def test_s39_nothing_secret_is_told(fake: FakeOrg, caplog: pytest.LogCaptureFixture) -> None:
+    """Not in a log, not in an exception, not in what describes the settings; and no order number."""
+    caplog.set_level(logging.DEBUG)
+    texts = []
+    settings = settings_for(fake)
+    with opened(fake) as org:
+        org.server_time()
+        for status in (400, 403, 404, 500):
+            fake.fault(refusal(status, "SOME_CODE", "customer Jane Doe, order SECRET-1"), times=9)
+            with pytest.raises(ClawbackError) as raised:
+                list(org.with_orders(settings.mappings[0], ["SECRET-1"]))
+            fake.faults.clear()
+            texts.append(f"{raised.value!r} {raised.value} {raised.value.__cause__!r}")
+    texts += [repr(settings), str(as_table(settings)), repr(org.__dict__["_tokens"].token())]
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("urllib3")]
+    for secret in (KEY, SECRET, "SECRET-1", "Jane", *fake.tokens):
+        assert all(secret not in text for text in (*texts, *ours)), secret
+
+
+def test_s40_another_authority_is_not_trusted(fake: FakeOrg, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its own the org is nobody we know; an authority of the environment does not take its place."""
+    with opened(fake, ca_file=None) as org, pytest.raises(SourceRefused, match="ca_file"):
+        org.server_time()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent.pem")
+    with opened(fake) as org:
+        assert org.server_time() == START
+
+
+def test_s40_a_proxy_of_the_environment_is_used(fake: FakeOrg, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls go through it; one that is not there means that the org cannot be reached."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    with opened(fake) as org, pytest.raises(SourceUnreachable, match="ProxyError"):
+        org.server_time()
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"secret": None}, "give key and secret|give secret"),
+        ({"secret": "hunter2"}, "secret"),
+        ({"key": "env:CLAWBACK_KEY"}, "not passed on"),
+        ({"my_domain": "acme.my"}, "one of my_domain and url"),
+        ({"org_id": "00D5g"}, "org_id"),
+        ({"org_id": "00D5g000004XyZzAAA"}, "last three characters"),
+        ({"hook": "env:SF_HOOK"}, "hook_actions"),
+        ({"lookback": "soon"}, "lookback"),
+        ({"on_stail": "hold"}, "did you mean on_stale"),
+        ({"mapping": []}, "mapping"),
+        ({"url": "http://127.0.0.1:1"}, "url"),
+    ],
+)
+def test_settings_that_cannot_be_used(values: dict[str, Any], why: str) -> None:
+    """Each names its key; a secret in the file is refused and not repeated."""
+    with pytest.raises(Unusable, match=why) as raised:
+        parse(table(**values), Path(), "test")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_settings_reach_another_process(tmp_path: Path) -> None:
+    """As JSON, whatever the folder there."""
+    given = parse(
+        table(schedule="off", ca_file="ca.pem", hook="env:SF_HOOK", hook_actions=["04k5g00000AbCdE"]), tmp_path, "test"
+    )
+    assert isinstance(given, SalesforceSettings)
+    assert parse(as_table(given), Path("/"), "test") == given
+    assert (given.every_s, given.ca_file) == (None, tmp_path / "ca.pem")

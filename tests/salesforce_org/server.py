@@ -1,0 +1,311 @@
+"""The fake org's REST API on the loopback: TLS with a CA of its own, tokens, queries, describes, and every fault."""
+
+import base64
+import json
+import re
+import secrets
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import jwt
+import trustme
+
+from tests.salesforce_org.soql import Query, Refused
+from tests.salesforce_org.world import ORG_ID, World
+
+KEY: Final = "3MVG9consumerkey"
+SECRET: Final = "5ecret0fTheConsumer"
+USER: Final = "integration@acme.example"
+_STAMP: Final = "%Y-%m-%dT%H:%M:%S.000+0000"
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next ``times`` requests whose path matches."""
+
+    path: str = ""
+    times: int = 1
+    status: int = 0
+    body: bytes = b""
+    kind: str = "application/json"
+    hang_s: float = 0
+    cut: bool = False
+
+
+def refusal(status: int, code: str, message: str = "told by the test", *, as_dict: bool = False) -> Fault:
+    """A fault with an error body of the org."""
+    told: Any = {"errorCode": code, "message": message}
+    return Fault(status=status, body=json.dumps(told if as_dict else [told]).encode())
+
+
+@dataclass
+class Org:
+    """A running org: its world, its switches, and what was asked of it."""
+
+    world: World
+    ca_file: Path
+    url: str = ""
+    org_id: str = ORG_ID
+    public_key: str = ""
+    audience: str = "https://login.salesforce.com"
+    page: int = 2000
+    shrinking: bool = False
+    snapshot: bool = True
+    skew: timedelta = timedelta()
+    used: int = 100
+    quota: int = 100_000
+    per_app: bool = False
+    moves_to: str = ""
+    faults: list[Fault] = field(default_factory=list)
+    between_pages: list[Any] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+    token_calls: int = 0
+    calls: list[str] = field(default_factory=list)
+    refuses_all_tokens: bool = False
+    _locators: dict[str, tuple[Query, list[dict[str, Any]], int]] = field(default_factory=dict)
+    _claim: threading.Lock = field(default_factory=threading.Lock)
+
+    def fault(self, fault: Fault, path: str = "/data/", times: int = 1) -> None:
+        """Let the next requests fail."""
+        fault.path, fault.times = path, times
+        self.faults.append(fault)
+
+    def new_token(self) -> str:
+        """A session that is open."""
+        token = f"00D!{secrets.token_hex(12)}"
+        self.tokens.add(token)
+        return token
+
+    def end_sessions(self) -> None:
+        """Every token is expired."""
+        self.tokens.clear()
+
+    def expire_locators(self) -> None:
+        """No query can be read on."""
+        self._locators.clear()
+
+    def due_fault(self, path: str) -> Fault | None:
+        """The fault that this request meets."""
+        with self._claim:
+            found = next((one for one in self.faults if re.search(one.path, path) and one.times), None)
+            if found is not None:
+                found.times -= 1
+            return found
+
+    # Tokens
+
+    def token(self, form: dict[str, str], basic: str) -> tuple[int, dict[str, Any]]:
+        """What the token endpoint answers."""
+        self.token_calls += 1
+        grant = form.get("grant_type", "")
+        if grant == "client_credentials":
+            given = base64.b64decode(basic.removeprefix("Basic ")).decode() if basic else ""
+            if given != f"{KEY}:{SECRET}":
+                return 400, {"error": "invalid_client", "error_description": "invalid client credentials"}
+        elif grant == "urn:ietf:params:oauth:grant-type:jwt-bearer":
+            problem = self._assertion_problem(form.get("assertion", ""))
+            if problem:
+                return 400, {"error": "invalid_grant", "error_description": problem}
+        elif grant == "password":
+            if (form.get("username"), form.get("password")) != (USER, "hunter2TOKEN"):
+                return 400, {"error": "invalid_grant", "error_description": "authentication failure"}
+        else:
+            return 400, {"error": "unsupported_grant_type", "error_description": "grant type not supported"}
+        instance = self.moves_to or self.url
+        identity = f"{self.url}/id/{self.org_id}/0055g00000AbCdEAAV"
+        return 200, {"access_token": self.new_token(), "instance_url": instance, "id": identity, "token_type": "Bearer"}
+
+    def _assertion_problem(self, assertion: str) -> str:
+        try:
+            claims = jwt.decode(
+                assertion,
+                self.public_key,
+                algorithms=["RS256"],
+                audience=self.audience,
+                options={"verify_exp": False, "verify_iat": False},
+            )
+        except jwt.InvalidAudienceError:
+            return "audience is invalid"
+        except jwt.InvalidTokenError:
+            return "invalid assertion"
+        server_now = (self.world.now + self.skew).timestamp()
+        if not server_now - 60 < claims.get("exp", 0) <= server_now + 400:
+            return "assertion has expired"
+        return "" if (claims.get("iss"), claims.get("sub")) == (KEY, USER) else "user hasn't approved this consumer"
+
+    # Data
+
+    def data(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+        """What a resource answers; raises Refused."""
+        version, _, rest = path.partition("/")
+        parts = rest.strip("/").split("/")
+        base = f"/services/data/{version}"
+        if parts[0] in {"query", "queryAll"}:
+            if len(parts) > 1:
+                return self._next_page(base, unquote(parts[1]))
+            found, rows = self.world.query(query["q"], deleted_too=parts[0] == "queryAll")
+            return self._page(base, found, rows, 0)
+        if parts[0] == "limits":
+            return {"DailyApiRequests": {"Max": self.quota, "Remaining": self.quota - self.used}}
+        if parts[0] == "sobjects" and len(parts) == 3 and parts[2] in {"describe", "updated"}:
+            return self._object(parts[1], parts[2], query)
+        raise Refused("NOT_FOUND", "The requested resource does not exist")
+
+    def _object(self, of: str, what: str, query: dict[str, str]) -> dict[str, Any]:
+        if of not in self.world.objects:
+            raise Refused("NOT_FOUND", "The requested resource does not exist")
+        if what == "describe":
+            fields = [one.told() for one in self.world.objects[of][1] if (of, one.name) not in self.world.hidden_fields]
+            return {"name": of, "queryable": True, "replicateable": True, "fields": fields}
+        start, end = (datetime.fromisoformat(query[name]).replace(second=0) for name in ("start", "end"))
+        if end - start <= timedelta(minutes=1) - timedelta(seconds=1):
+            raise Refused("INVALID_REPLICATION_DATE", "startDate must be at least one minute before endDate")
+        if self.world.now - start > timedelta(days=30):
+            raise Refused("INVALID_REPLICATION_DATE", "startDate is older than 30 days")
+        covered = self.world.latest_date_covered().strftime(_STAMP)
+        return {"ids": self.world.updated(of, start, end), "latestDateCovered": covered}
+
+    def _next_page(self, base: str, locator: str) -> dict[str, Any]:
+        identity, _, at = locator.rpartition("-")
+        if identity not in self._locators:
+            raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
+        for act in self.between_pages[:1]:
+            self.between_pages.pop(0)
+            act()
+        query, rows, _ = self._locators[identity]
+        if identity not in self._locators:
+            raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
+        return self._page(base, query, rows, int(at), identity)
+
+    def _page(self, base: str, query: Query, rows: list[dict[str, Any]], at: int, locator: str = "") -> dict[str, Any]:
+        size = max(1, self.page // (1 + at // self.page)) if self.shrinking else self.page
+        done = at + size >= len(rows)
+        told: dict[str, Any] = {"totalSize": len(rows), "done": done}
+        if not done:
+            locator = locator or f"01g5g{secrets.token_hex(5)}"
+            self._locators[locator] = (query, rows, at + size)
+            told["nextRecordsUrl"] = f"{base}/query/{locator}-{at + size}"
+        told["records"] = [self._row(query, row) for row in rows[at : at + size]]
+        return told
+
+    def _row(self, query: Query, row: dict[str, Any]) -> dict[str, Any]:
+        shown: dict[str, Any] = {"attributes": {"type": query.of, "url": f"/services/data/sobjects/{row['Id']}"}}
+        for name in query.fields:
+            here, parts = shown, name.split(".")
+            for part in parts[:-1]:
+                here = here.setdefault(part, {"attributes": {}})
+            value = self.world.value(query.of, row, name)
+            here[parts[-1]] = value.strftime(_STAMP) if isinstance(value, datetime) else value
+        return shown
+
+
+def _json(told: Any) -> bytes:  # noqa: ANN401 - any JSON
+    return json.dumps(told, default=lambda value: float(value) if isinstance(value, Decimal) else str(value)).encode()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    org: Org
+
+    def do_GET(self) -> None:
+        self._serve({})
+
+    def do_HEAD(self) -> None:
+        self._tell(200, b"")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        self._serve({name: values[0] for name, values in parse_qs(body).items()})
+
+    def _serve(self, form: dict[str, str]) -> None:
+        split = urlsplit(self.path)
+        self.org.calls.append(split.path)
+        fault = self.org.due_fault(self.path)
+        if fault is not None:
+            time.sleep(fault.hang_s)
+            if fault.cut:
+                self._tell(200, b'{"totalSize": 1, "done": tr', cut=True)
+                return
+            if fault.status or fault.body:
+                self._tell(fault.status or 200, fault.body, fault.kind)
+                return
+        if split.path.endswith("/oauth2/token"):
+            status, told = self.org.token(form, self.headers.get("Authorization", ""))
+            self._tell(status, _json(told))
+        elif self._refused():
+            self._tell(401, _json([{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]))
+        else:
+            self._data(split.path, {name: one[0] for name, one in parse_qs(split.query).items()})
+
+    def _data(self, path: str, query: dict[str, str]) -> None:
+        self.org.used += 1
+        try:
+            self._tell(200, _json(self.org.data(path.removeprefix("/services/data/"), query)))
+        except Refused as error:
+            status = 404 if error.code == "NOT_FOUND" else 400
+            self._tell(status, _json([{"errorCode": error.code, "message": str(error)}]))
+
+    def _refused(self) -> bool:
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        return self.org.refuses_all_tokens or token not in self.org.tokens
+
+    def _tell(self, status: int, body: bytes, kind: str = "application/json", *, cut: bool = False) -> None:
+        org = self.org
+        usage = f"api-usage={org.used}/{org.quota}"
+        if org.per_app:
+            usage += "; per-app-api-usage=17/250(appName=clawback)"
+        self.send_response_only(status)
+        self.send_header("Date", format_datetime((org.world.now + org.skew).astimezone(UTC), usegmt=True))
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) + 100 * cut))
+        self.send_header("Sforce-Limit-Info", usage)
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+        self.close_connection = self.close_connection or cut
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - http.server's own
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's own
+        """A client that hangs up is no news."""
+
+
+@contextmanager
+def serving(folder: Path, world: World | None = None) -> Iterator[Org]:
+    """An org that answers; gone afterwards."""
+    authority = trustme.CA()
+    ca_file = folder / "org-ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    org = Org(world or World(), ca_file)
+    answers = type("Answers", (_Answers,), {"org": org})
+    with _Server(("127.0.0.1", 0), answers) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        org.url = f"https://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield org
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,120 @@
+"""The fake org can see the faults that the connector is tested for, and refuses what it does not understand."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.salesforce_org.messages import envelope
+from tests.salesforce_org.server import Org, refusal, serving
+from tests.salesforce_org.soql import Refused, parse
+from tests.salesforce_org.world import ORG_ID, World, checked
+
+SINCE = "SELECT Id, StageName FROM Opportunity WHERE SystemModstamp >= {} ORDER BY SystemModstamp, Id"
+
+
+def found(world: World, soql: str, *, deleted_too: bool = True) -> list[str]:
+    """The stages that a query gives."""
+    return [row["StageName"] for row in world.query(soql, deleted_too=deleted_too)[1]]
+
+
+def test_a_change_is_seen_when_it_commits_and_stamped_when_it_is_made() -> None:
+    """In between the record is what it was; then its stamp lies in the past, and coverage has waited for it."""
+    world = World()
+    record = world.add("Opportunity", StageName="Negotiation")
+    made = world.pass_by(minutes=1, microseconds=900_000)
+    world.change(record, timedelta(minutes=9), StageName="Closed Won")
+    world.pass_by(minutes=5)
+    assert found(world, SINCE.format("2027-01-20T11:00:00Z")) == ["Negotiation"]
+    assert world.latest_date_covered() == made.replace(microsecond=0)
+    world.pass_by(minutes=5)
+    assert found(world, SINCE.format("2027-01-20T12:01:00Z")) == ["Closed Won"]
+    assert found(world, SINCE.format("2027-01-20T12:01:01Z")) == []
+    assert world.latest_date_covered() == world.now.replace(microsecond=0)
+
+
+def test_what_is_hidden_deleted_or_computed() -> None:
+    """Sharing hides a record silently; the recycle bin is seen by queryAll only; a formula stamps nothing."""
+    world = World()
+    one, two = (world.add("Opportunity", StageName=stage) for stage in ("Closed Won", "Closed Lost"))
+    before = world.read(one)
+    world.pass_by(minutes=1)
+    world.recalculate(one, Health__c="green")
+    world.delete(two)
+    after = world.read(one)
+    assert before is not None
+    assert after is not None
+    assert (after["Health__c"], after["SystemModstamp"]) == ("green", before["SystemModstamp"])
+    every = "SELECT Id, StageName FROM Opportunity"
+    assert found(world, every) == ["Closed Won", "Closed Lost"]
+    assert found(world, every, deleted_too=False) == ["Closed Won"]
+    world.hidden_records.add(one)
+    assert found(world, every) == ["Closed Lost"]
+
+
+@pytest.mark.parametrize(
+    ("soql", "code"),
+    [
+        ("SELECT Id FROM Opportunity WHERE SystemModstamp >= '2027-01-20T12:00:00Z'", "INVALID_FIELD"),
+        ("SELECT Id FROM Opportunity WHERE StageName = 2027-01-20T12:00:00Z", "INVALID_FIELD"),
+        ("SELECT Id FROM Opportunity WHERE Amount = 'ten'", "INVALID_FIELD"),
+        ("SELECT Nothing FROM Opportunity", "INVALID_FIELD"),
+        ("SELECT Id FROM Opportunity WHERE Description = 'x'", "INVALID_FIELD"),
+        ("SELECT Id FROM Nothing", "INVALID_TYPE"),
+        ("SELECT Id FROM Opportunity WHERE Id IN ()", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Opportunity WHERE StageName LIKE 'a%'", "MALFORMED_QUERY"),
+        ("SELECT COUNT() FROM Opportunity", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Opportunity WHERE Id = 'it's'", "MALFORMED_QUERY"),
+        ("DELETE Id FROM Opportunity", "MALFORMED_QUERY"),
+    ],
+)
+def test_what_it_cannot_parse_it_refuses(soql: str, code: str) -> None:
+    """As the real one does; an emulator that passes over a condition would hide every fault of a cursor."""
+    with pytest.raises(Refused) as refused:
+        World().query(soql, deleted_too=True)
+    assert refused.value.code == code
+
+
+def test_instants_are_compared_to_the_second() -> None:
+    """And whatever their zone."""
+    keeps = parse("SELECT Id FROM Opportunity WHERE CreatedDate = 2027-01-20T12:00:00.999+00:00").keeps
+    assert keeps(lambda _path: datetime(2027, 1, 20, 12, tzinfo=UTC))
+    assert not keeps(lambda _path: datetime(2027, 1, 20, 12, 0, 1, tzinfo=UTC))
+
+
+def asked(org: Org, path: str, token: str, **params: str) -> httpx.Response:
+    """An answer of the running org."""
+    import ssl  # noqa: PLC0415 - only here
+
+    trust = ssl.create_default_context(cafile=str(org.ca_file))
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(
+        f"{org.url}/services/data/v62.0/{path}", params=params, headers=headers, verify=trust, trust_env=False
+    )
+
+
+def test_pages_tokens_and_faults(tmp_path: Path) -> None:
+    """Its own authority, sessions that end, pages that go on by a locator, and faults as often as they are set."""
+    with serving(tmp_path) as org:
+        for _ in range(3):
+            org.world.add("Opportunity", StageName="Closed Won")
+        org.page, token = 2, org.new_token()
+        first = asked(org, "queryAll/", token, q="SELECT Id FROM Opportunity").json()
+        assert (first["totalSize"], first["done"], len(first["records"])) == (3, False, 2)
+        second = asked(org, first["nextRecordsUrl"].removeprefix("/services/data/v62.0/"), token).json()
+        assert (second["done"], len(second["records"])) == (True, 1)
+        org.fault(refusal(403, "REQUEST_LIMIT_EXCEEDED"), times=2)
+        statuses = [asked(org, "limits", token).status_code for _ in range(3)]
+        assert statuses == [403, 403, 200]
+        org.end_sessions()
+        assert asked(org, "limits", token).json()[0]["errorCode"] == "INVALID_SESSION_ID"
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(org.url, trust_env=False)
+
+
+def test_ids_and_messages() -> None:
+    """The last three characters of an id tell its case; a message holds its notifications in their order."""
+    assert checked("00D5g000004XyZz") == ORG_ID == "00D5g000004XyZzEAK"
+    text = envelope([("1", "Lead", ""), ("2", "Order", "")], ORG_ID).decode()
+    assert text.index("sf:Lead") < text.index("sf:Order")
