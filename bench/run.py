@@ -93,7 +93,8 @@ def main() -> None:
     ask.add_argument("--lines", type=int, default=200_000)
     ask.add_argument("--repeat", type=int, default=3)
     ask.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
-    ask.add_argument("--web-actions", type=int, default=5_000_000, help="0 leaves Web Services out")
+    ask.add_argument("--ingest-only", action="store_true", help="leave Web Services and the other doors out")
+    ask.add_argument("--web-actions", type=int, default=5_000_000, help="of the measurement of Web Services")
     ask.add_argument("--web-lines", type=int, default=1_000_000)
     ask.add_argument("--yardstick", type=Path, default=ROOT.parent / "shared" / "bench" / "yardstick.py")
     asked = ask.parse_args()
@@ -106,7 +107,9 @@ def main() -> None:
         run([sys.executable, asked.yardstick, "make", folder, "--actions", asked.actions, "--lines", asked.lines])
         (folder / "catalog.toml").write_text(CATALOGUE + "".join(map(CONTRACT.format, range(500, 700))))
         results = {store: measure(store, folder, asked) for store in asked.stores}
-    text = report(asked, results) + web(asked) + "".join(others(asked.repeat))
+    text = report(asked, results)
+    if not asked.ingest_only:
+        text += web(asked) + "".join(others(asked.repeat))
     print(text)
     (ROOT / "bench" / "RESULTS.md").write_text(text)
 
@@ -213,8 +216,6 @@ yardstick's load. {asked.repeat} rounds, every one on an empty store; median, an
 
 def web(asked: argparse.Namespace) -> str:
     """What ``bench/web.py`` measures, as a table."""
-    if not asked.web_actions:
-        return ""
     sizes = ["--actions", asked.web_actions, "--lines", asked.web_lines]
     out = run([sys.executable, ROOT / "bench" / "web.py", *sizes]).out
     rows = [f"| {what} | {told} |" for what, told in re.findall(r"^([a-z ]+): (.+)$", out, re.MULTILINE)]

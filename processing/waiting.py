@@ -45,11 +45,17 @@ def wait(db: Connection, terms: Terms, delivery_id: int, received_at: int, lines
     db.execute(update(delivery).values(waits_until=terms.waits_until(received_at)).where(delivery.c.id == delivery_id))
 
 
+def anybody(db: Connection, account_id: int) -> bool:
+    """Whether lines of the account wait."""
+    mine = waiting_line.c.account_id == account_id
+    return db.execute(select(waiting_line.c.line).where(mine).limit(1)).first() is not None
+
+
 def wake(db: Connection, account_id: int) -> None:
     """Mark the lines that may mean an action of the chunk that is staged, in the transaction that adds it."""
-    mine = waiting_line.c.account_id == account_id
-    if db.execute(select(waiting_line.c.line).where(mine).limit(1)).first() is None:
+    if not anybody(db, account_id):
         return
+    mine = waiting_line.c.account_id == account_id
     by_order = tuple_(waiting_line.c.event_type_id, waiting_line.c.order_id)
     orders = select(staged_action.c.event_type_id, staged_action.c.order_id).where(
         staged_action.c.order_id.is_not(None)
