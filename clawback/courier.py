@@ -23,7 +23,7 @@ from processing.webhooks import OUTBOX, EventKind
 
 _log = logging.getLogger(__name__)
 
-# Programs are told side by side, so that a slow one keeps nobody waiting but itself.
+# Programs are told side by side, so that a slow one keeps few waiting.
 AT_ONCE: Final = 8
 # How long one program is told without a break; the rest is for the next round.
 LONGEST_S: Final = 45.0

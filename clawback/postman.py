@@ -1,7 +1,7 @@
 """Sends what is due in the outbox: writes each message from the store and the spool, and hands it to the relay."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,25 +43,28 @@ class Written:
     told: Mapping[str, int]
 
 
-def send_due(desk: Desk, *, at: datetime) -> Round:
-    """Send all that is due; without a relay nothing is sent, and everything waits."""
+def send_due(desk: Desk, *, clock: Callable[[], datetime]) -> Round:
+    """Send all that is due; without a relay nothing is sent, and everything waits.
+
+    ``clock`` is asked for each message: a round may last for hours, and a claim counts from when it was made.
+    """
     done = Round()
     relay = _relay(desk)
-    while relay is not None and (entry := _claimed(desk, at)) is not None:
+    while relay is not None and (entry := _claimed(desk, clock())) is not None:
         try:
             written = _written(desk, entry)
             if written is not None:
                 relay.hand_over(written.message, entry.recipient)
         except RefusedForEver as error:
-            _fail(desk, entry, error, at, done)
+            _fail(desk, entry, error, clock(), done)
         except RelayUnavailable as error:
-            _fail(desk, entry, error, at, done)
+            _fail(desk, entry, error, clock(), done)
             # It is not asked once more for each message.
             break
         except Exception as error:  # noqa: BLE001 - it is tried again; the others go on
-            _fail(desk, entry, error, at, done)
+            _fail(desk, entry, error, clock(), done)
         else:
-            _end(desk, entry, written, at, done)
+            _end(desk, entry, written, clock(), done)
     return done
 
 

@@ -39,11 +39,16 @@ def write_all(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """Write and fsync a file that must not exist; making its name durable is the caller's."""
+def write_new(path: Path, content: bytes, *, beside: int | None = None) -> None:
+    """Write and fsync a file that must not exist; making its name durable is the caller's.
+
+    The open file ``beside`` it becomes durable, too: the disk takes both in one round.
+    """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     try:
         write_all(handle, content)
+        if beside is not None:
+            os.fsync(beside)
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -25,13 +25,14 @@ SYNCING_AT_ONCE: Final = 16
 
 @dataclass(slots=True)
 class Ticket:
-    """An upload that wants to land: its content is on disk in ``folder``.
+    """An upload that wants to land: its content is in ``folder``, and ``handle`` is its open file.
 
     ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival,
     given the descriptor of the claim.
     """
 
     folder: Path
+    handle: int
     account: str
     number: str
     key: str | None
@@ -39,11 +40,9 @@ class Ticket:
     stamp: Callable[[int], Envelope]
     envelope: Envelope | None = None
     error: BaseException | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether somebody has led for it."""
-        return self.envelope is not None or self.error is not None
+    landed_before: bool = False
+    # Not before all of it is over: the sender that sees this goes on at once.
+    is_done: bool = False
 
     @property
     def same(self) -> Hashable:
@@ -51,6 +50,10 @@ class Ticket:
         if self.number:
             return self.number
         return id(self) if self.key is None else (self.account, self.key)
+
+    def fail(self, error: BaseException) -> None:
+        """It did not land; each has an error of its own, as one that is raised in several threads mixes tracebacks."""
+        self.error, self.envelope = _own(error), None
 
     def result(self) -> Envelope:
         """The delivery that it became, or the one that it was before; raises what kept it from landing."""
@@ -91,23 +94,27 @@ class Landing:
             self._waiting = [ticket for ticket in self._waiting if id(ticket) not in chosen]
         try:
             with claim(self._order) as order:
-                self._show([ticket for ticket in batch if self._is_sealed(ticket, order)])
+                self._show([ticket for ticket in batch if self._is_stamped(ticket, order)])
         except BaseException as error:
             for ticket in batch:
-                ticket.error = ticket.error or _own(error)
-                ticket.envelope = None
+                if not ticket.landed_before:
+                    ticket.fail(ticket.error or error)
             if not isinstance(error, Exception):
                 raise
+        finally:
+            for ticket in batch:
+                ticket.is_done = True
 
-    def _is_sealed(self, ticket: Ticket, order: int) -> bool:
+    def _is_stamped(self, ticket: Ticket, order: int) -> bool:
         """Stamp an upload, unless it landed before or cannot."""
         try:
             ticket.envelope = ticket.again()
-            if ticket.envelope is not None:
+            ticket.landed_before = ticket.envelope is not None
+            if ticket.landed_before:
                 return False
             ticket.envelope = ticket.stamp(order)
         except Exception as error:  # noqa: BLE001 - its sender is told; the others land
-            ticket.error = error
+            ticket.fail(error)
             return False
         return True
 
@@ -117,38 +124,46 @@ class Landing:
             list(self._syncing.map(self._keep, batch))
         else:
             list(map(self._keep, batch))
-        kept = [ticket for ticket in batch if ticket.error is None]
-        self._remember(kept)
-        moved: list[tuple[Path, Path]] = []
+        moved = [ticket for ticket in batch if ticket.error is None and self._is_moved(ticket)]
         try:
-            for ticket in kept:
-                assert ticket.envelope is not None  # noqa: S101 - it was stamped
-                landed = self._new / ticket.envelope.delivery
-                ticket.folder.rename(landed)
-                moved.append((landed, ticket.folder))
             if moved:
                 sync_folder(self._new)
-        except OSError:
+        except OSError as error:
             # Nobody can have listed them: the claim is still ours. A delivery that may vanish is none.
-            for landed, folder in moved:
-                landed.rename(folder)
-            raise
+            for ticket in moved:
+                self._take_back(ticket, error)
 
     def _keep(self, ticket: Ticket) -> None:
-        """Put the envelope on disk beside the content."""
+        """Put the content and the envelope on disk."""
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
-            write_new(ticket.folder / ENVELOPE, sealed(ticket.envelope))
+            write_new(ticket.folder / ENVELOPE, sealed(ticket.envelope), beside=ticket.handle)
             sync_folder(ticket.folder)
         except OSError as error:
-            ticket.error, ticket.envelope = error, None
+            ticket.fail(error)
 
-    def _remember(self, batch: list[Ticket]) -> None:
-        for ticket in batch:
-            if ticket.key is not None and ticket.envelope is not None:
+    def _is_moved(self, ticket: Ticket) -> bool:
+        """Note an upload's key, and show it."""
+        assert ticket.envelope is not None  # noqa: S101 - it was stamped
+        try:
+            if ticket.key is not None:
                 self._keys.give(ticket.account, ticket.key, ticket.envelope.delivery)
+            ticket.folder.rename(self._new / ticket.envelope.delivery)
+        except OSError as error:
+            ticket.fail(error)
+            return False
+        return True
+
+    def _take_back(self, ticket: Ticket, error: OSError) -> None:
+        assert ticket.envelope is not None  # noqa: S101 - it was stamped
+        try:
+            (self._new / ticket.envelope.delivery).rename(ticket.folder)
+        except OSError:
+            # It stays seen and will be applied, so nobody is told to send it again.
+            _log.exception("not_taken_back delivery=%s", ticket.envelope.delivery)
+        else:
+            ticket.fail(error)
 
 
 def _own(error: BaseException) -> BaseException:
-    """The same error for each: one that is raised in several threads would mix their tracebacks."""
     return OSError(error.errno, os.strerror(error.errno)) if isinstance(error, OSError) and error.errno else error

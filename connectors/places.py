@@ -13,6 +13,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PORTS: Final = {"http": 80, "https": 443}
 # IPv4 addresses in the clothes of IPv6: whoever translates them reaches the address inside.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+# Others of which only their own network knows what is reached by them.
+_LOCAL: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96", "fec0::/10")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class Guard:
         inside = _inside(ipaddress.ip_address(address.partition("%")[0]))
         if any(inside in network for network in self.private):
             return True
-        return (tls or self.plain) and inside.is_global and not inside.is_multicast
+        public = inside.is_global and not inside.is_multicast and not any(inside in network for network in _LOCAL)
+        return (tls or self.plain) and public
 
     def addresses(self, place: Place) -> list[str]:
         """The addresses of a place that may be connected to; raises SourceUnreachable, and SourceRefused for none."""

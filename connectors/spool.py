@@ -50,6 +50,8 @@ _log = logging.getLogger(__name__)
 
 _TICK: Final = timedelta(microseconds=1)
 _CONTENT: Final = "content"
+# What is larger is on disk before it takes its turn, so that nobody waits for it.
+_LONG_TO_SYNC: Final = 1024 * 1024
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -101,10 +103,11 @@ class Upload:
         ``KeyReused`` is raised.
         """
         try:
-            self.sync()
+            if self.size_bytes > _LONG_TO_SYNC:
+                self.sync()
             with refusing_when_disk_fails(self._draft.name):
                 draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
-                envelope = self._spool.reveal(self._folder, draft, received_at, self._key)
+                envelope = self._spool.reveal(self._folder, self._open_handle(), draft, received_at, self._key)
         except BaseException:
             self.abort()
             raise
@@ -220,8 +223,10 @@ class Spool:
             upload.write(content)
             return upload.land(received_at, proven=proven)
 
-    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None, key: str | None = None) -> Envelope:
-        """Stamp the upload in ``folder`` and move it to ``new``; its content must be on disk already.
+    def reveal(
+        self, folder: Path, handle: int, draft: Envelope, received_at: datetime | None, key: str | None = None
+    ) -> Envelope:
+        """Stamp the upload in ``folder``, whose content ``handle`` is, make it durable and move it to ``new``.
 
         When it landed before, that delivery is given and the folder stays where it is.
         """
@@ -231,7 +236,13 @@ class Spool:
             return draft if draft.delivery else stamped(draft, given or self._next_stamp(order))
 
         ticket = Ticket(
-            folder, draft.account, draft.delivery, key, again=lambda: self._landed_before(draft, key), stamp=stamp
+            folder,
+            handle,
+            draft.account,
+            draft.delivery,
+            key,
+            again=lambda: self._landed_before(draft, key),
+            stamp=stamp,
         )
         return self._landing.land(ticket)
 

@@ -100,8 +100,9 @@ def send() -> dict[str, int]:
     """Send what is due in the outbox, by mail and to webhooks; what nobody takes is tried again."""
     settings = load(os.environ)
     with open_desk(settings, now) as desk:
+        # Mail first: one relay is soon asked, and programs that hang may take a minute.
+        mailed = postman.send_due(desk, clock=now)
         told = Courier(desk, webhook_client(settings), Secrets(credentials_folder(settings)), now).send_due()
-        mailed = postman.send_due(desk, at=now())
     posted = asdict(told)
     return {what: lines + posted[what] for what, lines in asdict(mailed).items()}
 

@@ -5,7 +5,7 @@ sends claims an entry for a while. One that dies with it leaves it to the next w
 may get something twice and never not at all; it carries an identity by which that can be told.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from processing import bulk
 from processing.errors import NotFound
 from processing.instants import instant, micros
 from processing.tables import outbox
@@ -25,7 +26,10 @@ _LONGEST_ERROR: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that is due: what (``kind``), to whom, about which delivery or message, in which revision."""
+    """Something that is due: what (``kind``), to whom, about which delivery or message, in which revision.
+
+    It is the claimant's until ``until`` (microseconds), and nobody's word counts after somebody else has claimed it.
+    """
 
     id: int
     kind: str
@@ -34,6 +38,7 @@ class Entry:
     revision: int
     attempts: int
     made_at: datetime
+    until: int
 
 
 def enqueue(  # noqa: PLR0913 - the columns of an entry
@@ -66,10 +71,11 @@ def claim_due(db: Connection, kinds: Collection[str], *, at: datetime, recipient
         due &= outbox.c.recipient == recipient
     while found := db.execute(select(outbox).where(due).order_by(outbox.c.due_at, outbox.c.id).limit(1)).one_or_none():
         mine = (outbox.c.id == found.id) & (outbox.c.due_at == found.due_at)
-        if db.execute(update(outbox).values(due_at=micros(at + CLAIMED)).where(mine)).rowcount:
+        until = micros(at + CLAIMED)
+        if db.execute(update(outbox).values(due_at=until).where(mine)).rowcount:
             made_at = instant(found.made_at)
             about = found.delivery, found.revision
-            return Entry(found.id, found.kind, found.recipient, *about, found.attempts, made_at)
+            return Entry(found.id, found.kind, found.recipient, *about, found.attempts, made_at, until)
     return None
 
 
@@ -80,47 +86,32 @@ def is_due(db: Connection, kinds: Collection[str], *, at: datetime) -> bool:
 
 def sent(db: Connection, entry: Entry, *, at: datetime) -> None:
     """It was taken."""
-    db.execute(
-        update(outbox)
-        .values(due_at=null(), done_at=micros(at), attempts=entry.attempts + 1, last_error=None)
-        .where(outbox.c.id == entry.id)
-    )
+    _end(db, entry, due_at=null(), done_at=micros(at), attempts=entry.attempts + 1, last_error=None)
 
 
 def overtaken(db: Connection, entry: Entry, *, at: datetime) -> None:
     """It need not be sent any more: something that was sent since says it, or what came after it."""
-    values = {"due_at": null(), "overtaken_at": micros(at), "last_error": None}
-    db.execute(update(outbox).values(values).where(outbox.c.id == entry.id))
+    _end(db, entry, due_at=null(), overtaken_at=micros(at), last_error=None)
 
 
 def failed(db: Connection, entry: Entry, error: str, *, at: datetime, for_ever: bool = False) -> bool:
     """It was not taken: try again later, or give it up when trying is over or cannot help; whether it was given up."""
     over = for_ever or entry.attempts >= len(WAITS)
-    db.execute(
-        update(outbox)
-        .values(
-            due_at=null() if over else micros(at + WAITS[entry.attempts]),
-            given_up_at=micros(at) if over else None,
-            attempts=entry.attempts + 1,
-            last_error=error[:_LONGEST_ERROR],
-        )
-        .where(outbox.c.id == entry.id)
+    ended = _end(
+        db,
+        entry,
+        due_at=null() if over else micros(at + WAITS[entry.attempts]),
+        given_up_at=micros(at) if over else None,
+        attempts=entry.attempts + 1,
+        last_error=error[:_LONGEST_ERROR],
     )
-    return over
+    return over and ended
 
 
-def once_more(db: Connection, kind: str, recipient: str, delivery: str, *, at: datetime) -> None:
-    """Send something again, whether it was sent, given up, or waits."""
-    same = (outbox.c.kind == kind) & (outbox.c.recipient == recipient) & (outbox.c.delivery == delivery)
-    fresh = {
-        "due_at": micros(at),
-        "done_at": None,
-        "given_up_at": None,
-        "overtaken_at": None,
-        "attempts": 0,
-        "last_error": None,
-    }
-    db.execute(update(outbox).values(fresh).where(same))
+def withdraw(db: Connection, kind: str, recipient: str, deliveries: Sequence[str]) -> None:
+    """Forget that something was sent, given up, or waits, so that it can be queued again."""
+    chosen = outbox.c.delivery.in_(select(bulk.listed(db, deliveries).c.value))
+    db.execute(delete(outbox).where(outbox.c.kind == kind, outbox.c.recipient == recipient, chosen))
 
 
 def standing(db: Connection, kind: str, recipient: str) -> dict[str, Any]:
@@ -157,6 +148,12 @@ def listing(db: Connection, kinds: Collection[str], *, limit: int = 100) -> list
         _told(found)
         for found in db.execute(select(outbox).where(outbox.c.kind.in_(kinds)).order_by(*order).limit(limit))
     ]
+
+
+def _end(db: Connection, entry: Entry, **values: object) -> bool:
+    """End a claim; whether it was still ours: one that ran out may be another's, who tells what became of it."""
+    ours = (outbox.c.id == entry.id) & (outbox.c.due_at == entry.until)
+    return db.execute(update(outbox).values(values).where(ours)).rowcount > 0
 
 
 def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:

@@ -142,9 +142,10 @@ def replay(
     if since is not None:
         query = query.where(webhook_event.c.made_at >= micros(since))
     events = list(db.execute(query.order_by(webhook_event.c.id)))
+    # Queued anew all together: a thread goes by the order in which its entries came in.
+    outbox.withdraw(db, OUTBOX, name, [one.event for one in events])
     for one in events:
         outbox.enqueue(db, OUTBOX, name, one.event, at=at, thread=_thread(one.event))
-        outbox.once_more(db, OUTBOX, name, one.event, at=at)
     return len(events)
 
 

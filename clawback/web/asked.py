@@ -99,8 +99,9 @@ class Modification(_Target):
     def _numbered(self, given: dict[str, str]) -> dict[str, str]:
         """The fields of items under their numbers, the first of which may be left out."""
         fields = {f"{name}1" if name in _ITEM_FIELDS else name: value for name, value in given.items()}
+        numbers = [name.removeprefix("Sku") for name in fields if name.startswith("Sku")]
         # As above: an item without a quantity or an amount would be returned.
-        return {"Quantity1": "", "Amount1": "", **fields}
+        return {f"{what}{number}": "" for number in numbers for what in ("Quantity", "Amount")} | fields
 
 
 class Reversal(_Target):

@@ -89,7 +89,7 @@ def ingest(desk: Desk, number: str) -> dict[str, Any]:
 
 def send(desk: Desk) -> postman.Round:
     """Send what is due."""
-    return postman.send_due(desk, at=desk.spool.clock())
+    return postman.send_due(desk, clock=desk.spool.clock)
 
 
 def state(desk: Desk, number: str) -> tuple[str, str]:

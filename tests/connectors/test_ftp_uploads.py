@@ -81,11 +81,13 @@ class Gated(Spool):
         self.asked = threading.Event()
         self.may = threading.Event()
 
-    def reveal(self, folder: Path, draft: Envelope, received_at: datetime | None, key: str | None = None) -> Envelope:
+    def reveal(
+        self, folder: Path, handle: int, draft: Envelope, received_at: datetime | None, key: str | None = None
+    ) -> Envelope:
         """Wait for permission."""
         self.asked.set()
         assert self.may.wait(30)
-        return super().reveal(folder, draft, received_at, key)
+        return super().reveal(folder, handle, draft, received_at, key)
 
 
 def test_226_comes_after_landing_and_nobody_else_waits(serve: Serve, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 from connectors import durable
 from connectors.durable import claim
 from connectors.envelope import Envelope
+from connectors.keys import Keys
+from connectors.landing import Landing, Ticket
 from connectors.spool import Spool, Upload
 from processing.errors import KeyReused, UploadRefused
 
@@ -111,3 +113,43 @@ def test_what_may_vanish_has_not_landed(
     assert [type(one) for one in outcomes] == [UploadRefused] * together
     assert spool.pending() == []
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_nobody_goes_on_before_all_is_durable(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender who looks while somebody else writes its envelope has not landed yet."""
+    led, looks = list[Ticket](), list[bool]()
+
+    def shown(self: Landing, batch: list[Ticket], show: Callable[..., None] = Landing._show) -> None:  # noqa: SLF001 - what others wait for
+        led[:] = batch
+        show(self, batch)
+
+    def written(path: Path, content: bytes, *, beside: int) -> None:
+        looks.extend(ticket.is_done for ticket in led)
+        durable.write_new(path, content, beside=beside)
+
+    monkeypatch.setattr(Landing, "_show", shown)
+    monkeypatch.setattr("connectors.landing.write_new", written)
+    with uploads(spool, *[None] * TOGETHER) as made:
+        land(tmp_path, made)
+    assert len(looks) >= TOGETHER
+    assert not any(looks)
+    assert all(ticket.is_done for ticket in led)
+
+
+def test_a_key_that_cannot_be_kept_fails_its_own_upload(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others, and what had landed before, are acknowledged."""
+    before = spool.land(b"same", account="acme", channel="api", name="PUT", key="before")
+
+    def give(self: Keys, account: str, key: str, delivery: str, give: Callable[..., None] = Keys.give) -> None:
+        if key == "bad":
+            raise OSError(28, "No space left on device")
+        give(self, account, key, delivery)
+
+    monkeypatch.setattr(Keys, "give", give)
+    with uploads(spool, None, "bad", "good", "before") as made:
+        outcomes = land(tmp_path, made)
+    assert [type(one) for one in outcomes] == [Envelope, UploadRefused, Envelope, Envelope]
+    assert outcomes[3] == before
+    assert len(spool.pending()) == 3

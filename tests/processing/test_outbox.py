@@ -1,5 +1,6 @@
 """The outbox: each thing once, tried again with growing patience, given up in the open."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from clawback.wiring import Desk
 from processing import outbox
 from processing.errors import NotFound
+from processing.instants import micros
 from processing.outbox import CLAIMED, WAITS, Entry
 from tests.conftest import START, Clock
 
@@ -31,7 +33,7 @@ def test_is_sent_once(desk: Desk, clock: Clock) -> None:
     """However often it is queued, before and after it was sent."""
     queue(desk, clock, "a@acme.example", "a@acme.example")
     entry = claim(desk, clock)
-    assert entry == Entry(1, "reply", "a@acme.example", NUMBER, 0, 0, START)
+    assert entry == Entry(1, "reply", "a@acme.example", NUMBER, 0, 0, START, micros(START + CLAIMED))
     assert claim(desk, clock) is None
     with desk.store.write() as db:
         outbox.sent(db, entry, at=clock.pass_by(seconds=2))
@@ -57,7 +59,27 @@ def test_sender_that_dies_leaves_it_to_the_next(desk: Desk, clock: Clock) -> Non
     clock.now += CLAIMED - timedelta(seconds=1)
     assert claim(desk, clock) is None
     clock.pass_by(seconds=1)
-    assert claim(desk, clock) == first
+    assert first is not None
+    assert claim(desk, clock) == replace(first, until=micros(clock.now + CLAIMED))
+
+
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_a_sender_that_comes_too_late_changes_nothing(desk: Desk, clock: Clock, *, for_ever: bool) -> None:
+    """Somebody else has claimed what it held, and sent it: it is not sent once more."""
+    queue(desk, clock, "a@acme.example")
+    first = claim(desk, clock)
+    clock.now += CLAIMED
+    second = claim(desk, clock)
+    assert first is not None
+    assert second is not None
+    with desk.store.write() as db:
+        outbox.sent(db, second, at=clock.now)
+        assert not outbox.failed(db, first, "It hung.", at=clock.now, for_ever=for_ever)
+    clock.pass_by(days=30)
+    assert claim(desk, clock) is None
+    with desk.store.read() as db:
+        (told,) = outbox.listing(db, KINDS)
+    assert (told["state"], told["last_error"], told["given_up_at"]) == ("sent", None, None)
 
 
 def test_is_tried_again_and_given_up(desk: Desk, clock: Clock) -> None:
@@ -95,7 +117,9 @@ def test_refusal_for_ever_is_not_tried_again(desk: Desk, clock: Clock) -> None:
         (told,) = outbox.listing(db, KINDS)
         assert (told["state"], len(told["last_error"]), told["due_at"]) == ("given up", 500, None)
         outbox.again(db, entry.id, at=clock.now)
-        outbox.sent(db, entry, at=clock.now)
+        once_more = outbox.claim_due(db, KINDS, at=clock.now)
+        assert once_more is not None
+        outbox.sent(db, once_more, at=clock.now)
         with pytest.raises(NotFound, match="nothing unsent with the number 1"):
             outbox.again(db, entry.id, at=clock.now)
 
