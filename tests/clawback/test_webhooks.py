@@ -141,6 +141,21 @@ def test_order_within_a_delivery_survives_failures(acme: Desk, tmp_path: Path, c
     assert [one for one in got if one.startswith(second)] == [f"{second}.1", f"{second}.2"]
 
 
+def test_replayed_in_order(acme: Desk, tmp_path: Path, clock: Clock, heard: Program) -> None:
+    """Also what was queued for the webhook later than what came after it."""
+    name = listen(acme, heard.url, at=clock)
+    delivery = ingest(acme, clock, "A-1,40,ORDER_UPDATE")
+    sender = courier(acme, tmp_path, clock)
+    assert sender.send_due() == Told(sent=2)
+    told = [one["Id"] for one in heard.heard]
+    with acme.store.write() as db:
+        # As if the webhook had been added between the two.
+        outbox.withdraw(db, OUTBOX, name, told[:1])
+        assert webhooks.replay(db, name, at=clock(), delivery=delivery) == 2
+    assert sender.send_due() == Told(sent=2)
+    assert [one["Id"] for one in heard.heard[2:]] == told
+
+
 def test_given_up_and_replayed(acme: Desk, tmp_path: Path, clock: Clock, heard: Program) -> None:
     """For days, then it is seen; a replay tells it again under the same ids, also what was taken before."""
     name = listen(acme, heard.url, EventKind.FINISHED, at=clock)
