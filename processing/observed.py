@@ -179,6 +179,16 @@ def due(db: Connection, source: str) -> list[Row[Any]]:
     return found
 
 
+def undelivered(db: Connection, source: str, mapping: str) -> set[str]:
+    """The orders of all changes that have not landed, in a batch or in none; held ones are not among them."""
+    query = (
+        select(observation.c.order_id)
+        .outerjoin(observed_batch, observed_batch.c.id == observation.c.batch)
+        .where(*_of(observation, source, mapping), observation.c.held.is_(None), observed_batch.c.landed_at.is_(None))
+    )
+    return {order for order in db.execute(query.distinct()).scalars() if order}
+
+
 def make_batch(
     db: Connection, source: str, observations: Iterable[int], received_at: datetime | None, at: datetime
 ) -> int:

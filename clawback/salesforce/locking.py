@@ -77,6 +77,6 @@ def _unread(
 def _held(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime
 ) -> set[int]:
-    waiting = [*observed.held(db, settings.name, mapping.name), *observed.due(db, settings.name)]
-    orders = {one.order_id for one in waiting if one.order_id and one.mapping == mapping.name}
+    orders = {one.order_id for one in observed.held(db, settings.name, mapping.name) if one.order_id}
+    orders |= observed.undelivered(db, settings.name, mapping.name)
     return due_with_orders(db, account_id, mapping.event_type, sorted(orders), as_of)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from processing import observed
 from processing.errors import SourceUnreachable
 from processing.tables import adjustment
 from tests.clawback.salesforce.site import Crm, settings_for
@@ -110,3 +111,23 @@ def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path) -> None:
     crm.world.change(record, StageName="Negotiation")
     [swept] = crm.lock()
     assert (swept.locked, swept.deferred) == (1, 0)
+
+
+@pytest.mark.parametrize("batches", ["none", "all"])
+def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Path, batches: str) -> None:
+    """Behind the second change of a record, or in a batch whose maker died: it is not applied, so nothing locks."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2", "O-3")
+    crm.opportunity("O-3")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    crm.world.change(record, StageName="Closed Lost")
+    crm.opportunity("O-2", "Closed Lost")
+    crm.round()
+    if batches == "all":
+        with crm.desk.store.write() as db:
+            while due := observed.due(db, "crm"):
+                observed.make_batch(db, "crm", [one.id for one in due], None, crm.clock.now)
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred, swept.waits_for) == (1, 2, ("salesforce:crm",))
