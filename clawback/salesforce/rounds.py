@@ -210,13 +210,13 @@ def _pause(desk: Desk, settings: SalesforceSettings, done: Round) -> None:
 
 
 def _deliver(desk: Desk, reader: Reader, done: Round) -> None:
-    settings, at = reader.settings, desk.spool.clock()
+    settings = reader.settings
     with desk.store.write() as db:
         if settings.backfill == "apply":
-            org_claims.approve(db, settings.name, at)
+            org_claims.approve(db, settings.name, desk.spool.clock())
         known = org_claims.find(db, settings.name)
     if known is not None and known.approved_at is not None:
-        done.deliveries += delivering.deliver(desk, settings, token=reader.token, at=at)
+        done.deliveries += delivering.deliver(desk, settings, token=reader.token)
     delivering.finish(desk, settings)
     with desk.store.read() as db:
         counts = observed.counts(db, settings.name)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from processing import observed
-from processing.errors import SourceUnreachable
+from processing.errors import SourceUnreachable, UploadRefused
 from processing.tables import adjustment
 from tests.clawback.salesforce.site import Crm, settings_for
 from tests.salesforce_org.server import Fault
@@ -127,7 +127,42 @@ def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Pat
     if batches == "all":
         with crm.desk.store.write() as db:
             while due := observed.due(db, "crm"):
-                observed.make_batch(db, "crm", [one.id for one in due], None, crm.clock.now)
+                observed.make_batch(db, "crm", [one.id for one in due], crm.clock.now, crm.clock.now)
     crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
     [swept] = crm.lock()
     assert (swept.locked, swept.deferred, swept.waits_for) == (1, 2, ("salesforce:crm",))
+
+
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+def test_what_was_read_in_time_counts_however_late_it_lands(crm: Crm, tmp_path: Path, policy: str) -> None:
+    """Nothing could land when it was read, and the lock passed before it could."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(minutes=2)
+    crm.round()
+    crm.world.change(record, StageName="Closed Lost")
+    crm.pass_by(minutes=1)
+    spool, away = tmp_path / "spool" / "tmp", tmp_path / "away"
+    spool.rename(away)
+    spool.write_text("where the spool should be")
+    with pytest.raises(UploadRefused, match="Not a directory"):
+        crm.round()
+    spool.unlink()
+    away.rename(spool)
+    crm.pass_by(minutes=5)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_an_org_whose_clock_is_behind_supersedes_nothing(crm: Crm, tmp_path: Path) -> None:
+    """By our clock the approval arrived after the stamp of the reversal that followed it in the org."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.clock.now, crm.world.now = LOCK - timedelta(seconds=10), LOCK - timedelta(seconds=70)
+    crm.round()
+    crm.world.now = LOCK - timedelta(seconds=65)
+    crm.world.change(record, StageName="Closed Lost")
+    crm.clock.now, crm.world.now = LOCK + timedelta(minutes=1), LOCK
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
