@@ -125,7 +125,7 @@ def reconsider(desk: Desk, settings: SalesforceSettings) -> Round | None:
         with desk.store.write() as db:
             org_claims.fence(db, settings.name, reader.token, now)
             for mapping in settings.mappings:
-                done.records[mapping.name] = again(db, settings.name, mapping, now).told()
+                done.records[mapping.name] = again(db, settings, mapping, now).told()
         _deliver(desk, reader, done)
     return done
 

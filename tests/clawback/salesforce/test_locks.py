@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from clawback.salesforce import rounds
 from processing import observed
 from processing.errors import SourceUnreachable, UploadRefused
 from processing.tables import adjustment
-from tests.clawback.salesforce.site import Crm, settings_for
+from tests.clawback.salesforce.site import Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
 from tests.worlds import LOCK, action
 
@@ -166,3 +167,27 @@ def test_an_org_whose_clock_is_behind_supersedes_nothing(crm: Crm, tmp_path: Pat
     crm.clock.now, crm.world.now = LOCK + timedelta(minutes=1), LOCK
     crm.round()
     assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_a_status_of_a_parent_read_after_the_lock_is_held(crm: Crm, tmp_path: Path) -> None:
+    """The item's stamp is from before the lock whenever its order changed; a person decides, and lets the record go."""
+    outcomes = {"Draft": {"outcome": "none"}, "Activated": {"outcome": "reverse", "reason": "RETURNED"}}
+    items = mapping_table(
+        object="OrderItem", order_id="Order.OrderNumber", status="Order.Status", amount=None, statuses=outcomes
+    )
+    crm.settings = settings_for(crm.org, mapping=[items])
+    crm.sell(tmp_path, "O-1")
+    order = crm.world.add("Order", OrderNumber="O-1", Status="Draft")
+    item = crm.world.add("OrderItem", OrderId=order)
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    crm.world.change(order, Status="Activated")
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred, crm.values("O-1")[0]) == (0, 1, "PENDING")
+    rounds.reconsider(crm.desk, crm.settings)
+    [why] = crm.held()
+    assert why.startswith("Order.Status of order 'O-1' was read only after the lock")
+    with crm.desk.store.write() as db:
+        observed.let_go(db, "crm", item, crm.clock.now)
+    [swept] = crm.lock()
+    assert (swept.locked, crm.values("O-1")[0]) == (1, "APPROVED")
