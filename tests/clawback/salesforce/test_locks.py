@@ -101,8 +101,10 @@ def test_s23_what_comes_late_is_kept_as_an_adjustment(crm: Crm, tmp_path: Path) 
     assert action(crm.desk.store, "A-O-1")["state"] == "APPROVED"
 
 
-def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path, policy: str) -> None:
     """Nobody knows what its status means; until somebody does, its action does not lock, and others do."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
     crm.sell(tmp_path, "O-1", "O-2")
     record = crm.opportunity("O-1", "On Hold")
     crm.opportunity("O-2")
