@@ -94,9 +94,15 @@ def listen(desk: Desk, settings: SalesforceSettings, org: Org) -> Round | None:
             with org:
                 if _may_call(desk, settings, done):
                     _check(desk, settings, org, desk.spool.clock())
-                    done.hints = heeding.heed(reader, org, at=desk.spool.clock())
-        except SourceExhausted:
-            _pause(desk, settings, done)
+                    done.hints, wrong = heeding.heed(reader, org, at=desk.spool.clock())
+                    if wrong:
+                        raise wrong[0]
+        except ClawbackError as error:
+            # Whatever it was, asking the org for it again every second would use up the calls of the day.
+            with suppress(ClawbackError):
+                heeding.put_off(reader, at=desk.spool.clock())
+            if isinstance(error, SourceExhausted):
+                _pause(desk, settings, done)
             raise
         finally:
             _deliver(desk, reader, done)
@@ -151,8 +157,8 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
     if not _may_call(desk, settings, done):
         return
     _check(desk, settings, org, at)
-    done.hints = heeding.heed(reader, org, at=at)
-    wrong: list[SourceRefused] = []
+    # A hint that cannot be heeded does not keep the mappings from being read.
+    done.hints, wrong = heeding.heed(reader, org, at=at)
     for mapping in settings.mappings:
         try:
             # The last calls of the day are for what locks soon.
@@ -173,9 +179,10 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
             wrong.append(error)
     if done.low:
         _log.warning("calls_run_out source=%s usage=%s", settings.name, org.usage)
-    if wrong:
+    if any(isinstance(one, SourceRefused) for one in wrong):
         with desk.store.write() as db:
             org_claims.checked(db, settings.name, None, at)
+    if wrong:
         raise wrong[0]
 
 
