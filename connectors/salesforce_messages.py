@@ -35,7 +35,10 @@ ACK: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Something happened to a record of an object; ``record`` is None when the notification does not say which."""
+    """Something happened to a record of an object.
+
+    ``record`` is None when the notification does not say which; ``object`` is empty when it does not say of what.
+    """
 
     id: str
     object: str
@@ -108,13 +111,14 @@ def _parsed(body: bytes) -> ET.Element:
 def _notification(given: ET.Element) -> Notification:
     its = given.find(f"{_OUTBOUND}sObject")
     kind = "" if its is None else its.get(_TYPE, "").rpartition(":")[2]
-    if its is None or not _NAME.fullmatch(kind):
-        raise Unusable("A notification says of no object that it changed.")
     identity = given.findtext(f"{_OUTBOUND}Id") or ""
     try:
         identity = canonical(identity, "04l")
     except ValueError:
         identity = hashlib.sha256(ET.tostring(given)).hexdigest()
+    if its is None or not _NAME.fullmatch(kind):
+        # Refusing the message would have the good ones beside it sent again for a day.
+        return Notification(identity, "", None)
     return Notification(identity, kind, _record(its.findtext(f"{_OBJECT}Id")))
 
 

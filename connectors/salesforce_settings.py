@@ -142,6 +142,11 @@ class Mapping_(_Table):  # noqa: N801 - Mapping is collections.abc's
         return self.object == "Lead"
 
     @property
+    def of_parents(self) -> tuple[str, ...]:
+        """The fields applied that stand in a parent record: its changes leave the stamp of the record as it was."""
+        return tuple(path for path in (self.status, self.amounts) if path is not None and "." in path)
+
+    @property
     def amounts(self) -> str | None:
         """The field whose amounts are applied, if any are."""
         wanted = self.amount_applies == "on_change" or any(one.outcome == "modify" for one in self.statuses.values())

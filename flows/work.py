@@ -77,16 +77,25 @@ def observe(source: str) -> dict[str, Any] | None:
 
 
 def heed() -> int:
-    """Read again what triggers told of; gives the number of records that were read."""
+    """Read again what triggers told of; gives the number of records that were read.
+
+    Every source is heeded, whatever became of the others; then the first error is raised.
+    """
     settings = load(os.environ)
-    read = 0
+    read, wrong = 0, list[ClawbackError]()
     with open_desk(settings, now) as desk:
         with desk.store.read() as db:
             names = hints.waiting(db, [one.name for one in settings.orgs], now())
         for name in names:
             its = settings.org(name)
-            done = rounds.listen(desk, its, org_of(its, os.environ))
-            read += 0 if done is None else done.hints
+            try:
+                done = rounds.listen(desk, its, org_of(its, os.environ))
+            except ClawbackError as error:
+                wrong.append(error)
+            else:
+                read += 0 if done is None else done.hints
+    if wrong:
+        raise wrong[0]
     return read
 
 

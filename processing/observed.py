@@ -179,12 +179,20 @@ def due(db: Connection, source: str) -> list[Row[Any]]:
     return found
 
 
-def make_batch(
-    db: Connection, source: str, observations: Iterable[int], received_at: datetime | None, at: datetime
-) -> int:
-    """Put changes (row ids) into a batch of their own; gives its number."""
-    received = None if received_at is None else micros(received_at)
-    made = db.execute(insert(observed_batch).values(source=source, made_at=micros(at), received_at=received))
+def undelivered(db: Connection, source: str, mapping: str) -> set[str]:
+    """The orders of all changes that have not landed, in a batch or in none; held ones are not among them."""
+    query = (
+        select(observation.c.order_id)
+        .outerjoin(observed_batch, observed_batch.c.id == observation.c.batch)
+        .where(*_of(observation, source, mapping), observation.c.held.is_(None), observed_batch.c.landed_at.is_(None))
+    )
+    return {order for order in db.execute(query.distinct()).scalars() if order}
+
+
+def make_batch(db: Connection, source: str, observations: Iterable[int], received_at: datetime, at: datetime) -> int:
+    """Put changes (row ids) into a batch of their own, which counts as received then; gives its number."""
+    told = {"source": source, "made_at": micros(at), "received_at": micros(received_at)}
+    made = db.execute(insert(observed_batch).values(told))
     number = int(made.inserted_primary_key[0])  # type: ignore[index] # an insert of one row has a key
     for some in _some(observations):
         db.execute(update(observation).where(observation.c.id.in_(some)).values(batch=number))

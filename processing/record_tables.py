@@ -101,7 +101,7 @@ observed_batch = Table(
     Column("id", RowId, primary_key=True),
     Column("source", Text, nullable=False),
     Column("made_at", BigInteger, nullable=False),
-    # The arrival of its deliveries; null for the instant at which they land.
+    # The arrival of its deliveries, however late they land; null in old batches, for the instant at which they land.
     Column("received_at", BigInteger),
     Column("landed_at", BigInteger),
     Column("deliveries", Text, nullable=False, server_default="[]"),

@@ -27,7 +27,9 @@ RECEIPT_COLUMNS: Final = {"delivery": "delivery", "file": "name", "": "outcome"}
 
 @click.command()
 @NAME
-@click.option("--preview", is_flag=True, help="Only show what would be applied, in money.")
+@click.option(
+    "--preview", is_flag=True, help="Only show what would be applied, in money, up to the second change of one record."
+)
 @told
 def start(name: str, preview: bool) -> Outcome:  # noqa: FBT001 - click's way
     """Apply what the first rounds of the org NAME found, and from now on whatever changes there.

@@ -7,8 +7,8 @@ again after a crash finds the deliveries that landed then.
 import json
 import logging
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
@@ -22,14 +22,18 @@ from schemas.observed import ObservedLine, files
 
 _log = logging.getLogger(__name__)
 
+# The clock's smallest step.
+_TICK: Final = timedelta(microseconds=1)
 
-def deliver(desk: Desk, settings: SalesforceSettings, *, token: str, at: datetime) -> list[dict[str, Any]]:
+
+def deliver(desk: Desk, settings: SalesforceSettings, *, token: str) -> list[dict[str, Any]]:
     """Land and finish all that was observed; gives the heads of the receipts."""
     heads = []
-    while (batch := _next(desk, settings, token, at)) is not None:
+    # One batch may take long to finish, so each has a time of its own.
+    while (batch := _next(desk, settings, token, desk.spool.clock())) is not None:
         landed = _land(desk, settings, batch)
         with desk.store.write() as db:
-            observed.landed(db, batch.id, landed, at)
+            observed.landed(db, batch.id, landed, desk.spool.clock())
         heads += [pipeline.ingest(desk, one, at=desk.spool.clock()) for one in landed]
     return heads
 
@@ -60,24 +64,25 @@ def _next(desk: Desk, settings: SalesforceSettings, token: str, at: datetime) ->
 
 def _by_arrival(
     db: Connection, settings: SalesforceSettings, due: list[Row[Any]], at: datetime
-) -> dict[datetime | None, list[Row[Any]]]:
-    """The changes by the arrival of their deliveries, None for now.
+) -> dict[datetime, list[Row[Any]]]:
+    """The changes by the arrival of their deliveries.
 
-    Where a lock waits for this source, what the org had before the lock counts as received when the org had it: reading
-    it late is our delay, not the brand's.
+    Where a lock waits for this source, what the org had before the lock counts as received just before it: reading it
+    late is our delay, not the brand's. Not when the org had it, for that is told by another clock than ours, and what
+    arrived before would seem to be newer.
     """
     if settings.on_stale != "hold":
-        return {None: due}
+        return {at: due}
     locks: dict[int, dict[str, datetime]] = {}
     for event_type in {one.event_type_id for one in due}:
         orders = [one.order_id for one in due if one.event_type_id == event_type and one.order_id]
         locks[event_type] = locks_passed(db, settings.account, event_type, orders, at)
-    by_lock: dict[datetime | None, list[Row[Any]]] = {}
+    arrivals: dict[datetime, list[Row[Any]]] = {}
     for one in due:
         locks_at = locks[one.event_type_id].get(one.order_id)
         in_time = locks_at is not None and instant(one.stamp) < locks_at
-        by_lock.setdefault(locks_at if in_time else None, []).append(one)
-    return {None if lock is None else max(instant(one.stamp) for one in some): some for lock, some in by_lock.items()}
+        arrivals.setdefault(locks_at - _TICK if locks_at and in_time else at, []).append(one)
+    return arrivals
 
 
 def _land(desk: Desk, settings: SalesforceSettings, batch: Row[Any]) -> list[str]:

@@ -6,25 +6,38 @@ from datetime import datetime
 from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
 from processing import hints, org_claims
-from processing.errors import ClawbackError
+from processing.errors import ClawbackError, SourceRefused, SourceUnreachable
 
 _log = logging.getLogger(__name__)
 
 
-def heed(reader: Reader, org: Org, *, at: datetime) -> int:
-    """Read all records that are due by their hints; gives how many.
+def heed(reader: Reader, org: Org, *, at: datetime) -> tuple[int, list[ClawbackError]]:
+    """Read all records that are due by their hints; gives how many, and what kept others from being read.
 
-    What could not be read is put off, and the error raised; polling sees it anyway.
+    What could not be read is put off, and the next object goes on; polling sees it anyway. Raises SourceExhausted,
+    after which nothing else can be read.
     """
-    read = 0
+    read, wrong = 0, list[ClawbackError]()
     while True:
         with reader.store.read() as db:
             due = hints.due(db, reader.settings.name, at)
         if not due:
-            return read
+            return read, wrong
         for of, notifications in due.items():
-            _read(reader, org, of, notifications, at)
-            read += len(notifications)
+            try:
+                _read(reader, org, of, notifications, at)
+                read += len(notifications)
+            except (SourceRefused, SourceUnreachable) as error:
+                wrong.append(error)
+
+
+def put_off(reader: Reader, *, at: datetime) -> None:
+    """Put off all that is due, none of which can be read now."""
+    with reader.store.write() as db:
+        org_claims.fence(db, reader.settings.name, reader.token, at)
+        while due := hints.due(db, reader.settings.name, at):
+            for notifications in due.values():
+                hints.put_off(db, [one for its in notifications.values() for one in its], at)
 
 
 def _read(reader: Reader, org: Org, of: str, notifications: dict[str, list[int]], at: datetime) -> None:

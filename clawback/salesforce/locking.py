@@ -39,19 +39,21 @@ class OrgWatch:
     def deferred(self, db: Connection, sid: str, account_id: int, as_of: datetime) -> dict[str, set[int]]:
         """The due actions (row ids) that must not lock yet, by the source that they wait for.
 
-        Those of which a record may say something that was not read, and those whose record is held for a person.
+        Those of which a record may say something that was not read, unless the source locks anyway; and those of which
+        it says something that is not applied yet, or is held for a person.
         """
         found: dict[str, set[int]] = {}
         for settings in self._of(sid):
-            named = set[int]()
+            unread, waiting = set[int](), set[int]()
             for mapping in settings.mappings:
-                named |= _unread(db, settings, mapping, account_id, as_of) | _held(
-                    db, settings, mapping, account_id, as_of
-                )
-            if named and settings.on_stale == "lock_anyway":
-                _log.warning("locked_anyway source=%s actions=%d", settings.name, len(named))
-            elif named:
-                found[settings.channel] = named
+                unread |= _unread(db, settings, mapping, account_id, as_of)
+                waiting |= _waiting(db, settings, mapping, account_id, as_of)
+            if settings.on_stale == "lock_anyway":
+                if unread - waiting:
+                    _log.warning("locked_anyway source=%s actions=%d", settings.name, len(unread - waiting))
+                unread = set()
+            if unread | waiting:
+                found[settings.channel] = unread | waiting
         return found
 
     def _of(self, sid: str) -> list[SalesforceSettings]:
@@ -74,9 +76,10 @@ def _unread(
     return due_of_type(db, account_id, mapping.event_type, micros(min(read, cursor.swept_at)), as_of)
 
 
-def _held(
+def _waiting(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime
 ) -> set[int]:
-    waiting = [*observed.held(db, settings.name, mapping.name), *observed.due(db, settings.name)]
-    orders = {one.order_id for one in waiting if one.order_id and one.mapping == mapping.name}
+    """The actions of which a record says something that was read and is not applied, held or not."""
+    orders = {one.order_id for one in observed.held(db, settings.name, mapping.name) if one.order_id}
+    orders |= observed.undelivered(db, settings.name, mapping.name)
     return due_with_orders(db, account_id, mapping.event_type, sorted(orders), as_of)

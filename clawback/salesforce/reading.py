@@ -1,7 +1,7 @@
 """Compares a page of records with what they said before, and writes down what has changed; one transaction."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +13,7 @@ from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import observed, org_claims
 from processing.observed import Observation, Seen
+from processing.open_actions import locks_passed
 from processing.store import Store
 
 
@@ -48,20 +49,24 @@ class Reader:
         """Write down what a page of records tells; raises LedgerConflict when the claim is lost."""
         with self.store.write() as db:
             org_claims.fence(db, self.settings.name, self.token, at)
-            counted = observe(db, self.settings.name, mapping, records, at)
+            counted = observe(db, self.settings, mapping, records, at)
         _add(self.tally, counted)
 
 
-def observe(db: Connection, source: str, mapping: Mapping_, records: Iterable[Record], at: datetime) -> Tally:
+def observe(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, records: Iterable[Record], at: datetime
+) -> Tally:
     """Compare records with what they said before; only those that say something else leave a trace but their stamp."""
+    source = settings.name
     newest = {one.id: one for one in records}
     before = observed.seen(db, source, mapping.name, newest)
     tally, kept, changes = Tally(read=len(newest)), list[Seen](), list[Observation]()
     differing = [one for one in newest.values() if _differs(one, before.get(one.id), tally, kept)]
     rivals = _rivals(db, source, mapping, newest)
+    late = _unproven(db, settings, mapping, differing, at)
     for one in differing:
         known = before.get(one.id)
-        held_or_lines = _answered(one, known, mapping, rivals)
+        held_or_lines = _answered(one, known, mapping, rivals, late)
         asked = held_or_lines[-1].asked if held_or_lines else None
         kept.append(
             Seen(one.id, one.stamp, one.state.order_id, one.state.told(), None if asked is None else asked.told())
@@ -74,8 +79,9 @@ def observe(db: Connection, source: str, mapping: Mapping_, records: Iterable[Re
     return tally
 
 
-def again(db: Connection, source: str, mapping: Mapping_, at: datetime) -> Tally:
+def again(db: Connection, settings: SalesforceSettings, mapping: Mapping_, at: datetime) -> Tally:
     """Judge the records anew that are held, by today's settings and by what they said when they were read last."""
+    source = settings.name
     names = list(dict.fromkeys(one.record for one in observed.held(db, source, mapping.name)))
     before = observed.seen(db, source, mapping.name, names)
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
@@ -83,7 +89,8 @@ def again(db: Connection, source: str, mapping: Mapping_, at: datetime) -> Tally
         known = before[name]
         record = Record(name, known.stamp, State(**known.state))
         rivals = _rivals(db, source, mapping, {name: record})
-        found = _answered(record, known, mapping, rivals)
+        late = _unproven(db, settings, mapping, [record], at)
+        found = _answered(record, known, mapping, rivals, late)
         _count(tally, found)
         if any(one.held for one in found):
             continue
@@ -111,26 +118,47 @@ def _differs(one: Record, known: Seen | None, tally: Tally, kept: list[Seen]) ->
     return False
 
 
-def _answered(one: Record, known: Seen | None, mapping: Mapping_, rivals: Mapping[str, set[str]]) -> list[Answer]:
+def _answered(
+    one: Record, known: Seen | None, mapping: Mapping_, rivals: Mapping[str, set[str]], late: Collection[str]
+) -> list[Answer]:
     asked = Asked(**known.asked) if known is not None and known.asked is not None else None
     found = list(answers(asked, one.state, mapping))
-    others = rivals.get(one.state.order_id or "", set()) - {one.id}
-    if not others or not _counts(one.state) or not any(answer.lines for answer in found):
+    order = one.state.order_id or ""
+    others = rivals.get(order, set()) - {one.id}
+    why = None
+    if others and _counts(one.state):
+        why = f"Order {order!r} has several records: {', '.join(sorted({one.id, *others}))}."
+    elif order in late:
+        why = (
+            f"{' and '.join(mapping.of_parents)} of order {order!r} was read only after the lock, and no stamp tells "
+            "whether it was so before. Decide on the action, then leave the record."
+        )
+    # A record that is deleted asks nothing while another has its order.
+    elif not (others and one.state.deleted):
         return found
-    why = f"Order {one.state.order_id!r} has several records: {', '.join(sorted({one.id, *others}))}."
     return [Answer(answer.order_id, held=why, asked=asked) if answer.lines else answer for answer in found]
 
 
 def _rivals(db: Connection, source: str, mapping: Mapping_, newest: Mapping[str, Record]) -> dict[str, set[str]]:
-    """The records of each order that these records have, those of earlier pages included."""
+    """The records of each order that these records have, or had when they were deleted; those of earlier pages too."""
     found: dict[str, set[str]] = {}
     for one in newest.values():
-        if one.state.order_id and _counts(one.state):
-            found.setdefault(one.state.order_id, set()).add(one.id)
+        if one.state.order_id and (_counts(one.state) or one.state.deleted):
+            found.setdefault(one.state.order_id, set()).update({one.id} if _counts(one.state) else ())
     for known in observed.with_orders(db, source, mapping.name, found):
         if known.record not in newest and known.order_id and _counts(State(**known.state)):
             found[known.order_id].add(known.record)
     return found
+
+
+def _unproven(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, records: list[Record], at: datetime
+) -> Collection[str]:
+    """The orders whose lock has passed and waits, where no stamp can tell what was so before it."""
+    if settings.on_stale != "hold" or not mapping.of_parents:
+        return ()
+    orders = [one.state.order_id for one in records if one.state.order_id]
+    return locks_passed(db, settings.account, mapping.event_type, orders, at)
 
 
 def _counts(state: State) -> bool:

@@ -94,9 +94,15 @@ def listen(desk: Desk, settings: SalesforceSettings, org: Org) -> Round | None:
             with org:
                 if _may_call(desk, settings, done):
                     _check(desk, settings, org, desk.spool.clock())
-                    done.hints = heeding.heed(reader, org, at=desk.spool.clock())
-        except SourceExhausted:
-            _pause(desk, settings, done)
+                    done.hints, wrong = heeding.heed(reader, org, at=desk.spool.clock())
+                    if wrong:
+                        raise wrong[0]
+        except ClawbackError as error:
+            # Whatever it was, asking the org for it again every second would use up the calls of the day.
+            with suppress(ClawbackError):
+                heeding.put_off(reader, at=desk.spool.clock())
+            if isinstance(error, SourceExhausted):
+                _pause(desk, settings, done)
             raise
         finally:
             _deliver(desk, reader, done)
@@ -125,7 +131,7 @@ def reconsider(desk: Desk, settings: SalesforceSettings) -> Round | None:
         with desk.store.write() as db:
             org_claims.fence(db, settings.name, reader.token, now)
             for mapping in settings.mappings:
-                done.records[mapping.name] = again(db, settings.name, mapping, now).told()
+                done.records[mapping.name] = again(db, settings, mapping, now).told()
         _deliver(desk, reader, done)
     return done
 
@@ -151,8 +157,8 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
     if not _may_call(desk, settings, done):
         return
     _check(desk, settings, org, at)
-    done.hints = heeding.heed(reader, org, at=at)
-    wrong: list[SourceRefused] = []
+    # A hint that cannot be heeded does not keep the mappings from being read.
+    done.hints, wrong = heeding.heed(reader, org, at=at)
     for mapping in settings.mappings:
         try:
             # The last calls of the day are for what locks soon.
@@ -173,9 +179,10 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
             wrong.append(error)
     if done.low:
         _log.warning("calls_run_out source=%s usage=%s", settings.name, org.usage)
-    if wrong:
+    if any(isinstance(one, SourceRefused) for one in wrong):
         with desk.store.write() as db:
             org_claims.checked(db, settings.name, None, at)
+    if wrong:
         raise wrong[0]
 
 
@@ -210,13 +217,13 @@ def _pause(desk: Desk, settings: SalesforceSettings, done: Round) -> None:
 
 
 def _deliver(desk: Desk, reader: Reader, done: Round) -> None:
-    settings, at = reader.settings, desk.spool.clock()
+    settings = reader.settings
     with desk.store.write() as db:
         if settings.backfill == "apply":
-            org_claims.approve(db, settings.name, at)
+            org_claims.approve(db, settings.name, desk.spool.clock())
         known = org_claims.find(db, settings.name)
     if known is not None and known.approved_at is not None:
-        done.deliveries += delivering.deliver(desk, settings, token=reader.token, at=at)
+        done.deliveries += delivering.deliver(desk, settings, token=reader.token)
     delivering.finish(desk, settings)
     with desk.store.read() as db:
         counts = observed.counts(db, settings.name)

@@ -68,7 +68,7 @@ def _check(org: SalesforceSettings, message: Message) -> None:
     if message.action_id is not None and message.action_id not in org.hook_actions:
         wrong.append(f"outbound message {message.action_id}")
     objects = {one.object for one in org.mappings}
-    wrong += [f"object {one}" for one in sorted({one.object for one in message.notifications} - objects)]
+    wrong += [f"object {one}" for one in sorted({one.object for one in message.notifications if one.object} - objects)]
     if wrong:
         _log.warning("hook_refused source=%s because=%r", org.name, f"not ours: {', '.join(wrong)}")
         raise Refusal(Refused.FORBIDDEN, message="This org's triggers are not expected here.")

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from processing.errors import SourceUnreachable
+from clawback.salesforce import rounds
+from processing import observed
+from processing.errors import SourceUnreachable, UploadRefused
 from processing.tables import adjustment
-from tests.clawback.salesforce.site import Crm, settings_for
+from tests.clawback.salesforce.site import Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
 from tests.worlds import LOCK, action
 
@@ -99,8 +101,10 @@ def test_s23_what_comes_late_is_kept_as_an_adjustment(crm: Crm, tmp_path: Path) 
     assert action(crm.desk.store, "A-O-1")["state"] == "APPROVED"
 
 
-def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path, policy: str) -> None:
     """Nobody knows what its status means; until somebody does, its action does not lock, and others do."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
     crm.sell(tmp_path, "O-1", "O-2")
     record = crm.opportunity("O-1", "On Hold")
     crm.opportunity("O-2")
@@ -110,3 +114,82 @@ def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path) -> None:
     crm.world.change(record, StageName="Negotiation")
     [swept] = crm.lock()
     assert (swept.locked, swept.deferred) == (1, 0)
+
+
+@pytest.mark.parametrize("batches", ["none", "all"])
+def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Path, batches: str) -> None:
+    """Behind the second change of a record, or in a batch whose maker died: it is not applied, so nothing locks."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2", "O-3")
+    crm.opportunity("O-3")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    crm.world.change(record, StageName="Closed Lost")
+    crm.opportunity("O-2", "Closed Lost")
+    crm.round()
+    if batches == "all":
+        with crm.desk.store.write() as db:
+            while due := observed.due(db, "crm"):
+                observed.make_batch(db, "crm", [one.id for one in due], crm.clock.now, crm.clock.now)
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred, swept.waits_for) == (1, 2, ("salesforce:crm",))
+
+
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+def test_what_was_read_in_time_counts_however_late_it_lands(crm: Crm, tmp_path: Path, policy: str) -> None:
+    """Nothing could land when it was read, and the lock passed before it could."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(minutes=2)
+    crm.round()
+    crm.world.change(record, StageName="Closed Lost")
+    crm.pass_by(minutes=1)
+    spool, away = tmp_path / "spool" / "tmp", tmp_path / "away"
+    spool.rename(away)
+    spool.write_text("where the spool should be")
+    with pytest.raises(UploadRefused, match="Not a directory"):
+        crm.round()
+    spool.unlink()
+    away.rename(spool)
+    crm.pass_by(minutes=5)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_an_org_whose_clock_is_behind_supersedes_nothing(crm: Crm, tmp_path: Path) -> None:
+    """By our clock the approval arrived after the stamp of the reversal that followed it in the org."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.clock.now, crm.world.now = LOCK - timedelta(seconds=10), LOCK - timedelta(seconds=70)
+    crm.round()
+    crm.world.now = LOCK - timedelta(seconds=65)
+    crm.world.change(record, StageName="Closed Lost")
+    crm.clock.now, crm.world.now = LOCK + timedelta(minutes=1), LOCK
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_a_status_of_a_parent_read_after_the_lock_is_held(crm: Crm, tmp_path: Path) -> None:
+    """The item's stamp is from before the lock whenever its order changed; a person decides, and lets the record go."""
+    outcomes = {"Draft": {"outcome": "none"}, "Activated": {"outcome": "reverse", "reason": "RETURNED"}}
+    items = mapping_table(
+        object="OrderItem", order_id="Order.OrderNumber", status="Order.Status", amount=None, statuses=outcomes
+    )
+    crm.settings = settings_for(crm.org, mapping=[items])
+    crm.sell(tmp_path, "O-1")
+    order = crm.world.add("Order", OrderNumber="O-1", Status="Draft")
+    item = crm.world.add("OrderItem", OrderId=order)
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    crm.world.change(order, Status="Activated")
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred, crm.values("O-1")[0]) == (0, 1, "PENDING")
+    rounds.reconsider(crm.desk, crm.settings)
+    [why] = crm.held()
+    assert why.startswith("Order.Status of order 'O-1' was read only after the lock")
+    with crm.desk.store.write() as db:
+        observed.let_go(db, "crm", item, crm.clock.now)
+    [swept] = crm.lock()
+    assert (swept.locked, crm.values("O-1")[0]) == (1, "APPROVED")

@@ -200,6 +200,23 @@ def test_s29_deleted_and_undeleted(crm: Crm, tmp_path: Path) -> None:
     assert crm.values("O-1")[0] == "PENDING"
 
 
+def test_a_duplicate_that_is_deleted_reverses_nothing(crm: Crm, tmp_path: Path) -> None:
+    """The other record still has the order; when that goes too, the order is gone."""
+    reverse = mapping_table(on_deleted="reverse", deleted_reason="ORDER_ERROR")
+    crm.settings = settings_for(crm.org, mapping=[reverse])
+    crm.sell(tmp_path, "O-1")
+    good = crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    duplicate = crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    crm.world.delete(duplicate)
+    crm.round()
+    assert (crm.held(), crm.values("O-1")[0]) == ([], "APPROVED")
+    crm.world.delete(good)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
 def test_s29_leads_that_become_opportunities(crm: Crm, tmp_path: Path) -> None:
     """A converted lead says no more; the opportunity that carries its order does."""
     leads = mapping_table(

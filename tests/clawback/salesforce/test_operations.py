@@ -11,9 +11,12 @@ from clawback.salesforce import rounds
 from clawback.salesforce.preflight import steps
 from clawback.salesforce.rehearsing import rehearse
 from connectors.source import Step
+from processing import hints
 from processing.catalog import read_terms
 from processing.errors import SourceRefused
+from processing.hints import Hint
 from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for
+from tests.salesforce_org.server import Fault
 from tests.salesforce_org.world import OBJECTS, Field, checked
 from tests.worlds import SID
 
@@ -178,3 +181,43 @@ def test_a_mapping_that_is_wrong_does_not_stop_the_others(crm: Crm, tmp_path: Pa
         cursor = observed.cursor(db, "crm", "sales")
     assert cursor is not None
     assert cursor.complete_at == crm.clock.now
+
+
+def hint(crm: Crm, *hints_of: tuple[str, str]) -> None:
+    """Triggers told of records of objects."""
+    with crm.desk.store.write() as db:
+        hints.take(db, "crm", [Hint(f"{crm.clock.now}{one}", of, one) for of, one in hints_of], crm.clock.now)
+
+
+def test_a_hint_that_cannot_be_heeded_keeps_nothing_from_being_read(crm: Crm, tmp_path: Path) -> None:
+    """The query of its record fails; the hints of other objects and the polls go on, and the round says what it was."""
+    leads = mapping_table(
+        name="leads",
+        object="Lead",
+        status="Status",
+        amount=None,
+        statuses={"Rejected": {"outcome": "reverse", "reason": "ORDER_ERROR"}},
+    )
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(), leads])
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.round()
+    opportunity = crm.opportunity("O-1", "Closed Lost")
+    lead = crm.world.add("Lead", Order_Number__c="O-2", Status="Rejected")
+    hint(crm, ("Opportunity", opportunity), ("Lead", lead))
+    crm.org.fault(Fault(status=400, body=b'[{"errorCode": "INVALID_FIELD", "message": "no"}]'), "/query", times=1)
+    with pytest.raises(SourceRefused, match="Opportunity"):
+        crm.round()
+    assert (crm.values("O-1")[0], crm.values("O-2")[0]) == ("REVERSED", "REVERSED")
+
+
+def test_a_red_preflight_is_not_repeated_for_a_hint(crm: Crm) -> None:
+    """Triggers are looked for every second; the org is not asked that often."""
+    hide(crm)
+    hint(crm, ("Opportunity", crm.opportunity("O-1", "Closed Lost")))
+    with pytest.raises(SourceRefused, match="StageName"):
+        crm.listen()
+    with crm.desk.store.read() as db:
+        assert hints.waiting(db, ["crm"], crm.clock.now) == []
+    crm.pass_by(seconds=31)
+    with crm.desk.store.read() as db:
+        assert hints.waiting(db, ["crm"], crm.clock.now) == ["crm"]

@@ -77,6 +77,15 @@ def test_s41_records_that_are_gone_or_unnamed(hooked: Hooked) -> None:
     assert hooked.hints() == [(RECORD, None), (None, "quarantined"), (None, "quarantined")]
 
 
+@pytest.mark.parametrize("of", ["", "<sObject/>"])
+def test_s41_a_notification_without_an_object(hooked: Hooked, of: str) -> None:
+    """Set aside, and still acknowledged; the one beside it is taken."""
+    bare = f"<Notification><Id>{checked('04l5g0000000002')}</Id>{of}</Notification></notifications>"
+    body = envelope(GOOD, ORG_ID).replace(b"</notifications>", bare.encode())
+    assert hooked.sender.post(body)
+    assert hooked.hints() == [(RECORD, None), (None, "quarantined")]
+
+
 def test_s41_a_callout(hooked: Hooked) -> None:
     """The JSON of a flow or of Apex, with a key of its own or without."""
     body = b'{"organizationId": "%b", "object": "Opportunity", "recordIds": ["%b"], "id": "x1"}'
