@@ -1,7 +1,5 @@
 """The flow that does one round of a Salesforce org: what has changed there becomes deliveries."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from prefect import flow, task
@@ -11,17 +9,13 @@ from prefect.states import Completed
 
 from flows import work
 from flows.retry import DELAYS_S, RETRIES, is_retryable
+from flows.threads import alone
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=is_retryable, cache_policy=NO_CACHE)
 async def read_and_apply(source: str) -> dict[str, Any] | None:
     """Read, deliver and finish what has changed; doing it twice changes nothing."""
-    # A thread of its own: an org that hangs must not take one from those that others wait for.
-    executor = ThreadPoolExecutor(1, thread_name_prefix=f"observe-{source}")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, work.observe, source)
-    finally:
-        executor.shutdown(wait=False)
+    return await alone(work.observe, source)
 
 
 @flow(name="observe", flow_run_name="{source}", validate_parameters=False)

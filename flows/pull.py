@@ -1,7 +1,5 @@
 """The flow that does one round of a source: a brand's own server, from which deliveries are fetched."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from prefect import flow, task
@@ -11,17 +9,13 @@ from prefect.states import Completed, Failed
 
 from flows import work
 from flows.retry import DELAYS_S, RETRIES, is_retryable
+from flows.threads import alone
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=is_retryable, cache_policy=NO_CACHE)
 async def fetch_and_answer(source: str) -> dict[str, Any] | None:
     """Fetch, finish and answer what is new; doing it twice changes nothing."""
-    # A thread of its own: a server that hangs must not take one from those that others wait for.
-    executor = ThreadPoolExecutor(1, thread_name_prefix=f"pull-{source}")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, work.pull, source)
-    finally:
-        executor.shutdown(wait=False)
+    return await alone(work.pull, source)
 
 
 @flow(name="pull", flow_run_name="{source}", validate_parameters=False)

@@ -13,9 +13,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from clawback import pipeline
+from clawback.salesforce.reading import Reader
 from clawback.wiring import Desk
 from connectors.salesforce_settings import SalesforceSettings
-from processing import observed, org_claims
+from processing import observed
 from processing.instants import instant
 from processing.open_actions import locks_passed
 from schemas.observed import ObservedLine, files
@@ -26,12 +27,12 @@ _log = logging.getLogger(__name__)
 _TICK: Final = timedelta(microseconds=1)
 
 
-def deliver(desk: Desk, settings: SalesforceSettings, *, token: str) -> list[dict[str, Any]]:
+def deliver(desk: Desk, reader: Reader) -> list[dict[str, Any]]:
     """Land and finish all that was observed; gives the heads of the receipts."""
     heads = []
     # One batch may take long to finish, so each has a time of its own.
-    while (batch := _next(desk, settings, token, desk.spool.clock())) is not None:
-        landed = _land(desk, settings, batch)
+    while (batch := _next(reader, desk.spool.clock())) is not None:
+        landed = _land(desk, reader.settings, batch)
         with desk.store.write() as db:
             observed.landed(db, batch.id, landed, desk.spool.clock())
         heads += [pipeline.ingest(desk, one, at=desk.spool.clock()) for one in landed]
@@ -48,10 +49,11 @@ def finish(desk: Desk, settings: SalesforceSettings) -> None:
                 _log.exception("put_off delivery=%s", envelope.delivery)
 
 
-def _next(desk: Desk, settings: SalesforceSettings, token: str, at: datetime) -> Row[Any] | None:
+def _next(reader: Reader, at: datetime) -> Row[Any] | None:
     """The batch that lands now: one that was written down already, or else the oldest changes."""
-    with desk.store.write() as db:
-        org_claims.fence(db, settings.name, token, at)
+    settings = reader.settings
+    with reader.store.write() as db:
+        reader.fence(db)
         if (left := observed.batch_to_land(db, settings.name)) is not None:
             return left
         due = observed.due(db, settings.name)

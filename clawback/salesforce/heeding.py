@@ -5,7 +5,7 @@ from datetime import datetime
 
 from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
-from processing import hints, org_claims
+from processing import hints
 from processing.errors import ClawbackError, SourceRefused, SourceUnreachable
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def heed(reader: Reader, org: Org, *, at: datetime) -> tuple[int, list[ClawbackE
 def put_off(reader: Reader, *, at: datetime) -> None:
     """Put off all that is due, none of which can be read now."""
     with reader.store.write() as db:
-        org_claims.fence(db, reader.settings.name, reader.token, at)
+        reader.fence(db)
         while due := hints.due(db, reader.settings.name, at):
             for notifications in due.values():
                 hints.put_off(db, [one for its in notifications.values() for one in its], at)
@@ -49,9 +49,9 @@ def _read(reader: Reader, org: Org, of: str, notifications: dict[str, list[int]]
     except ClawbackError as error:
         _log.warning("not_read source=%s object=%s hints=%d because=%r", reader.settings.name, of, len(ids), str(error))
         with reader.store.write() as db:
-            org_claims.fence(db, reader.settings.name, reader.token, at)
+            reader.fence(db)
             hints.put_off(db, ids, at)
         raise
     with reader.store.write() as db:
-        org_claims.fence(db, reader.settings.name, reader.token, at)
+        reader.fence(db)
         hints.done(db, ids)

@@ -12,7 +12,7 @@ from typing import Final
 from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
-from processing import observed, org_claims
+from processing import observed
 from processing.errors import SourceRefused, SourceUnreachable
 from processing.observed import Cursor
 from processing.open_actions import oldest_open
@@ -41,7 +41,7 @@ def poll(reader: Reader, org: Org, mapping: Mapping_, *, at: datetime) -> Cursor
         reader.take(mapping, page, at)
     moved = replace(advanced(asked, server_now, settings), complete_at=server_now)
     with reader.store.write() as db:
-        org_claims.fence(db, source, reader.token, at)
+        reader.fence(db)
         observed.keep_cursor(db, source, mapping.name, moved)
     if moved.stalled:
         _log.warning("replication_stalled source=%s mapping=%s covered=%s", source, mapping.name, moved.covered)

@@ -1,7 +1,7 @@
 """Compares a page of records with what they said before, and writes down what has changed; one transaction."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -38,19 +38,24 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Writes under the claim of one source; ``token`` is that claim's."""
+    """Writes under the claim of one source; ``token`` is that claim's, and ``clock`` tells how long it holds."""
 
     store: Store
     settings: SalesforceSettings
     token: str
+    clock: Callable[[], datetime]
     tally: Tally = field(default_factory=Tally)
 
     def take(self, mapping: Mapping_, records: list[Record], at: datetime) -> None:
         """Write down what a page of records tells; raises LedgerConflict when the claim is lost."""
         with self.store.write() as db:
-            org_claims.fence(db, self.settings.name, self.token, at)
+            self.fence(db)
             counted = observe(db, self.settings, mapping, records, at)
         _add(self.tally, counted)
+
+    def fence(self, db: Connection) -> None:
+        """Keep the claim from now on, however long the round takes; raises LedgerConflict when it is lost."""
+        org_claims.fence(db, self.settings.name, self.token, self.clock())
 
 
 def observe(

@@ -129,7 +129,7 @@ def reconsider(desk: Desk, settings: SalesforceSettings) -> Round | None:
             return None
         now = desk.spool.clock()
         with desk.store.write() as db:
-            org_claims.fence(db, settings.name, reader.token, now)
+            reader.fence(db)
             for mapping in settings.mappings:
                 done.records[mapping.name] = again(db, settings, mapping, now).told()
         _deliver(desk, reader, done)
@@ -146,7 +146,7 @@ def claimed(desk: Desk, settings: SalesforceSettings) -> Iterator[Reader | None]
         yield None
         return
     try:
-        yield Reader(desk.store, settings, token)
+        yield Reader(desk.store, settings, token, desk.spool.clock)
     finally:
         with suppress(StoreUnavailable), desk.store.write() as db:
             org_claims.release(db, settings.name, token)
@@ -223,7 +223,7 @@ def _deliver(desk: Desk, reader: Reader, done: Round) -> None:
             org_claims.approve(db, settings.name, desk.spool.clock())
         known = org_claims.find(db, settings.name)
     if known is not None and known.approved_at is not None:
-        done.deliveries += delivering.deliver(desk, settings, token=reader.token)
+        done.deliveries += delivering.deliver(desk, reader)
     delivering.finish(desk, settings)
     with desk.store.read() as db:
         counts = observed.counts(db, settings.name)

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_
-from processing import observed, org_claims
+from processing import observed
 from processing.open_actions import locking_until
 
 _STATE: Final = {"approve": "APPROVED", "reverse": "REVERSED"}
@@ -40,7 +40,7 @@ def sweep(reader: Reader, org: Org, mapping: Mapping_, *, until: datetime, at: d
         reader.take(mapping, page, at)
         found.update(record.state.order_id for record in page if record.state.order_id)
     with reader.store.write() as db:
-        org_claims.fence(db, source, reader.token, at)
+        reader.fence(db)
         cursor = observed.cursor(db, source, mapping.name)
         if cursor is not None:
             observed.keep_cursor(db, source, mapping.name, replace(cursor, swept_at=server_now))

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from clawback.serving.dispatch import LONGEST_WAIT_S, Dispatcher, pause
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings
+from clawback.source_tables import AnySource
 from clawback.wiring import open_spool
 
 if TYPE_CHECKING:
+    from prefect import Flow
+
     from clawback.serving.schedules import Scheduled
 
 # One for each delivery in hand and each schedule, and some to look at the spool meanwhile.
@@ -91,38 +94,22 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
     from flows.send import send  # noqa: PLC0415
 
     every = settings.schedule
-    schedules = [
+
+    def of(flow: "Flow[..., Any]", one: AnySource, do: Callable[[str], object]) -> Scheduled:
+        parameters = {"source": one.name}
+        return Scheduled(flow, one.every_s, partial(do, one.name), name=one.name, parameters=parameters, prompt=False)
+
+    return [
         Scheduled(collect, every.collect_every_s, work.finish_all, busy),
         Scheduled(lock_due, every.lock_every_s, work.lock),
         Scheduled(ingest),
         Scheduled(send, every.send_every_s, work.send),
         # Without a schedule, for any source; those that are no longer in the settings are forgotten by its name.
         Scheduled(pull, prompt=False),
+        Scheduled(observe, prompt=False),
+        *(of(pull, one, work.pull) for one in settings.servers),
+        *(of(observe, one, work.observe) for one in settings.orgs),
     ]
-    schedules += [
-        Scheduled(
-            pull,
-            one.every_s,
-            partial(work.pull, one.name),
-            name=one.name,
-            parameters={"source": one.name},
-            prompt=False,
-        )
-        for one in settings.servers
-    ]
-    schedules += [Scheduled(observe, prompt=False)] if settings.orgs else []
-    schedules += [
-        Scheduled(
-            observe,
-            one.every_s,
-            partial(work.observe, one.name),
-            name=one.name,
-            parameters={"source": one.name},
-            prompt=False,
-        )
-        for one in settings.orgs
-    ]
-    return schedules
 
 
 async def _heed(stop: asyncio.Event, heed: Callable[[], object]) -> None:

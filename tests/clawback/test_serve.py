@@ -112,7 +112,7 @@ def test_prefect_tells_what_happened(site: Site) -> None:
 
 def test_schedules_are_deployments_that_run(site: Site) -> None:
     """Prefect shows, plans and counts them; what was planned has run."""
-    wanted = {"ingest", "collect", "lock_due", "pull", "send"}
+    wanted = {"ingest", "collect", "lock_due", "observe", "pull", "send"}
 
     def are_there() -> bool:
         deployments = ask(site, "/deployments/filter", limit=10)

@@ -12,7 +12,7 @@ from clawback.settings import SOURCES, Settings, as_environment
 from tests.clawback.serve_site import SID, WITHOUT_WEB, Site, load_world, returns, serving, until
 from tests.connectors.source_site import ENVIRON, Brand, by_password
 
-OWN = {"collect/clawback", "ingest/clawback", "lock_due/clawback", "pull/clawback", "send/clawback"}
+OWN = {f"{flow}/clawback" for flow in ("collect", "ingest", "lock_due", "observe", "pull", "send")}
 pytestmark = pytest.mark.xdist_group("serve")
 
 

@@ -15,6 +15,7 @@ from processing.errors import ClawbackError, SourceExhausted, SourceUnreachable
 from processing.observed import Cursor
 from tests.clawback.salesforce.site import Crm, settings_for
 from tests.salesforce_org.server import refusal
+from tests.worlds import LOCK
 
 MINUTE = timedelta(minutes=1)
 
@@ -166,6 +167,20 @@ def test_s09_the_limit_of_calls_on_the_second_page(crm: Crm, tmp_path: Path) -> 
     crm.pass_by(minutes=11)
     crm.world.change(records[3], StageName="Closed Lost")
     assert crm.round().records["changed"] == 1
+
+
+def test_s09_the_last_calls_of_the_day_are_for_what_locks_soon(crm: Crm, tmp_path: Path) -> None:
+    """Also when the preflight is due: nothing is polled, and the look-up before the lock is made nevertheless."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=3)
+    crm.world.change(record, StageName="Closed Lost")
+    crm.org.used = 95_000
+    before = len(crm.org.calls)
+    done = crm.round()
+    assert (done.low, done.swept["sales"]["orders"], crm.values("O-1")[0]) == (True, 1, "REVERSED")
+    assert sum("queryAll" in one for one in crm.org.calls[before:]) == 1
 
 
 def test_s09_a_lost_place_in_a_query_starts_the_window_anew(crm: Crm) -> None:

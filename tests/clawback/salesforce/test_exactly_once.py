@@ -67,6 +67,18 @@ def test_s13_a_worker_that_was_taken_for_dead_writes_no_more(crm: Crm) -> None:
         assert org_claims.claim(db, "crm", "third", crm.clock.now)
 
 
+def test_s13_a_long_round_keeps_its_claim(crm: Crm) -> None:
+    """It writes for longer than a claim holds, by the instant at which it began: nobody can take it for dead."""
+    began = crm.clock.now
+    with rounds.claimed(crm.desk, crm.settings) as first:
+        assert first is not None
+        for _ in range(4):
+            crm.pass_by(minutes=6)
+            first.take(crm.settings.mappings[0], [], began)
+            with crm.desk.store.write() as db:
+                assert not org_claims.claim(db, "crm", "another", crm.clock.now)
+
+
 def test_s14_poll_trigger_and_sweep_at_the_same_instant(crm: Crm, tmp_path: Path) -> None:
     """Three ways see one change, and one is applied."""
     crm.sell(tmp_path, "O-1")

@@ -15,13 +15,6 @@ from processing.errors import SourceRefused, Unusable
 from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for, table
 from tests.worlds import LEAD, LOCK, SALE, Sale, load, values
 
-
-@pytest.fixture
-def store_url(tmp_path: Path) -> str:
-    """One store is enough for rules; what they write is tested on both beside this module."""
-    return f"sqlite:///{tmp_path / 'clawback.db'}"
-
-
 REVERSE = Line("ORDER_ERROR", reversal=True)
 RESET = Line("RESET")
 APPROVE = Line("VALIDATED")

@@ -21,12 +21,6 @@ from tests.salesforce_org.world import OBJECTS, Field, checked
 from tests.worlds import SID
 
 
-@pytest.fixture
-def store_url(tmp_path: Path) -> str:
-    """One store is enough for rules; what they write is tested on both beside this module."""
-    return f"sqlite:///{tmp_path / 'clawback.db'}"
-
-
 def preflight(crm: Crm, **its: Any) -> list[Step]:  # noqa: ANN401 - of the settings
     """All steps."""
     settings = settings_for(crm.org, **its)
@@ -63,11 +57,6 @@ def as_text(crm: Crm) -> None:
     crm.world.objects = {**OBJECTS, "Opportunity": (prefix, changed)}
 
 
-def use_up(crm: Crm) -> None:
-    """Most calls of the day are used."""
-    crm.org.used = 90_000
-
-
 def late(crm: Crm) -> None:
     """Our clock is ten minutes off."""
     crm.clock.pass_by(minutes=10)
@@ -81,7 +70,6 @@ RED: tuple[tuple[Callable[[Crm], None], dict[str, Any], str], ...] = (
     (hide, {}, "status: StageName does not exist, or is hidden"),
     (compute, {}, "amount: Amount is a formula"),
     (as_text, {}, "amount: Amount is a string; it has to be a number"),
-    (use_up, {}, "90,"),
     (late, {}, "clocks differ by 600 s"),
     (nothing, {"object": "Opportunitty"}, "the object Opportunitty does not exist"),
     (nothing, {"order_id": "Description"}, "Description cannot be filtered"),
