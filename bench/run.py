@@ -197,7 +197,8 @@ def report(asked: argparse.Namespace, results: dict[str, Measured]) -> str:
     """The table, as Markdown."""
     head = f"""# Results
 
-`make bench` on {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}:
+`{" ".join(["bench/run.py", *sys.argv[1:]])}` on {platform.system()} {platform.machine()}, {os.cpu_count()} cores,
+Python {platform.python_version()}:
 `clawback ingest` of {asked.lines:,} lines onto {asked.actions:,} actions, a whole process each time, against the
 yardstick's apply (hand-written SQL on staged lines, no validation, no receipts); `clawback load actions` against the
 yardstick's load. {asked.repeat} rounds, every one on an empty store; median, and range in brackets.

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from processing.columns import NONE, Ints, Objects, missing
+from processing.columns import NONE, Ints, Objects
 
 Kind = type[int] | type[str]
 """What a column of a query holds."""
@@ -83,15 +83,19 @@ def fetch(db: Connection, query: Select[Any] | CompoundSelect[Any], kinds: Mappi
     if _is_postgresql(db):
         found = _fetch_postgresql(db, query, pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()]))
         return {name: _ARROW_READERS[kind](found[name]) for name, kind in kinds.items()}
-    cells = np.array(db.execute(query).cursor.fetchall(), dtype=np.object_).reshape(-1, len(kinds))
-    return {name: _READERS[kind](cells[:, at]) for at, (name, kind) in enumerate(kinds.items())}
+    columns = list(zip(*db.execute(query).cursor.fetchall(), strict=True)) or [()] * len(kinds)
+    return {name: _READERS[kind](cells) for (name, kind), cells in zip(kinds.items(), columns, strict=True)}
 
 
-def _ints(cells: Objects) -> Ints:
+def _ints(cells: Sequence[int | None]) -> Ints:
     try:
-        return cells.astype(np.int64)
+        return np.array(cells, dtype=np.int64)
     except TypeError:
-        return np.where(missing(cells), NONE, cells).astype(np.int64)
+        return np.array([NONE if one is None else one for one in cells], dtype=np.int64)
+
+
+def _texts(cells: Sequence[str | None]) -> Objects:
+    return np.array(cells, dtype=np.object_)
 
 
 def _arrow_ints(column: Any) -> Ints:  # noqa: ANN401 - Arrow's types of a nullable column say nothing
@@ -105,7 +109,7 @@ def _arrow_texts(column: Any) -> Objects:  # noqa: ANN401 - the same
 
 _ARROW: Final[dict[Kind, pa.DataType]] = {int: pa.int64(), str: pa.string()}
 _ARROW_READERS: Final[dict[Kind, Callable[[Any], Any]]] = {int: _arrow_ints, str: _arrow_texts}
-_READERS: Final[dict[Kind, Callable[[Any], Any]]] = {int: _ints, str: np.copy}
+_READERS: Final[dict[Kind, Callable[[Any], Any]]] = {int: _ints, str: _texts}
 
 
 def _fetch_postgresql(db: Connection, query: Select[Any] | CompoundSelect[Any], schema: pa.Schema) -> pa.Table:

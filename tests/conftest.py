@@ -1,19 +1,24 @@
 """Installations for the tests: both stores, a catalogue, and a desk with a clock that the test sets."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
+from processing.store import Store
+from tests.copies import create, database
 
 STORES = ("sqlite", "postgresql")
 START = datetime(2027, 1, 20, 12, tzinfo=UTC)
+_NUMBERS = count()
 
 
 class Clock:
@@ -46,19 +51,47 @@ def postgresql_server() -> Iterator[str]:
             yield server.get_uri()
 
 
+@pytest.fixture(scope="session")
+def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables and no row: making them takes much longer than copying them."""
+    path = tmp_path_factory.mktemp("tables") / "clawback.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_with_tables(postgresql_server: str) -> str:
+    """The name of a database with all tables and no row."""
+    name = f"tables{os.getpid()}"
+    create(postgresql_server, name)
+    _migrate(database(postgresql_server, name))
+    return name
+
+
 @pytest.fixture(params=STORES)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once on SQLite and once on PostgreSQL."""
+    """A database with all tables and no row, once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'clawback.db'}"
-    url: str = request.getfixturevalue("postgresql_server")
-    name = f"t{os.getpid()}_{abs(hash(request.node.nodeid)) % 10**12}"
-    admin = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as db:
-        db.execute(text(f"create database {name}"))
-    admin.dispose()
-    head, _, tail = url.partition("/postgres?")
-    return f"{head}/{name}?{tail}"
+        path = shutil.copy(request.getfixturevalue("sqlite_with_tables"), tmp_path / "clawback.db")
+        return f"sqlite:///{path}"
+    return _made(request, request.getfixturevalue("postgresql_with_tables"))
+
+
+@pytest.fixture(params=STORES)
+def bare_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables, once on SQLite and once on PostgreSQL."""
+    return f"sqlite:///{tmp_path / 'clawback.db'}" if request.param == "sqlite" else _made(request, "template1")
+
+
+def _made(request: pytest.FixtureRequest, template: str) -> str:
+    server, name = request.getfixturevalue("postgresql_server"), f"t{os.getpid()}_{next(_NUMBERS)}"
+    create(server, name, template)
+    return database(server, name)
+
+
+def _migrate(url: str) -> None:
+    with closing(Store(url)) as store:
+        store.migrate()
 
 
 @pytest.fixture

@@ -47,11 +47,12 @@ Copies = Callable[[Path], Settings]
 
 
 def ledger(desk: Desk) -> bytes:
-    """Every row of every table but for delivery ids and the instants of processing."""
+    """Every row of every table but for the instants of processing; a delivery is told by its rank among all."""
     rows: list[str] = []
+    delivery = metadata.tables["delivery"]
     with desk.store.read() as db:
-        numbers = db.execute(select(metadata.tables["delivery"].c.id).order_by(text("id"))).scalars()
-        ranks = {number: rank for rank, number in enumerate(numbers)}
+        known = db.execute(select(delivery.c.id, delivery.c.delivery).order_by(delivery.c.id)).all()
+        ranks = {number: rank for rank, (number, _) in enumerate(known)}
         for table in metadata.sorted_tables:
             names = [f"{table.name}.{column.name}" for column in table.columns]
             for row in db.execute(select(table).order_by(*table.primary_key.columns)):
@@ -61,16 +62,21 @@ def ledger(desk: Desk) -> bytes:
                     if name not in LEFT_OUT
                 ]
                 rows.append(f"{table.name} {shown!r}")
-    return TOLD.sub(b"", IDENTITY.sub(b"", "\n".join(rows).encode()))
+    return TOLD.sub(b"", _ranked("\n".join(rows).encode(), [name.encode() for _, name in known]))
 
 
 def answers(settings: Settings, sid: str) -> bytes:
-    """The files that a brand got, but for delivery ids and instants."""
+    """The files that a brand got, but for instants; a delivery is told by its rank among those that are named."""
     folder = settings.state / "ftp" / sid / "results"
     # What a kill cuts off in the middle of writing stays under a hidden name.
     found = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     told = b"".join(path.name.encode() + b"\n" + path.read_bytes() for path in found)
-    return TOLD.sub(b"", INSTANT.sub(rb'"\1": ""', IDENTITY.sub(b"", told)))
+    return TOLD.sub(b"", INSTANT.sub(rb'"\1": ""', _ranked(told, sorted({*IDENTITY.findall(told)}))))
+
+
+def _ranked(told: bytes, deliveries: list[bytes]) -> bytes:
+    ranks = {name: rank for rank, name in enumerate(deliveries)}
+    return IDENTITY.sub(lambda found: b"delivery %d" % ranks[found[0]], told)
 
 
 def on_sqlite(settings: Settings) -> tuple[Settings, Copies]:
@@ -80,8 +86,8 @@ def on_sqlite(settings: Settings) -> tuple[Settings, Copies]:
 
 def on_postgresql(settings: Settings, server: str, base: str) -> tuple[Settings, Copies]:
     """An installation with a database of its own, and how both are copied while nobody is connected to it."""
-    _create(server, base)
-    settings = replace(settings, store=_database(server, base))
+    create(server, base)
+    settings = replace(settings, store=database(server, base))
     return settings, partial(_copied_with_database, settings, server, base)
 
 
@@ -92,15 +98,17 @@ def _copied(settings: Settings, folder: Path) -> Settings:
 
 def _copied_with_database(settings: Settings, server: str, base: str, folder: Path) -> Settings:
     name = f"k{os.getpid()}_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    _create(server, name, base)
-    return replace(_copied(settings, folder), store=_database(server, name))
+    create(server, name, base)
+    return replace(_copied(settings, folder), store=database(server, name))
 
 
-def _database(server: str, name: str) -> str:
+def database(server: str, name: str) -> str:
+    """The URL of a database of a PostgreSQL server."""
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
-def _create(server: str, name: str, template: str = "template1") -> None:
+def create(server: str, name: str, template: str = "template1") -> None:
+    """Make a database, as a copy of one to which nobody is connected."""
     admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     with admin.connect() as db:
         db.execute(text(f"create database {name} template {template}"))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from clawback.cli.webhooks import KINDS
 from clawback.settings import Settings
 from clawback.wiring import open_desk
 from connectors.webhook_post import Secrets
 from flows import work
+from processing.webhooks import EventKind
 from tests.clawback.hook_site import is_signed, program
 from tests.clawback.test_cli import Run, runner
 from tests.worlds import SID, Sale, lines, load
@@ -21,6 +23,11 @@ def run(tmp_path: Path) -> Run:
     with open_desk(Settings(state=tmp_path / "var"), work.now) as desk:
         load(desk, tmp_path, [Sale("A-1", locks_at="2099-01-01")])
     return runner(tmp_path)
+
+
+def test_every_kind_can_be_chosen() -> None:
+    """The command names the kinds, so that its help does not import the store."""
+    assert tuple(kind.value for kind in EventKind) == KINDS
 
 
 def test_from_adding_to_removing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

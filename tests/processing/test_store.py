@@ -20,9 +20,9 @@ COUNT = text("select count(*) from account")
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
+def store(bare_store_url: str) -> Iterator[Store]:
     """A database without tables."""
-    with closing(Store(store_url)) as opened:
+    with closing(Store(bare_store_url)) as opened:
         yield opened
 
 
