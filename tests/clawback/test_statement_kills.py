@@ -32,6 +32,7 @@ FILE: Final = lines(
 LATE: Final = lines("ActionId,Reason", "A-1,OTHER", "A-4,ITEM_RETURNED")
 # A spawned child would import everything anew; one of the fork server has it, and no thread of ours.
 CONTEXT: Final = multiprocessing.get_context("forkserver")
+USED_LATER: Final = ("sqlalchemy.dialects.postgresql.psycopg", "pandera.strategies.pandas_strategies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _template(store: str, name: str, folder: Path, request: pytest.FixtureReques
 @pytest.mark.parametrize("name", BEFORE)
 def test_killed_around_every_statement(name: str, store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The ledger and the brand's files are byte for byte those of an undisturbed run, wherever the process died."""
-    CONTEXT.set_forkserver_preload([statement_kills.__name__, "sqlalchemy.dialects.postgresql.psycopg"])
+    CONTEXT.set_forkserver_preload([statement_kills.__name__, *USED_LATER])
     template = _template(store, name, tmp_path, request)
     for moment in range(1_000):
         settings = template.copies(tmp_path / str(moment))
