@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # The locks are complete: pip has nothing to resolve.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python $(INSTALL)
 # The tests wait more than they compute.
 JOBS ?= $(shell expr $$(nproc) + 1)
 
@@ -48,8 +49,15 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev
-	$(BIN)/python bench/run.py
+# Libraries that only the tests need are imported by others where they are installed: users don't have them.
+$(VENV)/product/.run: requirements.lock pyproject.toml | $(VENV)/.made
+	$(PYTHON) -m venv $(VENV)/product
+	$(VENV)/product/bin/python $(INSTALL) --no-deps --require-hashes -r requirements.lock
+	$(VENV)/product/bin/python $(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+bench: $(VENV)/.dev $(VENV)/product/.run
+	$(BIN)/python bench/run.py --python $(VENV)/product/bin/python
 
 lock: $(VENV)/.made
 	$(PIP) uv

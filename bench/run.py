@@ -31,7 +31,7 @@ OTHERS = {
     "A brand's own SFTP server": "sources.py",
 }
 MIB = 1024
-CLAWBACK = (sys.executable, "-m", "clawback")
+CLAWBACK = ("-m", "clawback")
 INGEST = ("ingest", "--account", "IRbench", "--json")
 
 CATALOGUE = """\
@@ -97,6 +97,7 @@ def main() -> None:
     ask.add_argument("--web-actions", type=int, default=5_000_000, help="of the measurement of Web Services")
     ask.add_argument("--web-lines", type=int, default=1_000_000)
     ask.add_argument("--yardstick", type=Path, default=ROOT.parent / "shared" / "bench" / "yardstick.py")
+    ask.add_argument("--python", default=sys.executable, help="of an installation without what only the tests need")
     asked = ask.parse_args()
     if not asked.yardstick.exists():
         sys.exit(f"There is no yardstick at {asked.yardstick}; say where it is with --yardstick.")
@@ -126,35 +127,35 @@ def measure(store: str, folder: Path, asked: argparse.Namespace) -> Measured:
     rounds = []
     for number in range(asked.repeat):
         with empty_store(store, folder / f"{store}-{number}") as url:
-            rounds.append(one_round(url, folder, asked.yardstick))
+            rounds.append(one_round(url, folder, asked))
         print(f"{store} round {number + 1}: {rounds[-1]}", file=sys.stderr)
     with empty_store(store, folder / f"{store}-parts") as url:
-        environ, _ = loaded(url, folder)
-        out = run([sys.executable, ROOT / "bench" / "parts.py", *INGEST, folder / "returns.csv"], environ).out
+        environ, _ = loaded(url, folder, asked.python)
+        out = run([asked.python, ROOT / "bench" / "parts.py", *INGEST, folder / "returns.csv"], environ).out
     parts = {name: float(seconds) for name, seconds in re.findall(r"^PART (.*) ([\d.]+)$", out, re.MULTILINE)}
     return Measured(rounds, parts)
 
 
-def one_round(url: str, folder: Path, yardstick: Path) -> Round:
+def one_round(url: str, folder: Path, asked: argparse.Namespace) -> Round:
     """The yardstick, then the product, one after the other on the same machine."""
     first = url.replace("/clawback?", "/postgres?")
     verb = ["sqlite", folder] if url.startswith("sqlite") else ["postgres", folder, first]
-    yard = run([sys.executable, yardstick, *verb]).out
+    yard = run([sys.executable, asked.yardstick, *verb]).out
     found = re.search(r"load ([\d.]+) s .* total ([\d.]+) s", yard)
     assert found, yard
-    environ, load = loaded(url, folder)
-    ingest = run([*CLAWBACK, *INGEST, folder / "returns.csv"], environ)
+    environ, load = loaded(url, folder, asked.python)
+    ingest = run([asked.python, *CLAWBACK, *INGEST, folder / "returns.csv"], environ)
     assert '"rejected": 0' in ingest.out, ingest.out[:2000]
     return Round(float(found[1]), float(found[2]), load, ingest)
 
 
-def loaded(url: str, folder: Path) -> tuple[dict[str, str], Run]:
+def loaded(url: str, folder: Path, python: str) -> tuple[dict[str, str], Run]:
     """A store with the catalogue and all actions, its settings as environment, and what loading the actions took."""
     state = folder / "state"
     shutil.rmtree(state, ignore_errors=True)
     environ = os.environ | {"CLAWBACK_STATE": str(state), "CLAWBACK_STORE": url}
-    run([*CLAWBACK, "load", "catalog", folder / "catalog.toml"], environ)
-    return environ, run([*CLAWBACK, "load", "actions", folder / "actions.csv"], environ)
+    run([python, *CLAWBACK, "load", "catalog", folder / "catalog.toml"], environ)
+    return environ, run([python, *CLAWBACK, "load", "actions", folder / "actions.csv"], environ)
 
 
 @contextmanager
@@ -197,8 +198,8 @@ def report(asked: argparse.Namespace, results: dict[str, Measured]) -> str:
     """The table, as Markdown."""
     head = f"""# Results
 
-`{" ".join(["bench/run.py", *sys.argv[1:]])}` on {platform.system()} {platform.machine()}, {os.cpu_count()} cores,
-Python {platform.python_version()}:
+`{"bench/run.py --ingest-only" if asked.ingest_only else "make bench"}` on {platform.system()} {platform.machine()},
+{os.cpu_count()} cores, Python {platform.python_version()}:
 `clawback ingest` of {asked.lines:,} lines onto {asked.actions:,} actions, a whole process each time, against the
 yardstick's apply (hand-written SQL on staged lines, no validation, no receipts); `clawback load actions` against the
 yardstick's load. {asked.repeat} rounds, every one on an empty store; median, and range in brackets.

@@ -25,8 +25,9 @@ USUAL: Final = 10
 FEWEST_USUAL: Final = 3
 """Fewer say nothing yet."""
 
-# How many rows are added up first, and then if they do not settle it; at last all of them.
-_ROWS: Final = (10_000, 160_000)
+# How many rows are added up first; if they do not settle it, as many as should, and so on.
+_SAMPLE: Final = 10_000
+_EVERY_ROW: Final = 2**62
 _LOOKED_AT: Final = 1_000
 
 
@@ -64,12 +65,13 @@ def _reverses_much(db: Connection, terms: Terms, tally: Tally) -> str | None:
 def _open_payout(db: Connection, account_id: int, currency: str, enough: int) -> int:
     """The payout of an account's open actions in a currency, or some of it if that is ``enough``."""
     mine = (action.c.account_id == account_id, action.c.locked_at.is_(None), action.c.currency == currency)
-    for rows in _ROWS:
+    rows = _SAMPLE
+    while True:
         some = select(action.c.payout).where(*mine).limit(rows).subquery()
-        count, total = db.execute(select(func.count(), func.coalesce(func.sum(some.c.payout), 0))).one()
+        count, total = map(int, db.execute(select(func.count(), func.coalesce(func.sum(some.c.payout), 0))).one())
         if count < rows or total >= enough:
-            return int(total)
-    return int(db.execute(select(func.coalesce(func.sum(action.c.payout), 0)).where(*mine)).scalar_one())
+            return total
+        rows = min(max(4 * rows, 2 * rows * enough // max(total, 1)), _EVERY_ROW)
 
 
 def _is_large(db: Connection, account_id: int, read: int, brakes: Brakes) -> str | None:

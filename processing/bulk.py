@@ -52,15 +52,17 @@ def insert(db: Connection, table: Table, rows: pa.Table | Mapping[str, Any]) -> 
     columns = dict(zip(rows.column_names, rows.columns, strict=True)) if isinstance(rows, pa.Table) else rows
     if not all(map(len, columns.values())):
         return
-    names = ", ".join(columns)
     if _is_postgresql(db):
-        with _copy(db, f"copy {table.name} ({names}) from stdin (format csv)") as copy:
+        with _copy(db, f"copy {table.name} ({', '.join(columns)}) from stdin (format csv)") as copy:
             copy.write(_csv(rows if isinstance(rows, pa.Table) else frame(rows)))
         return
-    marks = ", ".join("?" * len(columns))
     # What is in numpy stays out of Arrow, which would make every object anew.
-    cells = (one.tolist() if isinstance(one, np.ndarray) else one.to_pylist() for one in columns.values())
-    db.exec_driver_sql(f"insert into {table.name} ({names}) values ({marks})", list(zip(*cells, strict=True)))  # noqa: S608 - our names
+    cells = {name: one.tolist() if isinstance(one, np.ndarray) else one.to_pylist() for name, one in columns.items()}
+    # The driver takes longer for a NULL than for anything else.
+    cells = {name: one for name, one in cells.items() if not table.c[name].nullable or one.count(None) < len(one)}
+    names, marks = ", ".join(cells), ", ".join("?" * len(cells))
+    statement = f"insert into {table.name} ({names}) values ({marks})"  # noqa: S608 - our names
+    db.exec_driver_sql(statement, list(zip(*cells.values(), strict=True)))
 
 
 def listed(db: Connection, cells: Sequence[str] | Sequence[int]) -> Subquery:

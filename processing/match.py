@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from processing import bulk
-from processing.columns import NONE, Ints, Objects, blank
+from processing.columns import NONE, Ints, Objects, blank, texts
 from processing.tables import action, delivery
 
 NOBODY: Final = -1
@@ -113,7 +113,7 @@ def _found(db: Connection, account_id: int, lines: pd.DataFrame) -> dict[str, An
 def _joined(
     db: Connection, account_id: int, names: pd.Series, at: Ints, key: ColumnElement[str], condition: ColumnElement[bool]
 ) -> dict[str, Any]:
-    wanted = bulk.listed(db, names.iloc[at].tolist())
+    wanted = bulk.listed(db, texts(names.iloc[at]).tolist())
     mine = (action.c.account_id == account_id) & condition & (key == wanted.c.value)
     query = select(wanted.c.position, *(action.c[name] for name in _READ)).outerjoin(action, mine)
     found = bulk.fetch(db, query, {"position": int, **{name: _KINDS[name] for name in _READ}})

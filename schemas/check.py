@@ -113,7 +113,7 @@ def _bad_lines(code: Code, column: str, lines: list[int], texts: pd.DataFrame, *
         message = code.message()
         return (BadLine(line, code, message, None, None) for line in lines)
     name = DISPLAY[column]
-    values: list[str] = texts[column].tolist()
+    values: list[str] = np.array(texts[column], np.object_).tolist()
     if code is Code.AMOUNT_MALFORMED:
         currencies = texts["currency"].tolist() if "currency" in texts else [""] * len(lines)
         messages = [_amount_message(*each, reversals=reversals) for each in zip(values, currencies, strict=True)]

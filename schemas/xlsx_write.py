@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import BinaryIO, Final
 
-from xlsxwriter import Workbook
-
 # Answers are the same however often they are written, and the library would ask the clock.
 _CREATED: Final = datetime(1980, 1, 1)  # noqa: DTZ001 - the library takes it as it stands
 _OPTIONS: Final = {"constant_memory": True}
@@ -16,6 +14,8 @@ def write_rows(header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]],
 
     Cells are formatted as text, too: a spreadsheet in which they are edited leaves ids as they are typed.
     """
+    from xlsxwriter import Workbook  # noqa: PLC0415 - few files are xlsx, and it takes long to import
+
     count = 0
     with Workbook(out, _OPTIONS) as book:
         book.set_properties({"created": _CREATED})

@@ -1,5 +1,6 @@
 """The command line: thin verbs over the pipeline. Commands are imported when they are called, so help is instant."""
 
+import gc
 import importlib
 import sys
 from typing import Final
@@ -60,4 +61,7 @@ def main() -> None:
     """Run the command line."""
     from clawback.cli.running import guarded
 
+    # Imports and chunks of lines make hundreds of thousands of objects; the collector would walk over all of the
+    # libraries' again and again to find none of them dead.
+    gc.set_threshold(50_000, 20, 50)
     sys.exit(guarded(cli))

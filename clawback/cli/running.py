@@ -100,10 +100,8 @@ def desk() -> "Iterator[Desk]":
     """The open installation, telling its progress when somebody watches."""
     from clawback.wiring import open_desk
 
-    # Chunks of lines make hundreds of thousands of short-lived tuples; without this the collector walks over all of the
-    # libraries' objects again and again to find none of them dead. Not for servers: what is frozen is never freed.
+    # The libraries' objects stay. Not for servers: what is frozen is never freed.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
     with open_desk(settings(), now, _progress) as opened:
         yield opened
     if sys.stderr.isatty():

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from clawback.serving.dispatch import LONGEST_WAIT_S, Dispatcher, pause
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings
-from clawback.source_tables import AnySource
 from clawback.wiring import open_spool
 
 if TYPE_CHECKING:
@@ -95,9 +94,9 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
 
     every = settings.schedule
 
-    def of(flow: "Flow[..., Any]", one: AnySource, do: Callable[[str], object]) -> Scheduled:
-        parameters = {"source": one.name}
-        return Scheduled(flow, one.every_s, partial(do, one.name), name=one.name, parameters=parameters, prompt=False)
+    def of(flow: "Flow[..., Any]", do: Callable[[str], object], source: str, every_s: int | None) -> Scheduled:
+        parameters = {"source": source}
+        return Scheduled(flow, every_s, partial(do, source), name=source, parameters=parameters, prompt=False)
 
     return [
         Scheduled(collect, every.collect_every_s, work.finish_all, busy),
@@ -107,8 +106,8 @@ def _schedules(settings: Settings, busy: Callable[[], bool]) -> "list[Scheduled]
         # Without a schedule, for any source; those that are no longer in the settings are forgotten by its name.
         Scheduled(pull, prompt=False),
         Scheduled(observe, prompt=False),
-        *(of(pull, one, work.pull) for one in settings.servers),
-        *(of(observe, one, work.observe) for one in settings.orgs),
+        *(of(pull, work.pull, one.name, one.every_s) for one in settings.servers),
+        *(of(observe, work.observe, one.name, one.every_s) for one in settings.orgs),
     ]
 
 

@@ -73,12 +73,10 @@ def test_a_delivery_that_reverses_much_is_held(count: int, state: str, hundred: 
         assert values(hundred.store, "A-1") == ("PENDING", "100.00", "5.00")
 
 
-@pytest.mark.parametrize("rows", [(), (1, 2), (7, 60), (7, 1_000)])
-def test_however_the_open_payout_is_added_up(
-    rows: tuple[int, ...], hundred: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("sample", [1, 2, 7, 99, 100, 101])
+def test_however_the_open_payout_is_added_up(sample: int, hundred: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """In steps that end as soon as it is enough; the answer is the same."""
-    monkeypatch.setattr(brakes, "_ROWS", rows)
+    monkeypatch.setattr(brakes, "_SAMPLE", sample)
     assert ingest(hundred, returned(26))["state"] == "held"
     assert ingest(hundred, returned(25))["state"] == "done"
 
