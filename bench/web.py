@@ -201,7 +201,7 @@ async def rate(port: int, path: str, basic: str, seconds: float) -> float:
 def upload(client: httpx.Client, desk: Desk, folder: Path, lines: int) -> None:
     """A file by HTTP, to disk and to the ledger, and another by the command line's way."""
     took = {}
-    for way, cents in (("http", 10), ("ingest", 20)):
+    for way, cents in (("http", 20), ("ingest", 10)):
         file = folder / f"{way}.csv"
         file.write_text(
             "ActionId,Amount,Reason\n" + "".join(f"1000.{n},50.{cents},ORDER_UPDATE\n" for n in range(lines))

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
@@ -177,9 +178,29 @@ class BrandSession(Session):
         elif fault:
             self.respond(f"553 {fault}")
         else:
-            self.wait()
-            count = functools.partial(stored_bytes, self.desk.spool, Path(self.fs.root), self.username)
-            self.desk.workers.store(count, lambda outcome: self._begin(path, declared, outcome))
+            self._when_counted(declared, functools.partial(self._begin, path, declared))
+
+    def _when_counted(self, declared: Declared | None, begin: Callable[[], None]) -> None:
+        """Begin when it is known what the account has stored already."""
+        usage = self.desk.usage.setdefault(self.username, Usage())
+        if usage.is_known(declared.size_bytes if declared else 0, self.desk.settings.quota_bytes):
+            begin()
+            return
+
+        def counted(outcome: "Future[int]") -> None:
+            if self._closed:
+                return
+            with self.going_on():
+                if (error := outcome.exception()) is not None:
+                    self._cannot_begin(error)
+                    return
+                usage.count(outcome.result())
+                begin()
+
+        self.wait()
+        self.desk.workers.store(
+            functools.partial(stored_bytes, self.desk.spool, Path(self.fs.root), self.username), counted
+        )
 
     def _fault_of_target(self, path: Path) -> str | None:
         root = Path(self.fs.root)
@@ -187,33 +208,33 @@ class BrandSession(Session):
             return "Files are sent to the main folder under a name of their own; results/ is written by us."
         return None if is_temporary(path.name) else fault_of_delivery_name(path.name)
 
-    def _begin(self, path: Path, declared: Declared | None, outcome: "Future[int]") -> None:
-        if self._closed:
-            return
-        with self.going_on():
-            try:
-                incoming = self._incoming(path, declared, outcome.result())
-            except UploadRefused as refusal:
-                self.respond(reply_to(refusal))
-            except OSError as error:
-                _log.exception("bug in=begin account=%s", self.username)
-                self.respond(reply_to(error))
-            else:
-                self._await_bytes(incoming)
+    def _begin(self, path: Path, declared: Declared | None) -> None:
+        try:
+            incoming = self._incoming(path, declared)
+        except (UploadRefused, OSError) as error:
+            self._cannot_begin(error)
+        else:
+            self._await_bytes(incoming)
+
+    def _cannot_begin(self, error: BaseException) -> None:
+        if not isinstance(error, UploadRefused):
+            _log.error("bug in=begin account=%s", self.username, exc_info=error)
+        self.respond(reply_to(error))
 
     def _await_bytes(self, incoming: Incoming) -> None:
         if self.data_channel is not None:
             self.respond("125 Data connection already open. Transfer starting.")
             self.data_channel.file_obj = incoming
             self.data_channel.enable_receiving(self._current_type, "STOR")
+        elif self._dtp_acceptor is None and self._dtp_connector is None:
+            incoming.settle(kept=False)
+            self.respond("425 There is no data connection. Send PASV or EPSV before the file.")
         else:
             self.respond("150 File status okay. About to open data connection.")
             self._in_dtp_queue = (incoming, "STOR")
 
-    def _incoming(self, path: Path, declared: Declared | None, stored: int) -> Incoming:
-        usage = self.desk.usage.setdefault(self.username, Usage())
-        usage.stored_bytes = stored
-        settings = self.desk.settings
+    def _incoming(self, path: Path, declared: Declared | None) -> Incoming:
+        usage, settings = self.desk.usage[self.username], self.desk.settings
         limits = Limits(settings.max_upload_bytes, settings.quota_bytes, usage, declared)
         if usage.total_bytes + (declared.size_bytes if declared else 1) > settings.quota_bytes:
             raise FtpRefusal(552, f"The account's {settings.quota_bytes} bytes are full. Delete files, or wait.")

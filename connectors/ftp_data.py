@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 from pyftpdlib.exceptions import _RetryError
 from pyftpdlib.handlers import DTPHandler, TLS_DTPHandler
+from pyftpdlib.handlers.ftp.dispatchers import PassiveDTP
 from pyftpdlib.ioloop import AsyncChat
 
 from connectors.ftp_tls import TlsSocket
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+class Awaiting(PassiveDTP):  # type: ignore[misc] # pyftpdlib has no types
+    """Waits for a data connection; one that is gone as soon as it is there ends its transfer, too."""
+
+    cmd_channel: "Session"
+
+    def handle_accepted(self, sock: Any, addr: Any) -> None:  # noqa: ANN401 - pyftpdlib's signature
+        """Take the data connection up; pyftpdlib would leave a transfer without one unanswered."""
+        super().handle_accepted(sock, addr)
+        if self._closed and self.cmd_channel.data_channel is None:
+            self.cmd_channel.connection_lost()
+
+
 class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     """A data connection; ``file_obj`` is an ``Incoming`` when it receives."""
 
@@ -32,6 +45,10 @@ class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     _whole = False
     _error = False
     _ssl_requested = False
+
+    def __repr__(self) -> str:
+        """Short: pyftpdlib makes its debug lines also when nobody reads them."""
+        return type(self).__name__
 
     def enable_receiving(self, kind: str, cmd: str) -> None:  # noqa: ARG002 - pyftpdlib's signature
         """Receive bytes as they come: a file is what the brand sent, also when it was sent as text."""
@@ -116,6 +133,8 @@ class Receiving(DTPHandler):  # type: ignore[misc] # pyftpdlib has no types
 
 class TlsReceiving(TLS_DTPHandler, Receiving):  # type: ignore[misc] # pyftpdlib has no types
     """A data connection that may be secured."""
+
+    __repr__ = Receiving.__repr__
 
     def handle_failed_ssl_handshake(self) -> None:
         """The client cannot do TLS, or not this version."""

@@ -30,7 +30,7 @@ def is_temporary(name: str) -> bool:
 
 def fault_of_name(name: str) -> str | None:
     """Why a file cannot have this name, as a sentence; None if it can."""
-    if any(unicodedata.category(c) in _FORBIDDEN_KINDS or c in _TURNING for c in name):
+    if not (name.isascii() and name.isprintable()) and any(map(_is_forbidden, name)):
         return "A file name cannot contain control characters. Rename the file."
     if "/" in name or "\\" in name:
         return "A file name cannot contain a slash or a backslash. Give the name without its folder."
@@ -46,6 +46,10 @@ def fault_of_delivery_name(name: str) -> str | None:
     return None
 
 
+def _is_forbidden(c: str) -> bool:
+    return unicodedata.category(c) in _FORBIDDEN_KINDS or c in _TURNING
+
+
 class AccountFolder(AbstractedFS):  # type: ignore[misc] # pyftpdlib has no types
     """The file system of one session; ``root`` is the account's folder."""
 
@@ -58,12 +62,13 @@ class AccountFolder(AbstractedFS):  # type: ignore[misc] # pyftpdlib has no type
         folder = [RESULTS] if parts[:1] == [RESULTS] else []
         if len(parts) > len(folder) + 1:
             raise FilesystemError("There is no folder but results/. Send the file to the main folder.")
-        return str(Path(self.root, *parts))
+        path: str = os.path.join(self.root, *parts)  # noqa: PTH118 - each command asks for it, and a Path takes long to make
+        return path
 
     def validpath(self, path: str) -> bool:
         """Whether the path may be touched: ``ftp2fs`` made it, and neither it nor its folder is a link."""
-        folder = Path(path).parent
-        return not Path(path).is_symlink() and (path == self.root or not folder.is_symlink())
+        folder = os.path.dirname(path)  # noqa: PTH120 - the same
+        return not os.path.islink(path) and (path == self.root or not os.path.islink(folder))  # noqa: PTH114 - the same
 
     def fs2ftp(self, fspath: str) -> str:
         """What the client calls the real path."""
@@ -77,7 +82,7 @@ class AccountFolder(AbstractedFS):  # type: ignore[misc] # pyftpdlib has no type
 
     def in_results(self, path: str) -> bool:
         """Whether the path is that of a file in ``results/``."""
-        return Path(path).parent == Path(self.root, RESULTS)
+        return os.path.dirname(path) == os.path.join(self.root, RESULTS)  # noqa: PTH118, PTH120 - the same
 
     def shows(self, path: str) -> bool:
         """Whether the path is a file that the account may know of."""

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 _MOST_DELAY_S: Final = 30.0
 _MOST_REMEMBERED: Final = 10_000
 _MOST_COUNTED: Final = 1000
+# Counting an account's bytes looks at each of its files.
+_COUNTED_EVERY: Final = 16
+_FAR_FROM_QUOTA: Final = 16
 _IPV6_SITE: Final = 64
 
 Failures = deque[tuple[float, str | None]]
@@ -107,6 +110,20 @@ class Usage:
 
     stored_bytes: int = 0
     under_way_bytes: int = 0
+    uncounted: int = _COUNTED_EVERY
+
+    def is_known(self, coming_bytes: int, quota_bytes: int) -> bool:
+        """Whether the last count tells enough for one more upload: far from the quota it need not be exact.
+
+        Answers of ours, and deliveries that are through, change what is stored, and are seen with the next count.
+        """
+        self.uncounted += 1
+        little = self.total_bytes + coming_bytes <= quota_bytes // _FAR_FROM_QUOTA
+        return little and self.uncounted <= _COUNTED_EVERY
+
+    def count(self, stored_bytes: int) -> None:
+        """What is stored was counted."""
+        self.stored_bytes, self.uncounted = stored_bytes, 0
 
     @property
     def total_bytes(self) -> int:

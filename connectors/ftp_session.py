@@ -21,7 +21,7 @@ from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
 from pyftpdlib.ioloop import _read as read_catching_errors
 
 from connectors.credentials import Credentials
-from connectors.ftp_data import Receiving, TlsReceiving
+from connectors.ftp_data import Awaiting, Receiving, TlsReceiving
 from connectors.ftp_limits import Door, Usage
 from connectors.ftp_settings import FtpSettings
 from connectors.ftp_uploads import AGAIN, Incoming, reply_to
@@ -54,6 +54,7 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
 
     desk: Desk
     dtp_handler = Receiving
+    passive_dtp = Awaiting
     banner = "Clawback ready."
     # It would bypass TLS: pyftpdlib does not know our kind of secured socket.
     use_sendfile = False
@@ -61,6 +62,7 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     _in_buffer_len: int
     _idler: Any
     _in_dtp_queue: tuple[Incoming, str] | None
+    _out_dtp_queue: tuple[Any, bool, Any, str] | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - pyftpdlib's signature
         self._waiting = False
@@ -69,6 +71,10 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         super().__init__(*args, **kwargs)
         if self.connected:
             self.desk.sessions.add(self)
+
+    def __repr__(self) -> str:
+        """Short: pyftpdlib makes its debug lines also when nobody reads them."""
+        return type(self).__name__
 
     # --- commands, in order
 
@@ -194,6 +200,19 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
             self._transfer_over()
             self._run_ahead()
 
+    def connection_lost(self) -> None:
+        """The data connection was gone before it could be used: end what waited for it."""
+        queued, self._in_dtp_queue = self._in_dtp_queue, None
+        self._dtp_acceptor = None
+        if queued is not None:
+            self.drop(queued[0], f"426 The upload broke off; {AGAIN}")
+        elif self._out_dtp_queue is not None and not self._closed:
+            (_, _, file, _), self._out_dtp_queue = self._out_dtp_queue, None
+            if file is not None:
+                file.close()
+            self.respond("426 The data connection was closed.")
+            self._transfer_over()
+
     def _transfer_over(self) -> None:
         if not self._closed:  # answering may have found that the client is gone
             self._on_dtp_close()
@@ -242,6 +261,7 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
 class TlsSession(TLS_FTPHandler, Session):  # type: ignore[misc] # pyftpdlib has no types
     """A control connection that may be secured."""
 
+    __repr__ = Session.__repr__
     dtp_handler = TlsReceiving
     data_context: ssl.SSLContext
 

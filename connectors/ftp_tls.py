@@ -10,8 +10,7 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
@@ -28,6 +27,7 @@ from processing.errors import Unusable
 _log = logging.getLogger(__name__)
 
 _LIFE: Final = timedelta(days=3653)
+_TRANSLATED: Final = (ssl.SSLError, ConnectionError)
 _ALWAYS: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -107,14 +107,18 @@ class TlsSocket:
 
     def do_handshake(self) -> None:
         """Go on with the handshake."""
-        with _as_pyopenssl():
+        try:
             self._socket.do_handshake()
+        except _TRANSLATED as error:
+            raise _as_pyopenssl(error) from error
         self._acknowledge()
 
     def recv(self, size_bytes: int) -> bytes:
         """Read; ``SSL.ZeroReturnError`` is a close_notify, ``SSL.SysCallError`` an end without one."""
-        with _as_pyopenssl():
+        try:
             data = self._socket.recv(size_bytes)
+        except _TRANSLATED as error:
+            raise _as_pyopenssl(error) from error
         self._acknowledge()
         if not data:
             raise SSL.ZeroReturnError
@@ -122,33 +126,37 @@ class TlsSocket:
 
     def send(self, data: bytes) -> int:
         """Write."""
-        with _as_pyopenssl():
+        try:
             return self._socket.send(data)
+        except _TRANSLATED as error:
+            raise _as_pyopenssl(error) from error
 
     def _acknowledge(self) -> None:
         # Without tickets there is nothing that our acknowledgement could travel with; a client that gathers small
         # writes (Nagle) would wait 40 ms for it with the last bytes of each file. The kernel forgets the option.
-        with suppress(OSError):
+        try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        except OSError:
+            return  # the client is gone, which the next read finds
 
     def say_close(self) -> None:
         """Send our close_notify; the other side's is not waited for."""
-        with _as_pyopenssl():
+        try:
             self._socket.unwrap()
+        except _TRANSLATED as error:
+            raise _as_pyopenssl(error) from error
 
 
-@contextmanager
-def _as_pyopenssl() -> Iterator[None]:
-    try:
-        yield
-    except ssl.SSLWantReadError as error:
-        raise SSL.WantReadError from error
-    except ssl.SSLWantWriteError as error:
-        raise SSL.WantWriteError from error
-    except (ssl.SSLEOFError, ConnectionError) as error:
-        raise SSL.SysCallError(-1, "Unexpected EOF") from error
-    except ssl.SSLError as error:
-        raise SSL.Error(error.reason) from error
+def _as_pyopenssl(error: ssl.SSLError | ConnectionError) -> SSL.Error:
+    match error:
+        case ssl.SSLWantReadError():
+            return SSL.WantReadError()
+        case ssl.SSLWantWriteError():
+            return SSL.WantWriteError()
+        case ssl.SSLEOFError() | ConnectionError():
+            return SSL.SysCallError(-1, "Unexpected EOF")
+        case _:
+            return SSL.Error(error.reason)
 
 
 def _new_key() -> bytes:

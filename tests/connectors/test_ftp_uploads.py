@@ -443,6 +443,19 @@ def test_kept_file_is_replaced_renamed_and_deleted(site: Site) -> None:
     assert site.spool.pending() == []
 
 
+def test_gone_before_it_was_accepted(site: Site) -> None:
+    """A data connection that is reset before the server takes it up: the upload is answered nevertheless, and ended."""
+    with logged_in(site) as client:
+        client.voidcmd("TYPE I")
+        for number in range(100):
+            with socket.create_connection(client.makepasv()) as data:
+                client.putcmd(f"STOR {number}.part")
+                reset(data)
+            answer = client.getmultiline()
+            assert (outcome(client) if answer[0] == "1" else answer).startswith(("425", "426"))
+    assert site.leftovers() == []
+
+
 def test_broken_off_upload_keeps_the_older_file(site: Site) -> None:
     """An upload to a temporary name that breaks off leaves what was there before."""
     with logged_in(site) as client:
