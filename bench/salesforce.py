@@ -81,8 +81,8 @@ def poll(records: int, changed: int) -> None:
             assert done is not None
             lines = sum(one["rows"]["read"] for one in done.deliveries)
         print("done", file=fake.stdin, flush=True)
-    print(f"{records:,} touched, {changed:,} changed: {took:.1f} s, {done.records['read']:,} read, {lines:,} lines")
-    print(f"memory before {before:.0f} MB, at most {memory():.0f} MB")
+    print(f"* {records:,} touched, {changed:,} changed: {took:.1f} s, {done.records['read']:,} read, {lines:,} lines")
+    print(f"* memory before {before:.0f} MB, at most {memory():.0f} MB")
     assert (done.records["read"], done.records["changed"], lines) == (records, changed, changed)
     assert took < MOST_S
 
@@ -93,7 +93,7 @@ def worlds(count: int) -> None:
     lost = [
         seed for seed in range(count) if Reader(ours).loses(history(seed, timedelta(minutes=60 if seed % 2 else 10)))
     ]
-    print(f"{count:,} worlds, {len(lost)} of them lost an update, {time.perf_counter() - began:.0f} s")
+    print(f"* {count:,} worlds, {len(lost)} of them lost an update, {time.perf_counter() - began:.0f} s")
     assert lost == []
 
 

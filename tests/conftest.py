@@ -71,16 +71,21 @@ def postgresql_with_tables(postgresql_server: str) -> str:
 @pytest.fixture(params=STORES)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with all tables and no row, once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
-        path = shutil.copy(request.getfixturevalue("sqlite_with_tables"), tmp_path / "clawback.db")
-        return f"sqlite:///{path}"
-    return _made(request, request.getfixturevalue("postgresql_with_tables"))
+    return new_store(request, request.param, tmp_path)
 
 
 @pytest.fixture(params=STORES)
 def bare_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables, once on SQLite and once on PostgreSQL."""
     return f"sqlite:///{tmp_path / 'clawback.db'}" if request.param == "sqlite" else _made(request, "template1")
+
+
+def new_store(request: pytest.FixtureRequest, kind: str, folder: Path) -> str:
+    """The URL of one more database with all tables and no row."""
+    if kind == "sqlite":
+        path = shutil.copy(request.getfixturevalue("sqlite_with_tables"), folder / "clawback.db")
+        return f"sqlite:///{path}"
+    return _made(request, request.getfixturevalue("postgresql_with_tables"))
 
 
 def _made(request: pytest.FixtureRequest, template: str) -> str:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tests.clawback.salesforce.worlds import (
     ours,
     slices,
 )
-from tests.conftest import Clock
+from tests.conftest import STORES, Clock, new_store
 from tests.salesforce_org.world import STAGES
 from tests.worlds import LOCK, load
 
@@ -56,18 +57,17 @@ def test_s10_without_coverage_only_the_lookback_protects() -> None:
     assert any(Reader(ours, covers=False).loses(history(seed, HOUR)) for seed in range(60))
 
 
-@pytest.fixture
-def ways(tmp_path: Path) -> Iterator[dict[str, Crm]]:
-    """Three installations of one brand, each with its own copy of the same org."""
-    from contextlib import ExitStack  # noqa: PLC0415 - only here
-
+@pytest.fixture(params=STORES)
+def ways(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Crm]]:
+    """Three installations of one brand on each store, each with its own copy of the same org."""
     with ExitStack() as stack:
         found = {}
         for name in ("poll", "trigger", "sweep"):
             folder = tmp_path / name
             folder.mkdir()
             clock = Clock()
-            desk: Desk = stack.enter_context(open_desk(Settings(state=folder), clock))
+            settings = Settings(state=folder, store=new_store(request, request.param, folder))
+            desk: Desk = stack.enter_context(open_desk(settings, clock))
             load(desk, folder)
             found[name] = stack.enter_context(crm_at(desk, clock, folder))
             found[name].sell(folder, *ORDERS)
