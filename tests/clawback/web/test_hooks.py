@@ -1,14 +1,16 @@
 """The addresses that triggers call: durable before it is acknowledged, and nothing believed."""
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 
 from clawback.wiring import Desk
 from connectors.salesforce_messages import ACK
@@ -102,23 +104,44 @@ def test_s42_the_acknowledgement(hooked: Hooked) -> None:
     assert hooked.hints() == [(RECORD, None)]
 
 
-def test_s42_a_store_that_does_not_take_it(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s42_a_store_that_does_not_take_it(hooked: Hooked, store_url: str) -> None:
     """503 and no acknowledgement: Salesforce sends it again."""
-    from processing import hints  # noqa: PLC0415 - only here
-    from processing.errors import StoreUnavailable  # noqa: PLC0415
-
-    real = hints.take
-
-    def dies(*given: object) -> int:
-        real(*given)  # type: ignore[arg-type] # as it was called
-        raise StoreUnavailable("The store did not answer.")
-
-    monkeypatch.setattr(hints, "take", dies)
-    answer = hooked.post(envelope(GOOD, ORG_ID))
+    engine = hooked.site.office.desk.store.engine
+    with busy(engine) if store_url.startswith("sqlite") else dying_at_commit(engine, store_url):
+        answer = hooked.post(envelope(GOOD, ORG_ID))
     assert (answer.status_code, b"Ack" in answer.content, hooked.hints()) == (503, False, [])
-    monkeypatch.undo()
     assert hooked.sender.post(envelope(GOOD, ORG_ID))
     assert hooked.hints() == [(RECORD, None)]
+
+
+@contextmanager
+def busy(engine: Engine) -> Iterator[None]:
+    """SQLite's one writer is somebody else, for longer than anybody waits."""
+
+    def wait_briefly(db: Connection) -> None:
+        db.exec_driver_sql("pragma busy_timeout = 50")
+
+    with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as writer:
+        writer.execute("begin immediate")
+        event.listen(engine, "begin", wait_briefly, insert=True)
+        yield
+        event.remove(engine, "begin", wait_briefly)
+
+
+@contextmanager
+def dying_at_commit(engine: Engine, url: str) -> Iterator[None]:
+    """PostgreSQL ends a connection that wants to commit."""
+    admin = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+
+    def end(db: Connection) -> None:
+        with admin.begin() as other:
+            backend = db.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr] # psycopg's own
+            other.execute(select(func.pg_terminate_backend(backend)))
+
+    event.listen(engine, "commit", end)
+    yield
+    event.remove(engine, "commit", end)
+    admin.dispose()
 
 
 WHOSE = (
