@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -73,22 +73,23 @@ def arrival_in(delivery: str) -> datetime:
 
 def sealed(envelope: Envelope) -> bytes:
     """The envelope as JSON; its last key, the END record, is a digest of all the others."""
-    fields = asdict(envelope) | {"received_at": envelope.received_at.isoformat(timespec="microseconds")}
-    return json.dumps(fields | {_END: hashlib.sha256(_canonical(fields)).hexdigest()}, indent=1).encode()
+    told = {one.name: getattr(envelope, one.name) for one in fields(envelope)}
+    told["received_at"] = envelope.received_at.isoformat(timespec="microseconds")
+    return json.dumps(told | {_END: hashlib.sha256(_canonical(told)).hexdigest()}).encode()
 
 
 def opened(folder: Path) -> Envelope:
     """Read the envelope of a delivery's folder; raises ``SpoolBroken`` unless its END record is right."""
     try:
-        fields = json.loads((folder / ENVELOPE).read_bytes())
-        end = fields.pop(_END)
-        envelope = Envelope(**fields | {"received_at": datetime.fromisoformat(fields["received_at"])})
+        told = json.loads((folder / ENVELOPE).read_bytes())
+        end = told.pop(_END)
+        envelope = Envelope(**told | {"received_at": datetime.fromisoformat(told["received_at"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SpoolBroken(f"Delivery {folder.name} has no END record. Restore its folder from a backup.") from error
-    if end != hashlib.sha256(_canonical(fields)).hexdigest() or envelope.delivery != folder.name:
+    if end != hashlib.sha256(_canonical(told)).hexdigest() or envelope.delivery != folder.name:
         raise SpoolBroken(f"The envelope of delivery {folder.name} was altered. Restore its folder from a backup.")
     return envelope
 
 
-def _canonical(fields: dict[str, object]) -> bytes:
-    return json.dumps(fields, sort_keys=True).encode()
+def _canonical(told: dict[str, object]) -> bytes:
+    return json.dumps(told, sort_keys=True).encode()

@@ -1,12 +1,12 @@
 """Copies of an installation with its store, and what is the same in two of them whatever was killed in between."""
 
-import hashlib
 import os
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,7 @@ TOLD: Final = re.compile(rb"(waits for it until|judged as arrived at) \S+[0-9]")
 
 
 Copies = Callable[[Path], Settings]
+_NUMBERS = count()
 
 
 def ledger(desk: Desk) -> bytes:
@@ -79,6 +80,22 @@ def _ranked(told: bytes, deliveries: list[bytes]) -> bytes:
     return IDENTITY.sub(lambda found: b"delivery %d" % ranks[found[0]], told)
 
 
+def drop(server: str, name: str) -> None:
+    """Give a database's place back, whoever is connected to it."""
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as db:
+        db.execute(text(f"drop database {name} with (force)"))
+    admin.dispose()
+
+
+def discard(settings: Settings) -> None:
+    """Give the place of a copy back."""
+    shutil.rmtree(settings.state)
+    url = make_url(settings.store_url)
+    if url.get_backend_name() == "postgresql" and url.database:
+        drop(url.set(database="postgres").render_as_string(hide_password=False), url.database)
+
+
 def on_sqlite(settings: Settings) -> tuple[Settings, Copies]:
     """An installation with its store in its folder, and how it is copied."""
     return settings, partial(_copied, settings)
@@ -97,7 +114,7 @@ def _copied(settings: Settings, folder: Path) -> Settings:
 
 
 def _copied_with_database(settings: Settings, server: str, base: str, folder: Path) -> Settings:
-    name = f"k{os.getpid()}_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    name = f"k{os.getpid()}_{next(_NUMBERS)}"
     create(server, name, base)
     return replace(_copied(settings, folder), store=database(server, name))
 

@@ -76,14 +76,13 @@ def test_unknown_account_takes_as_long(serve: Serve, costly: Credentials) -> Non
     site = serve(credentials=costly, login_attempts=100, login_delay_s=0)
 
     def seconds(account: str) -> float:
-        times = []
-        for _ in range(4):
-            start = time.monotonic()
-            login(site, account, "wrong")
-            times.append(time.monotonic() - start)
-        return min(times)
+        start = time.monotonic()
+        login(site, account, "wrong")
+        return time.monotonic() - start
 
-    known, unknown = seconds(ACCOUNTS[0]), seconds("IRnobody9")
+    # In turns, so that whatever else the machine does meets both.
+    rounds = [(seconds(ACCOUNTS[0]), seconds("IRnobody9")) for _ in range(6)]
+    known, unknown = (min(times) for times in zip(*rounds, strict=True))
     assert 0.5 < known / unknown < 2
 
 
