@@ -222,13 +222,12 @@ class BrandSession(Session):
         self.respond(reply_to(error))
 
     def _await_bytes(self, incoming: Incoming) -> None:
-        if self.data_channel is not None:
+        if not self.can_transfer():
+            incoming.settle(kept=False)
+        elif self.data_channel is not None:
             self.respond("125 Data connection already open. Transfer starting.")
             self.data_channel.file_obj = incoming
             self.data_channel.enable_receiving(self._current_type, "STOR")
-        elif self._dtp_acceptor is None and self._dtp_connector is None:
-            incoming.settle(kept=False)
-            self.respond("425 There is no data connection. Send PASV or EPSV before the file.")
         else:
             self.respond("150 File status okay. About to open data connection.")
             self._in_dtp_queue = (incoming, "STOR")

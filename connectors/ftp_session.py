@@ -134,6 +134,23 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
             self._idler.cancel()
         self._idler = self.ioloop.call_later(self.timeout, self.handle_timeout, _errback=self.handle_error)
 
+    # --- data connections
+
+    def can_transfer(self) -> bool:
+        """Whether there is a data connection, or one may still come; answers 425 if not, where pyftpdlib waits."""
+        ways = (self.data_channel, self._dtp_acceptor, self._dtp_connector)
+        if any(way is not None for way in ways):
+            return True
+        self.respond("425 There is no data connection. Send PASV or EPSV first.")
+        return False
+
+    def push_dtp_data(self, data: object, *, file: Any = None, **how: Any) -> None:  # noqa: ANN401 - pyftpdlib's signature
+        """Send what the client wants to read."""
+        if self.can_transfer():
+            super().push_dtp_data(data, file=file, **how)
+        elif file is not None:
+            file.close()
+
     # --- the end of an upload
 
     def gave_up(self) -> bool:
@@ -159,9 +176,9 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
     def finish(self, incoming: Incoming) -> None:
         """Make a whole upload durable in worker threads and answer afterwards: 226 means that it is on disk.
 
-        The fsyncs take milliseconds (300 deliveries a second on two cores: M8 of the notes on ingestion), and this
-        session has nothing else to do; the others do not wait for its disk. The bytes are put on disk first, so that
-        the last look at whether the client is still there, before they become a delivery, is as late as it can be.
+        The fsyncs take milliseconds, and this session has nothing else to do; the others do not wait for its disk. The
+        bytes are put on disk first, so that the last look at whether the client is still there, before they become a
+        delivery, is as late as it can be.
         """
         self.wait()
         self.desk.workers.store(incoming.sync, lambda outcome: self._synced(incoming, outcome))

@@ -456,6 +456,21 @@ def test_gone_before_it_was_accepted(site: Site) -> None:
     assert site.leftovers() == []
 
 
+@pytest.mark.parametrize("command", ["LIST", "NLST", "RETR results/result_a.csv"])
+def test_a_reader_that_is_gone_before_it_was_accepted(site: Site, command: str) -> None:
+    """The same for what is read: there is always an answer, and the session goes on."""
+    (site.home() / "results").mkdir(parents=True)
+    (site.home() / "results" / "result_a.csv").write_text("x")
+    with logged_in(site) as client:
+        client.voidcmd("TYPE I")
+        for _ in range(100):
+            with socket.create_connection(client.makepasv()) as data:
+                client.putcmd(command)
+                reset(data)
+            answer = client.getmultiline()
+            assert (outcome(client) if answer[0] == "1" else answer).startswith(("226", "425", "426"))
+
+
 def test_broken_off_upload_keeps_the_older_file(site: Site) -> None:
     """An upload to a temporary name that breaks off leaves what was there before."""
     with logged_in(site) as client:
