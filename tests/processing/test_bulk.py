@@ -10,7 +10,7 @@ from clawback.wiring import Desk
 from processing import bulk
 from processing.columns import NONE
 from processing.staging import staged_action, staged_id
-from processing.tables import line
+from processing.tables import line, metadata
 from tests.worlds import judged, lines, load
 
 ODD = [
@@ -30,6 +30,13 @@ ODD = [
     " ",
 ]
 KINDS: dict[str, bulk.Kind] = {"line": int, "order_id": str}
+
+
+def test_a_column_that_may_be_empty_has_no_default() -> None:
+    """So that leaving a column without values out of an insert is the same as writing NULLs."""
+    every = [column for table in metadata.tables.values() for column in table.columns if column.nullable]
+    assert [column.name for column in every if column.server_default is not None] == []
+    assert len(every) > 20
 
 
 def test_every_text_comes_back_as_it_went(desk: Desk) -> None:
