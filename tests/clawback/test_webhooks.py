@@ -248,17 +248,20 @@ def test_killed_between_commit_and_answer(
     listen(acme, heard.url, at=clock)
     delivery = ingest(acme, clock, "A-1,40,ORDER_UPDATE")
     teller = multiprocessing.get_context("spawn").Process(target=_tell, args=(store_url, str(tmp_path)))
+    dead = threading.Event()
 
     def kill(_event: dict[str, Any]) -> int:
         heard.answer = lambda _event: 204
         assert teller.pid is not None
         os.kill(teller.pid, signal.SIGKILL)
-        teller.join()
+        # One thread alone waits for a child: of two, one finds it gone and learns no exit code.
+        dead.wait()
         return 204
 
     heard.answer = kill
     teller.start()
-    teller.join(60)
+    teller.join()
+    dead.set()
     assert teller.exitcode == -signal.SIGKILL
     sender = courier(acme, tmp_path, clock)
     assert sender.send_due() == Told()
