@@ -39,21 +39,29 @@ def write_all(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
-def write_new(path: Path, content: bytes, *, beside: int | None = None) -> None:
-    """Write and fsync a file that must not exist; making its name durable is the caller's.
-
-    The open file ``beside`` it becomes durable, too: the disk takes both in one round.
-    """
+def begin_new(path: Path, content: bytes) -> int:
+    """Write a file that must not exist; gives its descriptor, to be fsynced and closed by the caller."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     try:
         write_all(handle, content)
-        if beside is not None:
-            # Begins to write this file, too, so that one round of the journal covers both.
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.fsync(beside)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write and fsync a file that must not exist; making its name durable is the caller's."""
+    handle = begin_new(path, content)
+    try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def begin_sync(handle: int) -> None:
+    """Have the disk begin with an open file. What is begun before the first fsync shares its round of the journal."""
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def replace_file(path: Path, content: bytes) -> None:

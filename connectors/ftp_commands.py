@@ -238,10 +238,9 @@ class BrandSession(Session):
         if usage.total_bytes + (declared.size_bytes if declared else 1) > settings.quota_bytes:
             raise FtpRefusal(552, f"The account's {settings.quota_bytes} bytes are full. Delete files, or wait.")
         if is_temporary(path.name):
-            kept = Kept(self.desk.folder / INCOMING, path)
-            return Incoming(path.name, kept, limits, into_folder(kept, path.name))
+            return into_folder(path.name, Kept(self.desk.folder / INCOMING, path), limits)
         upload = self.desk.spool.receive(account=self.username, channel=CHANNEL, name=path.name)
-        return Incoming(path.name, upload, limits, into_spool(upload, declared))
+        return into_spool(path.name, upload, limits)
 
     def ftp_ABOR(self, line: str) -> None:  # noqa: N802 - pyftpdlib's naming
         """Abort the upload: 426 for the upload, 226 for the command."""

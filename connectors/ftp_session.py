@@ -9,7 +9,7 @@ import select
 import ssl
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +21,13 @@ from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
 from pyftpdlib.ioloop import _read as read_catching_errors
 
 from connectors.credentials import Credentials
+from connectors.envelope import Envelope
 from connectors.ftp_data import Awaiting, Receiving, TlsReceiving
 from connectors.ftp_limits import Door, Usage
 from connectors.ftp_settings import FtpSettings
 from connectors.ftp_uploads import AGAIN, Incoming, reply_to
 from connectors.ftp_workers import Workers
+from connectors.landing import Unsure, always
 from connectors.spool import Spool
 from processing.errors import UploadRefused
 
@@ -174,27 +176,43 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
         return bool(poll.poll(0))
 
     def finish(self, incoming: Incoming) -> None:
-        """Make a whole upload durable in worker threads and answer afterwards: 226 means that it is on disk.
+        """Make a whole upload durable in another thread and answer afterwards: 226 means that it is on disk.
 
         The fsyncs take milliseconds, and this session has nothing else to do; the others do not wait for its disk. The
-        bytes are put on disk first, so that the last look at whether the client is still there, before they become a
-        delivery, is as late as it can be.
+        last look at whether the client is still there is as late as it can be: when the bytes are on disk and have not
+        become a delivery yet. A client that stirs then may have aborted, which is seen when its line is read.
         """
         self.wait()
-        self.desk.workers.store(incoming.sync, lambda outcome: self._synced(incoming, outcome))
+        try:
+            incoming.check()
+        except UploadRefused as refusal:
+            self._ended(incoming, reply_to(refusal))
+            return
+        ending = incoming.ending(self.is_quiet)
+        if ending is None:
+            self.desk.workers.store(lambda: incoming.wait_and_end(self.is_quiet), self._finishing(incoming))
+        else:
+            self.desk.workers.when_done(ending, self._finishing(incoming))
 
-    def _synced(self, incoming: Incoming, outcome: "Future[None]") -> None:
+    def is_quiet(self) -> bool:
+        """Whether nothing more came from the client, neither a command nor its end. Safe from any thread."""
+        try:
+            return not (self._closed or self._poll(select.POLLIN | select.POLLRDHUP))
+        except (OSError, ValueError):  # closed just now
+            return False
+
+    def _finishing(self, incoming: Incoming) -> "Callable[[Future[Any]], None]":
+        return lambda outcome: self._finished(incoming, outcome)
+
+    def _finished(self, incoming: Incoming, outcome: "Future[Envelope | None]") -> None:
         error = outcome.exception()
-        if error is not None:
-            self._ended(incoming, reply_to(error), error)
+        if not isinstance(error, Unsure):
+            reply = incoming.reply(outcome.result()) if error is None else reply_to(error)
+            self._ended(incoming, reply, error)
         elif self.gave_up():
             self._ended(incoming, f"426 The upload was aborted; {AGAIN}")
         else:
-            self.desk.workers.store(incoming.end, lambda outcome: self._finished(incoming, outcome))
-
-    def _finished(self, incoming: Incoming, outcome: "Future[str]") -> None:
-        error = outcome.exception()
-        self._ended(incoming, outcome.result() if error is None else reply_to(error), error)
+            self.desk.workers.store(lambda: incoming.end(always), self._finishing(incoming))
 
     def _ended(self, incoming: Incoming, reply: str, error: BaseException | None = None) -> None:
         stored = reply.startswith("226")

@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -13,10 +14,13 @@ from typing import Final, Protocol
 from connectors.durable import PRIVATE_FILE, abandoned, refusing_when_disk_fails, sync_folder, write_all
 from connectors.envelope import Envelope
 from connectors.ftp_limits import Usage
+from connectors.landing import Unsure
 from connectors.spool import Spool, Upload
 from processing.errors import UploadRefused
 
 _log = logging.getLogger(__name__)
+
+Wanted = Callable[[], bool]
 
 CHANNEL: Final = "ftp"
 INCOMING: Final = ".incoming"
@@ -49,9 +53,6 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Take the next bytes, or raise ``UploadRefused``."""
-
-    def sync(self) -> None:
-        """Put the bytes on disk, or raise ``UploadRefused``."""
 
     def abort(self) -> None:
         """Leave nothing behind. Safe to call twice, and after the end."""
@@ -104,8 +105,11 @@ class Incoming:
     name: str
     sink: Sink
     limits: Limits
-    # In a worker thread, after ``sync``: makes the file visible and durable, and says so in a reply.
-    end: Callable[[], str]
+    # Makes the file durable and visible, in a worker thread; raises ``Unsure`` if, when it is durable, it is not wanted
+    # any more. Gives the delivery, if it is one.
+    end: Callable[[Wanted], Envelope | None]
+    # The same without waiting, of what is on disk soon.
+    end_soon: Callable[[Wanted], "Future[Envelope] | None"]
     size_bytes: int = 0
     # Whether the end of the data connection can only have been meant: a close_notify.
     proven: bool = False
@@ -118,13 +122,26 @@ class Incoming:
         self.limits.check(self.size_bytes)
         self.sink.write(chunk)
 
-    def sync(self) -> None:
-        """Check that all bytes have come and put them on disk, in a worker thread; nothing is visible yet."""
+    def check(self) -> None:
+        """Raise ``FtpRefusal`` unless the bytes that were announced have come."""
         if self.limits.declared:
             self.limits.declared.check(self.size_bytes)
-        self.sink.sync()
+
+    def ending(self, wanted: Wanted) -> "Future[Envelope] | None":
+        """The end that has begun, of an upload that is known to be whole; ``None`` if somebody has to wait for it."""
+        return self.end_soon(wanted) if self.proven or self.limits.declared else None
+
+    def wait_and_end(self, wanted: Wanted) -> Envelope | None:
+        """The end, in a worker thread."""
         if not (self.proven or self.limits.declared):
             time.sleep(_GRACE_S)
+        return self.end(wanted)
+
+    def reply(self, delivery: Envelope | None) -> str:
+        """The reply that says that the end was a good one."""
+        if delivery is not None:
+            return receipt_of(delivery, 226)
+        return f"226 {self.name} is stored under its temporary name; it is received as a delivery when you rename it."
 
     def settle(self, *, kept: bool) -> None:
         """Count the bytes as stored or as gone, in the loop, and leave nothing else behind. Safe to call twice."""
@@ -155,16 +172,13 @@ class Kept:
             with refusing_when_disk_fails(self._target.name):
                 write_all(self._handle, data)
 
-    def sync(self) -> None:
-        """Put the bytes on disk."""
+    def keep(self, wanted: Wanted) -> None:
+        """Put the file durably into the account's folder; raises ``Unsure`` if it is not wanted once it is on disk."""
         if self._handle is not None:
             with refusing_when_disk_fails(self._target.name):
                 os.fsync(self._handle)
-
-    def keep(self) -> None:
-        """Put the file, whose bytes are on disk, durably into the account's folder."""
-        if self._handle is not None:
-            with refusing_when_disk_fails(self._target.name):
+                if not wanted():
+                    raise Unsure
                 self._path.replace(self._target)
                 sync_folder(self._target.parent)
 
@@ -207,24 +221,22 @@ def rename_kept(path: Path, target: Path) -> None:
         sync_folder(path.parent)
 
 
-def into_spool(upload: Upload, declared: Declared | None) -> Callable[[], str]:
-    """How an upload into the spool ends; it is proven to be whole if its exact length was announced."""
-    proven = declared is not None and not declared.as_text
+def into_spool(name: str, upload: Upload, limits: Limits) -> Incoming:
+    """An upload that becomes a delivery; it is proven to be whole if its exact length was announced."""
+    proven = limits.declared is not None and not limits.declared.as_text
 
-    def end() -> str:
-        return receipt_of(upload.land(proven=proven), 226)
+    def end(wanted: Wanted) -> Envelope:
+        return upload.land(proven=proven, wanted=wanted)
 
-    return end
+    def end_soon(wanted: Wanted) -> "Future[Envelope] | None":
+        return upload.land_soon(proven=proven, wanted=wanted) if upload.is_short else None
+
+    return Incoming(name, upload, limits, end, end_soon)
 
 
-def into_folder(kept: Kept, name: str) -> Callable[[], str]:
-    """How the upload of a temporary name ends."""
-
-    def end() -> str:
-        kept.keep()
-        return f"226 {name} is stored under its temporary name; it is received as a delivery when you rename it."
-
-    return end
+def into_folder(name: str, kept: Kept, limits: Limits) -> Incoming:
+    """An upload under a temporary name."""
+    return Incoming(name, kept, limits, kept.keep, lambda _: None)
 
 
 def receipt_of(envelope: Envelope, code: int) -> str:

@@ -2,10 +2,10 @@
 
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from queue import SimpleQueue
+from typing import Final, TypeVar
 
 from pyftpdlib.ioloop import IOLoop
 
@@ -71,7 +71,9 @@ class Workers:
         self._bell = Bell(ioloop, self.catch_up)
         self._logins = ThreadPoolExecutor(_LOGIN_THREADS, "ftp-login")
         self._landings = ThreadPoolExecutor(_LANDING_THREADS, "ftp-landing")
-        self._done: deque[Callable[[], None]] = deque()
+        self._done: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        # Only the loop's thread counts them.
+        self._under_way = 0
 
     def check_login(self, work: Callable[[], bool], then: Callable[["Future[bool]"], None]) -> None:
         """Run a password check in its own threads, so that a flood of logins delays no delivery."""
@@ -87,19 +89,31 @@ class Workers:
 
     def catch_up(self) -> None:
         """Run, in the loop, what follows from work that is done."""
-        while self._done:
-            self._done.popleft()()
+        while not self._done.empty():
+            self._follow()
 
     def close(self) -> None:
         """Finish all work that was begun, and what follows from it."""
         self._logins.shutdown(cancel_futures=True)
+        while self._under_way:
+            self._follow()
         self._landings.shutdown()
-        self.catch_up()
         self._bell.close()
 
-    def _run(self, pool: ThreadPoolExecutor, work: Callable[[], Any], then: Callable[["Future[Any]"], None]) -> None:
-        def hand_over(outcome: "Future[Any]") -> None:
-            self._done.append(lambda: then(outcome))
+    def _follow(self) -> None:
+        follow = self._done.get()
+        self._under_way -= 1
+        follow()
+
+    def when_done(self, outcome: "Future[Made]", then: Callable[["Future[Made]"], None]) -> None:
+        """Run what follows from work that somebody else does."""
+
+        def hand_over(outcome: "Future[Made]") -> None:
+            self._done.put(lambda: then(outcome))
             self._bell.ring()
 
-        pool.submit(work).add_done_callback(hand_over)
+        self._under_way += 1
+        outcome.add_done_callback(hand_over)
+
+    def _run(self, pool: ThreadPoolExecutor, work: Callable[[], Made], then: Callable[["Future[Made]"], None]) -> None:
+        self.when_done(pool.submit(work), then)

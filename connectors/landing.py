@@ -11,16 +11,25 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from connectors.durable import claim, sync_folder, write_new
+from connectors.durable import begin_new, begin_sync, claim, sync_folder
 from connectors.envelope import ENVELOPE, Envelope, sealed
 from connectors.keys import Keys
 
 _log = logging.getLogger(__name__)
 
-# The disk joins what is asked of it at once; one after the other, each would wait for a round of its own.
-SYNCING_AT_ONCE: Final = 16
+
+class Unsure(Exception):
+    """The sender stirred before its upload was seen; the upload is as it was, and may land again or be dropped."""
+
+
+def always() -> bool:
+    """Of a sender that cannot change its mind."""
+    return True
+
+
+def nothing() -> None:
+    """Of a sender that waits."""
 
 
 @dataclass(slots=True)
@@ -28,7 +37,8 @@ class Ticket:
     """An upload that wants to land: its content is in ``folder``, and ``handle`` is its open file.
 
     ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival,
-    given the descriptor of the claim.
+    given the descriptor of the claim. ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it
+    does not land.
     """
 
     folder: Path
@@ -38,6 +48,9 @@ class Ticket:
     key: str | None
     again: Callable[[], Envelope | None]
     stamp: Callable[[int], Envelope]
+    wanted: Callable[[], bool] = always
+    # Called when it is over, in the thread that led.
+    then: Callable[[], None] = nothing
     envelope: Envelope | None = None
     error: BaseException | None = None
     landed_before: bool = False
@@ -73,18 +86,26 @@ class Landing:
         self._waiting: list[Ticket] = []
         self._queue = threading.Lock()
         self._turn = threading.Lock()
-        # Its threads begin when they are needed: who lands one at a time never has any.
-        self._syncing = ThreadPoolExecutor(SYNCING_AT_ONCE, thread_name_prefix="landing")
+        # Its thread begins when it is needed.
+        self._thread = ThreadPoolExecutor(1, "landing")
 
-    def land(self, ticket: Ticket) -> Envelope:
-        """Make an upload visible, together with those that wait; gives its envelope, or raises why it did not land."""
+    def land(self, ticket: Ticket) -> None:
+        """Make an upload visible, together with those that wait; ``ticket.result`` tells how it went."""
         with self._queue:
             self._waiting.append(ticket)
+        self._lead_for(ticket)
+
+    def land_soon(self, ticket: Ticket) -> None:
+        """The same without waiting: ``ticket.then`` is called when it is over."""
+        with self._queue:
+            self._waiting.append(ticket)
+        self._thread.submit(self._lead_for, ticket)
+
+    def _lead_for(self, ticket: Ticket) -> None:
         while not ticket.is_done:
             with self._turn:
                 if not ticket.is_done:
                     self._lead()
-        return ticket.result()
 
     def _lead(self) -> None:
         with self._queue:
@@ -104,6 +125,7 @@ class Landing:
         finally:
             for ticket in batch:
                 ticket.is_done = True
+                ticket.then()
 
     def _is_stamped(self, ticket: Ticket, order: int) -> bool:
         """Stamp an upload, unless it landed before or cannot."""
@@ -120,11 +142,12 @@ class Landing:
 
     def _show(self, batch: list[Ticket]) -> None:
         """Move stamped uploads to where they are seen, in the order of their stamps."""
-        if len(batch) > 1:
-            list(self._syncing.map(self._keep, batch))
-        else:
-            list(map(self._keep, batch))
-        moved = [ticket for ticket in batch if ticket.error is None and self._is_moved(ticket)]
+        # All are begun before the first is waited for, whose content is what is waited for first.
+        for ticket in batch[1:]:
+            begin_sync(ticket.handle)
+        begun = [(ticket, self._begun(ticket)) for ticket in batch]
+        kept = [ticket for ticket, handle in begun if handle is not None and self._is_kept(ticket, handle)]
+        moved = [ticket for ticket in kept if self._is_moved(ticket)]
         try:
             if moved:
                 sync_folder(self._new)
@@ -133,14 +156,31 @@ class Landing:
             for ticket in moved:
                 self._take_back(ticket, error)
 
-    def _keep(self, ticket: Ticket) -> None:
-        """Put the content and the envelope on disk."""
+    def _begun(self, ticket: Ticket) -> int | None:
+        """Write the envelope and have the disk begin with it; gives its descriptor."""
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
-            write_new(ticket.folder / ENVELOPE, sealed(ticket.envelope), beside=ticket.handle)
-            sync_folder(ticket.folder)
+            handle = begin_new(ticket.folder / ENVELOPE, sealed(ticket.envelope))
         except OSError as error:
             ticket.fail(error)
+            return None
+        begin_sync(handle)
+        return handle
+
+    def _is_kept(self, ticket: Ticket, envelope: int) -> bool:
+        """Put the content and the envelope on disk, and look whether they are wanted still."""
+        try:
+            os.fsync(ticket.handle)
+            os.fsync(envelope)
+            sync_folder(ticket.folder)
+            if not ticket.wanted():
+                (ticket.folder / ENVELOPE).unlink()
+                ticket.fail(Unsure())
+        except OSError as error:
+            ticket.fail(error)
+        finally:
+            os.close(envelope)
+        return ticket.error is None
 
     def _is_moved(self, ticket: Ticket) -> bool:
         """Note an upload's key, and show it."""

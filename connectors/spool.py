@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,7 +44,7 @@ from connectors.envelope import (
     stamped,
 )
 from connectors.keys import Keys
-from connectors.landing import Landing, Ticket
+from connectors.landing import Landing, Ticket, Unsure, always
 from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
@@ -91,28 +92,60 @@ class Upload:
         """The digest of what was written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
-    def sync(self) -> None:
-        """Put the bytes on disk ahead of ``land``, to decide only then whether they land."""
-        with refusing_when_disk_fails(self._draft.name):
-            os.fsync(self._open_handle())
-
-    def land(self, received_at: datetime | None = None, *, proven: bool = False) -> Envelope:
+    def land(
+        self, received_at: datetime | None = None, *, proven: bool = False, wanted: Callable[[], bool] = always
+    ) -> Envelope:
         """Make the delivery durable and visible; once this returns it may be acknowledged to the sender.
 
         Under a key that was used before nothing lands: the same is the delivery that landed then, and for anything else
-        ``KeyReused`` is raised.
+        ``KeyReused`` is raised. ``wanted`` is asked as late as can be, in whatever thread; if not, ``Unsure`` is raised
+        and the upload can still land, or be aborted.
         """
         try:
-            if self.size_bytes > _LONG_TO_SYNC:
-                self.sync()
             with refusing_when_disk_fails(self._draft.name):
-                draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
-                envelope = self._spool.reveal(self._folder, self._open_handle(), draft, received_at, self._key)
+                if not self.is_short:
+                    os.fsync(self._open_handle())
+                ticket = self._ticket(received_at, proven, wanted)
+                self._spool.reveal(ticket)
         except BaseException:
             self.abort()
             raise
-        if self._folder.exists():
-            # It landed before: under the same key, or from the same container.
+        return self._outcome(ticket)
+
+    def land_soon(self, *, proven: bool = False, wanted: Callable[[], bool] = always) -> "Future[Envelope]":
+        """Land what ``is_short`` without waiting: the outcome is that of ``land``, and comes in another thread."""
+        told = Future[Envelope]()
+        ticket = self._ticket(None, proven, wanted)
+
+        def then() -> None:
+            try:
+                told.set_result(self._outcome(ticket))
+            except BaseException as error:  # noqa: BLE001 - whoever waits for it is told
+                told.set_exception(error)
+
+        ticket.then = then
+        self._spool.reveal_soon(ticket)
+        return told
+
+    @property
+    def is_short(self) -> bool:
+        """Whether nobody has to wait long for these bytes to be on disk."""
+        return self.size_bytes <= _LONG_TO_SYNC
+
+    def _ticket(self, received_at: datetime | None, proven: bool, wanted: Callable[[], bool]) -> Ticket:  # noqa: FBT001 - that of land
+        draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
+        return self._spool.ticket(self._folder, self._open_handle(), draft, received_at, self._key, wanted)
+
+    def _outcome(self, ticket: Ticket) -> Envelope:
+        try:
+            with refusing_when_disk_fails(self._draft.name):
+                envelope = ticket.result()
+        except Unsure:
+            raise
+        except BaseException:
+            self.abort()
+            raise
+        if ticket.landed_before:
             self.abort()
             return envelope
         self._close()
@@ -223,28 +256,33 @@ class Spool:
             upload.write(content)
             return upload.land(received_at, proven=proven)
 
-    def reveal(
-        self, folder: Path, handle: int, draft: Envelope, received_at: datetime | None, key: str | None = None
-    ) -> Envelope:
-        """Stamp the upload in ``folder``, whose content ``handle`` is, make it durable and move it to ``new``.
-
-        When it landed before, that delivery is given and the folder stays where it is.
-        """
+    def ticket(
+        self,
+        folder: Path,
+        handle: int,
+        draft: Envelope,
+        received_at: datetime | None,
+        key: str | None,
+        wanted: Callable[[], bool],
+    ) -> Ticket:
+        """What ``reveal`` wants of the upload in ``folder``, whose content ``handle`` is."""
         given = None if received_at is None else _utc(received_at)
 
         def stamp(order: int) -> Envelope:
             return draft if draft.delivery else stamped(draft, given or self._next_stamp(order))
 
-        ticket = Ticket(
-            folder,
-            handle,
-            draft.account,
-            draft.delivery,
-            key,
-            again=lambda: self._landed_before(draft, key),
-            stamp=stamp,
-        )
-        return self._landing.land(ticket)
+        def again() -> Envelope | None:
+            return self._landed_before(draft, key)
+
+        return Ticket(folder, handle, draft.account, draft.delivery, key, again, stamp, wanted)
+
+    def reveal(self, ticket: Ticket) -> None:
+        """Stamp an upload, make it durable and move it to ``new``; when it landed before, its folder stays."""
+        self._landing.land(ticket)
+
+    def reveal_soon(self, ticket: Ticket) -> None:
+        """The same, in a thread of the spool."""
+        self._landing.land_soon(ticket)
 
     def _landed_before(self, draft: Envelope, key: str | None) -> Envelope | None:
         """What has landed as the same file of a container, or under the same key; raises KeyReused."""
@@ -276,7 +314,7 @@ class Spool:
     def pending(self, account: str | None = None) -> list[Envelope]:
         """Deliveries that landed and are not acknowledged, oldest first; of one account if it is given."""
         with claim(self._order, shared=True):
-            names = sorted(folder.name for folder in self._new.iterdir())
+            names = _names(self._new)
         known = {name: envelope for name in names if (envelope := self._known.get(name) or self._peek(name))}
         self._known = known
         return [envelope for envelope in known.values() if account in (None, envelope.account)]
@@ -284,7 +322,7 @@ class Spool:
     def damaged(self) -> dict[str, datetime]:
         """Deliveries that landed and whose envelope cannot be read, with their arrival, which their name tells."""
         with claim(self._order, shared=True):
-            names = sorted(folder.name for folder in self._new.iterdir() if NUMBER.fullmatch(folder.name))
+            names = list(filter(NUMBER.fullmatch, _names(self._new)))
         bad = (name for name in names if name not in self._known and self._peek(name) is None)
         return {name: arrival_in(name) for name in bad if (self._new / name).exists()}
 
@@ -372,6 +410,10 @@ class Spool:
                 if (part / delivery).is_dir():
                     return part / delivery
         raise NotFound(f"There is no delivery {delivery!r} in the spool.")
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))  # noqa: PTH208 - a Path for each of thousands, each time, is too much
 
 
 def _utc(instant: datetime) -> datetime:

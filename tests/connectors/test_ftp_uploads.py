@@ -9,13 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from connectors.credentials import Credentials
-from connectors.envelope import Envelope
+from connectors.ftp_uploads import Kept
+from connectors.landing import Ticket, Unsure, always
 from connectors.spool import Spool
 from tests.connectors.ftp_site import (
     ACCOUNTS,
@@ -81,13 +81,23 @@ class Gated(Spool):
         self.asked = threading.Event()
         self.may = threading.Event()
 
-    def reveal(
-        self, folder: Path, handle: int, draft: Envelope, received_at: datetime | None, key: str | None = None
-    ) -> Envelope:
-        """Wait for permission."""
-        self.asked.set()
-        assert self.may.wait(30)
-        return super().reveal(folder, handle, draft, received_at, key)
+    def reveal_soon(self, ticket: Ticket) -> None:
+        """Wait for permission, as for a slow disk."""
+        self._wait(super().reveal_soon, ticket)
+
+    def reveal(self, ticket: Ticket) -> None:
+        """The same."""
+        self._wait(super().reveal, ticket).join()
+
+    def _wait(self, reveal: Callable[[Ticket], None], ticket: Ticket) -> threading.Thread:
+        def waiting() -> None:
+            self.asked.set()
+            assert self.may.wait(30)
+            reveal(ticket)
+
+        thread = threading.Thread(target=waiting)
+        thread.start()
+        return thread
 
 
 def test_226_comes_after_landing_and_nobody_else_waits(serve: Serve, tmp_path: Path) -> None:
@@ -132,8 +142,8 @@ def test_closing_the_server_finishes_what_lands(serve: Serve, tmp_path: Path) ->
     assert site.contents() == {"returns.csv": CONTENT}
 
 
-def test_client_that_hangs_up_while_its_delivery_lands(serve: Serve, tmp_path: Path) -> None:
-    """Once all bytes have come the delivery lands, whether its client waits for the answer or not."""
+def test_client_that_hangs_up_before_it_is_durable(serve: Serve, tmp_path: Path) -> None:
+    """A killed client looks like one that hangs up after its last byte, and nothing was acknowledged: nothing lands."""
     spool = Gated(tmp_path / "spool")
     site = serve(spool=spool)
     with logged_in(site) as client:
@@ -142,7 +152,37 @@ def test_client_that_hangs_up_while_its_delivery_lands(serve: Serve, tmp_path: P
         assert spool.asked.wait(10)
         client.close()
     spool.may.set()
-    assert eventually(lambda: len(spool.pending()) == 1)
+    assert eventually(lambda: not site.leftovers())
+    assert spool.pending() == []
+
+
+def test_abort_before_it_is_durable(serve: Serve, tmp_path: Path) -> None:
+    """ABOR counts until the delivery can be seen; the next upload is another."""
+    spool = Gated(tmp_path / "spool")
+    site = serve(spool=spool)
+    with logged_in(site) as client:
+        with begin(client, "returns.csv") as data:
+            data.sendall(CONTENT)
+        assert spool.asked.wait(10)
+        client.putcmd("ABOR")
+        spool.may.set()
+        assert outcome(client).startswith("426 The upload was aborted")
+        assert outcome(client).startswith("225 ")
+        assert send(client, "again.csv", CONTENT).startswith("226 Delivery")
+    assert site.contents() == {"again.csv": CONTENT}
+    assert site.leftovers() == []
+
+
+def test_a_kept_file_is_kept_only_if_it_is_wanted(tmp_path: Path) -> None:
+    """Asked when it is on disk; what is not wanted then can be kept still, or is removed."""
+    kept = Kept(tmp_path, tmp_path / "returns.csv.part")
+    kept.write(CONTENT)
+    with pytest.raises(Unsure):
+        kept.keep(lambda: False)
+    assert not (tmp_path / "returns.csv.part").exists()
+    kept.keep(always)
+    kept.abort()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [CONTENT]
 
 
 def test_several_brands_at_once(site: Site) -> None:

@@ -13,7 +13,7 @@ from connectors import durable
 from connectors.durable import claim
 from connectors.envelope import Envelope
 from connectors.keys import Keys
-from connectors.landing import Landing, Ticket
+from connectors.landing import Landing, Ticket, Unsure, always
 from connectors.spool import Spool, Upload
 from processing.errors import KeyReused, UploadRefused
 
@@ -123,12 +123,12 @@ def test_nobody_goes_on_before_all_is_durable(spool: Spool, tmp_path: Path, monk
         led[:] = batch
         show(self, batch)
 
-    def written(path: Path, content: bytes, *, beside: int) -> None:
+    def written(path: Path, content: bytes) -> int:
         looks.extend(ticket.is_done for ticket in led)
-        durable.write_new(path, content, beside=beside)
+        return durable.begin_new(path, content)
 
     monkeypatch.setattr(Landing, "_show", shown)
-    monkeypatch.setattr("connectors.landing.write_new", written)
+    monkeypatch.setattr("connectors.landing.begin_new", written)
     with uploads(spool, *[None] * TOGETHER) as made:
         land(tmp_path, made)
     assert len(looks) >= TOGETHER
@@ -153,3 +153,40 @@ def test_a_key_that_cannot_be_kept_fails_its_own_upload(
     assert [type(one) for one in outcomes] == [Envelope, UploadRefused, Envelope, Envelope]
     assert outcomes[3] == before
     assert len(spool.pending()) == 3
+
+
+def test_what_is_not_wanted_any_more_does_not_land(spool: Spool, tmp_path: Path) -> None:
+    """Its sender is asked when it is on disk and before it is seen; it may land later, or be dropped."""
+    asked = list[tuple[int, bytes]]()
+
+    def unwanted() -> bool:
+        (folder,) = (tmp_path / "tmp").iterdir()
+        asked.append((len(list((tmp_path / "new").iterdir())), (folder / "content").read_bytes()))
+        return False
+
+    with spool.receive(account="acme", channel="ftp", name="a.csv") as upload:
+        upload.write(b"first")
+        with pytest.raises(Unsure):
+            upload.land(wanted=unwanted)
+        assert asked == [(0, b"first")]
+        assert spool.pending() == []
+        landed = upload.land()
+    assert spool.pending() == [landed]
+    spool.verify(landed.delivery)
+    with spool.receive(account="acme", channel="ftp", name="b.csv") as upload, pytest.raises(Unsure):
+        upload.land(wanted=lambda: False)
+    assert spool.pending() == [landed]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_landing_without_waiting(spool: Spool, tmp_path: Path) -> None:
+    """The outcome is that of landing: the delivery, the one that landed before, a refusal, or not being wanted."""
+    before = spool.land(b"same", account="acme", channel="api", name="PUT", key="before")
+    with uploads(spool, None, "before", None, None) as made:
+        (made[2]._folder / "envelope.json").mkdir()  # noqa: SLF001 - what keeps its envelope from being written
+        told = [one.land_soon(wanted=(lambda: False) if one is made[3] else always) for one in made]
+        errors = [one.exception(30) for one in told]
+    assert [type(error) for error in errors] == [type(None), type(None), UploadRefused, Unsure]
+    assert told[1].result() == before
+    assert spool.pending() == [before, told[0].result()]
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.landing import Ticket
 from connectors.spool import Spool, Upload
 from processing.errors import UploadRefused
 from tests.connectors.ftp_site import clock, eventually
@@ -328,13 +329,13 @@ class Slow(Spool):
         self.go_on = threading.Event()
         self.fails = False
 
-    def reveal(self, *arguments: object) -> object:  # type: ignore[override]
+    def reveal(self, ticket: Ticket) -> None:
         """Wait, or fail."""
         self.reached.set()
         self.go_on.wait(20)
         if self.fails:
             raise UploadRefused("'message.eml' could not be stored (No space left on device); /secret/path")
-        return super().reveal(*arguments)  # type: ignore[arg-type]
+        super().reveal(ticket)
 
 
 @pytest.mark.parametrize("cut", ["close", "reset", "half"])
