@@ -56,13 +56,20 @@ $(VENV)/product/.run: requirements.lock pyproject.toml | $(VENV)/.made
 	$(VENV)/product/bin/python $(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-bench: $(VENV)/.dev $(VENV)/product/.run
-	$(BIN)/python bench/run.py --python $(VENV)/product/bin/python
+# What Clawback is compared with, kept apart from its own dependencies.
+$(VENV)/rivals/.run: bench/rivals/requirements.lock | $(VENV)/.made
+	$(PYTHON) -m venv $(VENV)/rivals
+	$(VENV)/rivals/bin/python $(INSTALL) --no-deps --require-hashes -r $<
+	@touch $@
+
+bench: $(VENV)/.dev $(VENV)/product/.run $(VENV)/rivals/.run
+	$(BIN)/python bench/run.py --python $(VENV)/product/bin/python --rivals $(VENV)/rivals/bin/python
 
 lock: $(VENV)/.made
 	$(PIP) uv
-	$(BIN)/uv pip compile --quiet $(LOCK) --group build -o requirements.lock
-	$(BIN)/uv pip compile --quiet $(LOCK) --group build --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml $(LOCK) --group build -o requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml $(LOCK) --group build --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet bench/rivals/requirements.in $(LOCK) -o bench/rivals/requirements.lock
 
-LOCK := pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
+LOCK := --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-emit-index-url --no-emit-find-links
