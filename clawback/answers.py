@@ -21,6 +21,9 @@ from schemas.sidecar import described
 # Who sends by Web Services asks for the answers there.
 ASKED_FOR: Final = frozenset({"api", "http"})
 
+# json.dumps would make one for each line.
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False)
+
 Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
 
@@ -56,7 +59,7 @@ def write_receipt(db: Connection, found: Row[Any], out: BinaryIO) -> None:
 def _separated(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
     before = "\n    "
     for line in lines:
-        yield (before + json.dumps(line, ensure_ascii=False)).encode()
+        yield (before + _AS_JSON.encode(line)).encode()
         before = ",\n    "
     if before.startswith(","):
         yield b"\n  "

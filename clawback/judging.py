@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -85,10 +86,18 @@ def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, p
     if doubt := None if proven else _doubt(case, document):
         _hold_incomplete(db, number, case, document, doubt, at)
         return
-    tally = _apply(db, number, case, document)
-    if not released:
-        brakes.check(db, case.terms, tally)
-    deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(case.terms.partners))
+    tally, sound = _apply(db, number, case, document)
+    end = partial(deliveries.finish, db, number, at=at, summary=tally.told(case.terms.partners))
+    try:
+        if not released:
+            brakes.check(db, case.terms, tally)
+    except Braked as because:
+        if sound:
+            raise
+        # Faults of its text stand, and there is nothing else: it is what ``hold`` would make of it once more.
+        end(DeliveryState.HELD, code=because.code, message=str(because))
+    else:
+        end(DeliveryState.DONE)
 
 
 def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) -> None:
@@ -138,11 +147,13 @@ def record(applied: Application, checked: Checked) -> None:
     applied.apply(checked.good)
 
 
-def _apply(db: Connection, number: int, case: Case, document: Document) -> Tally:
-    applied = application(db, number, case, document)
+def _apply(db: Connection, number: int, case: Case, document: Document) -> tuple[Tally, int]:
+    """What became of the lines, and how many of them had no fault in their text."""
+    applied, sound = application(db, number, case, document), 0
     for checked in case.checked(document):
         record(applied, checked)
-    return applied.tally
+        sound += len(checked.good)
+    return applied.tally, sound
 
 
 def _doubt(case: Case, document: Document) -> str | None:

@@ -126,18 +126,18 @@ def release_message(desk: Desk, message: str, *, by: str, at: datetime) -> Recei
     return _finish(desk, envelope, at)
 
 
-def receipt(desk: Desk, delivery: str) -> Receipt:
-    """A delivery's receipt with its lines."""
+def receipt(desk: Desk, delivery: str, most_lines: int | None = None) -> Receipt:
+    """A delivery's receipt with its lines, or the first of them."""
     with desk.store.read() as db:
-        return deliveries.receipt(db, delivery)
+        return deliveries.receipt(db, delivery, most_lines)
 
 
-def receipt_with_files(desk: Desk, delivery: str) -> Receipt:
-    """A delivery's receipt with its lines, that of a container with the receipts of its files as ``files``."""
+def receipt_with_files(desk: Desk, delivery: str, most_lines: int | None = None) -> Receipt:
+    """A delivery's receipt, that of a container with the receipts of its files as ``files``."""
     with desk.store.read() as db:
-        found = deliveries.receipt(db, delivery)
+        found = deliveries.receipt(db, delivery, most_lines)
         if "files" in found:
-            found["files"] = [deliveries.receipt(db, file["delivery"]) for file in found["files"]]
+            found["files"] = [deliveries.receipt(db, file["delivery"], most_lines) for file in found["files"]]
         return found
 
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Row, null, select, update
+from sqlalchemy import Connection, Row, func, null, select, update
 
 from processing import bulk, webhooks
 from processing.codes import Code, Verdict
@@ -271,10 +273,19 @@ def head(found: Row[Any]) -> dict[str, Any]:
     }
 
 
-def receipt(db: Connection, number: str) -> dict[str, Any]:
-    """A delivery's receipt with its lines; raises NotFound."""
+def receipt(db: Connection, number: str, most_lines: int | None = None) -> dict[str, Any]:
+    """A delivery's receipt with its lines; raises NotFound.
+
+    With ``most_lines`` it has no more than these, and ``more_lines`` tells how many were left out: there may be a
+    million.
+    """
     found = find(db, number)
-    return {**head(found), "lines": list(lines(db, found.id))}
+    if most_lines is None:
+        return {**head(found), "lines": list(lines(db, found.id))}
+    with closing(lines(db, found.id)) as all_of_them:
+        first = list(islice(all_of_them, most_lines))
+    count = db.execute(select(func.count()).where(line.c.delivery_id == found.id)).scalar_one()
+    return {**head(found), "lines": first, "more_lines": count - len(first)}
 
 
 def lines(db: Connection, delivery_id: int) -> Generator[dict[str, Any]]:
@@ -287,9 +298,15 @@ def lines(db: Connection, delivery_id: int) -> Generator[dict[str, Any]]:
     )
     # Who reads only the first of them closes the cursor by closing this generator.
     with db.execute(query, execution_options={"yield_per": 10_000}) as found:
-        for one in found:
-            locks_at = None if one.locks_at is None else instant(one.locks_at).isoformat()
-            yield {**one._asdict(), "locks_at": locks_at}
+        for number, verdict, code, message, action_id, locks_at in found:
+            yield {
+                "line": number,
+                "verdict": verdict,
+                "code": code,
+                "message": message,
+                "action_id": action_id,
+                "locks_at": None if locks_at is None else instant(locks_at).isoformat(),
+            }
 
 
 def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> bool:

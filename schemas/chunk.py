@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,7 @@ TEXT: Final = pd.ArrowDtype(pa.string())
 LONGEST_SHOWN: Final = 80
 
 
-@dataclass(frozen=True, slots=True)
-class BadLine:
+class BadLine(NamedTuple):
     """A line that could not be read, or whose text breaks the contract.
 
     ``field`` is the column's name as our messages write it, ``value`` the raw text, shortened for display; both are

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from clawback.cli.receipts import receipt_code, receipt_text
+from clawback.cli.receipts import most_lines, receipt_code, receipt_text
 from clawback.cli.running import Outcome, desk, now, table, told
 
 PREVIEW: Final = click.option("--preview", is_flag=True, help="Say what would happen and write nothing.")
@@ -54,7 +54,7 @@ def show(delivery: str) -> Outcome:
     from clawback import pipeline
 
     with desk() as opened:
-        document = pipeline.receipt(opened, delivery)
+        document = pipeline.receipt(opened, delivery, most_lines())
     return Outcome(document, receipt_text(document))
 
 
@@ -98,7 +98,7 @@ def release(delivery: str) -> Outcome:
 
     with desk() as opened:
         pipeline.release(opened, delivery, at=now())
-        document = pipeline.receipt(opened, delivery)
+        document = pipeline.receipt(opened, delivery, most_lines())
     return Outcome(document, receipt_text(document), receipt_code(document))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from clawback.cli.receipts import receipts_code, receipts_text
+from clawback.cli.receipts import most_lines, receipts_code, receipts_text
 from clawback.cli.running import Outcome, desk, now, told
 
 
@@ -48,5 +48,5 @@ def ingest(
             return Outcome({"preview": True, **receipt}, text, receipts_code(receipt))
         envelope = land_file(opened.spool, file, sid, event_type=event_type, again=again, received_at=arrived)
         pipeline.ingest(opened, envelope.delivery, at=now())
-        receipt = pipeline.receipt_with_files(opened, envelope.delivery)
+        receipt = pipeline.receipt_with_files(opened, envelope.delivery, most_lines())
     return Outcome(receipt, receipts_text(receipt), receipts_code(receipt))

@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from clawback.cli.running import DONE, NOT_ALL_APPLIED, table
+from clawback.cli.running import DONE, NOT_ALL_APPLIED, is_json, table
 
 SHOWN_LINES = 20
+
+
+def most_lines() -> int | None:
+    """How many lines of a receipt this command needs: all for programs, what is shown for people."""
+    return None if is_json() else SHOWN_LINES
 
 
 def receipt_code(receipt: dict[str, Any]) -> int:
@@ -43,10 +48,9 @@ def receipt_text(receipt: dict[str, Any]) -> str:
     lines = receipt.get("lines", [])
     if lines:
         parts.append(table(lines[:SHOWN_LINES], {"line": "line", "verdict": "verdict", "": "message"}, ""))
-    if len(lines) > SHOWN_LINES:
-        parts.append(
-            f"… and {len(lines) - SHOWN_LINES:,} more lines: clawback deliveries receipt {receipt['delivery']} --json"
-        )
+    more = receipt.get("more_lines", max(len(lines) - SHOWN_LINES, 0))
+    if more:
+        parts.append(f"… and {more:,} more lines: clawback deliveries receipt {receipt['delivery']}")
     return "\n\n".join(parts)
 
 

@@ -51,6 +51,11 @@ def told(function: Callable[Params, Outcome]) -> Callable[Params, None]:
     return run
 
 
+def is_json() -> bool:
+    """Whether this command was asked for JSON."""
+    return bool(click.get_current_context().meta["as_json"])
+
+
 def guarded(command: click.Command) -> int:
     """Run a command and turn every failure into a message and an exit code."""
     from processing.errors import ClawbackError, NotFound, Unreadable, Unusable

@@ -129,6 +129,16 @@ def test_ingest_tells_what_was_not_applied(loaded: Run) -> None:
     assert receipt["received_at"] == "2027-01-20T05:00:00+00:00"
 
 
+def test_a_long_receipt_is_cut_and_says_where_the_rest_is(loaded: Run, tmp_path: Path) -> None:
+    """The first 20 lines, how many more there are, and the command that prints them all."""
+    (tmp_path / "bad.csv").write_text("ActionId,Amount,Reason\n" + "A-1,-1,OTHER\n" * 25)
+    done = loaded("ingest", "bad.csv", "--account", "IRacme1")
+    *_, last = done.stdout.splitlines()
+    before, _, command = last.partition(" more lines: clawback ")
+    assert (before, done.stdout.count("-1' is")) == ("… and 5", 20)
+    assert len(json.loads(loaded(*command.split()).stdout)["lines"]) == 25
+
+
 RECEIPT_KEYS = {
     "delivery", "account", "channel", "name", "sha256", "bytes", "received_at", "state", "duplicate_of",
     "rows", "money", "partners", "nearest_lock", "lines",

@@ -55,6 +55,20 @@ def test_a_delivery_that_is_mostly_bad_is_held(case: str, good: int, bad: int, s
         assert {code for _, verdict, code in codes(receipt) if verdict == "rejected"} == {"AMOUNT_NEGATIVE"}
 
 
+def test_a_delivery_without_a_sound_line_is_held(hundred: Desk, clock: Clock) -> None:
+    """It is held as any other, by what a person sees: nothing of it could be applied, and its lines are told once."""
+    receipt = ingest(hundred, lines("ActionId,Amount,Reason", *["A-1,-1,OTHER"] * 20))
+    assert (receipt["state"], receipt["code"], receipt["nearest_lock"]) == ("held", "MOSTLY_BAD", None)
+    assert receipt["message"].startswith("20 of its 20 lines would be rejected or refused.")
+    assert (receipt["rows"]["rejected"], receipt["rows"]["held"], receipt["money"]) == (20, 0, {})
+    assert codes(receipt) == [(number, "rejected", "AMOUNT_NEGATIVE") for number in range(2, 22)]
+    pipeline.release(hundred, receipt["delivery"], at=clock())
+    released = pipeline.receipt(hundred, receipt["delivery"])
+    assert (released["state"], codes(released)) == ("done", codes(receipt))
+    assert pipeline.receipt(hundred, receipt["delivery"], 5)["lines"] == released["lines"][:5]
+    assert pipeline.receipt(hundred, receipt["delivery"], 5)["more_lines"] == 15
+
+
 def test_refused_lines_are_bad_ones_too(hundred: Desk, clock: Clock) -> None:
     """A whole file that comes after the lock is looked at by somebody."""
     clock.now = LOCK + timedelta(days=1)
