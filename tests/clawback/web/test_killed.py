@@ -4,28 +4,30 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Final
 
 import httpx
+import pytest
 
 from clawback import pipeline
 from clawback.settings import Settings, as_environment
 from clawback.wiring import credentials_folder, open_desk
 from connectors.tokens import Scope, Tokens
 from tests.clawback.serve_site import now
+from tests.clawback.web import forked
+from tests.clawback.web.forked import CONTEXT
 from tests.clawback.web.site import settings_of
+from tests.connectors.ftp_site import eventually
 from tests.worlds import SID, Sale, action, load
 
-KILLS: Final = int(os.environ.get("TEST_KILLS", "5"))
 CLIENTS: Final = 8
 ACTIONS: Final = 5
 PATIENCE_S: Final = 120
@@ -37,33 +39,43 @@ class Server:
 
     settings: Settings
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: ForkServerProcess | None = None
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        command = [sys.executable, "-m", "clawback.serving.web_part", str(self.port)]
-        environ = os.environ | as_environment(self.settings)
-        with (self.settings.state / "web.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environ, start_new_session=True
-            )
-        assert self.process.stdout is not None
-        report = json.loads(self.process.stdout.readline())
+        theirs, self._orders = CONTEXT.Pipe(duplex=False)
+        reports, told = CONTEXT.Pipe(duplex=False)
+        environ = as_environment(self.settings)
+        self.process = CONTEXT.Process(
+            target=forked.serve, args=(theirs, told, self.settings.state / "web.log", environ, self.port)
+        )
+        self.process.start()
+        theirs.close()
+        told.close()
+        with os.fdopen(os.dup(reports.fileno()), "rb") as lines:
+            report = json.loads(lines.readline())
         assert "ready" in report, report
         self.port = report["port"]
 
     def kill_worker(self) -> None:
-        """Kill the second process, if it is there; the first goes on, and starts another."""
+        """Kill the second process as soon as it is there; the first goes on, and starts another."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+        assert eventually(lambda: bool(self._workers()))
+        for worker in self._workers():
+            os.kill(worker, signal.SIGKILL)
+
+    def _workers(self) -> list[int]:
+        # Each thread has children of its own.
+        assert self.process is not None
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(child) for thread in threads for child in thread.read_text().split()]
 
     def kill(self) -> None:
         """Kill all of it at once."""
         assert self.process is not None
+        assert self.process.pid is not None
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+        self.process.join()
 
 
 @contextmanager
@@ -121,9 +133,10 @@ class Program:
         raise AssertionError(key)
 
 
-def test_every_request_is_done_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "kills", "longest_s"), [(1, 90, 0.4), (2, 10, 3.0)])
+def test_every_request_is_done_once(tmp_path: Path, workers: int, kills: int, longest_s: float) -> None:
     """Eight programs, a server that dies again and again: the ledger is that of each change made once, in order."""
-    settings = settings_of(tmp_path, "", port=0, workers=2)
+    settings = settings_of(tmp_path, "", port=0, workers=workers)
     _, secret = Tokens(credentials_folder(settings)).make(SID, Scope.WRITE, now())
     stop, chance = threading.Event(), random.Random(20270120)  # noqa: S311 - the same moments every time
     with open_desk(settings, now) as desk:
@@ -134,15 +147,17 @@ def test_every_request_is_done_once(tmp_path: Path) -> None:
             threads = [threading.Thread(target=program.run) for program in programs]
             for thread in threads:
                 thread.start()
-            for number in range(KILLS):
-                time.sleep(chance.uniform(0.1, 1.2))
-                if number % 3:
-                    server.kill_worker()
-                else:
-                    server.kill()
-                    server.start()
-            time.sleep(0.5)
-            stop.set()
+            try:
+                for number in range(kills):
+                    time.sleep(chance.uniform(0.1, longest_s))
+                    if workers > 1 and number % 3:
+                        server.kill_worker()
+                    else:
+                        server.kill()
+                        server.start()
+                time.sleep(0.5)
+            finally:
+                stop.set()
             for thread in threads:
                 thread.join()
         answers = {(p.number, key): given for p in programs for key, given in p.answers.items()}
