@@ -22,7 +22,7 @@ from connectors.durable import PRIVATE_FILE, claim_or_leave, ensure_folder
 from connectors.results import FIX, RECEIPT, RESULT, safe_name
 from connectors.source import Part, RemoteFile, Source, apart
 from connectors.source_settings import SourceSettings
-from connectors.spool import Upload
+from connectors.upload import Upload
 from processing import catalog, deliveries, fetched
 from processing.errors import ClawbackError, SourceRefused, SourceUnreachable, StoreUnavailable, Unusable, UploadRefused
 from processing.fetched import Seen

@@ -15,7 +15,8 @@ from connectors.durable import PRIVATE_FILE, abandoned, refusing_when_disk_fails
 from connectors.envelope import Envelope
 from connectors.ftp_limits import Usage
 from connectors.landing import Unsure
-from connectors.spool import Spool, Upload
+from connectors.spool import Spool
+from connectors.upload import Upload
 from processing.errors import UploadRefused
 
 _log = logging.getLogger(__name__)

@@ -168,14 +168,11 @@ class Landing:
         return handle
 
     def _is_kept(self, ticket: Ticket, envelope: int) -> bool:
-        """Put the content and the envelope on disk, and look whether they are wanted still."""
+        """Put the content and the envelope on disk."""
         try:
             os.fsync(ticket.handle)
             os.fsync(envelope)
             sync_folder(ticket.folder)
-            if not ticket.wanted():
-                (ticket.folder / ENVELOPE).unlink()
-                ticket.fail(Unsure())
         except OSError as error:
             ticket.fail(error)
         finally:
@@ -183,13 +180,17 @@ class Landing:
         return ticket.error is None
 
     def _is_moved(self, ticket: Ticket) -> bool:
-        """Note an upload's key, and show it."""
+        """Note an upload's key, and show it, if it is wanted still."""
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
+            if not ticket.wanted():
+                (ticket.folder / ENVELOPE).unlink()
+                ticket.fail(Unsure())
+                return False
             if ticket.key is not None:
                 self._keys.give(ticket.account, ticket.key, ticket.envelope.delivery)
             ticket.folder.rename(self._new / ticket.envelope.delivery)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - those that are seen already have landed, whatever became of this
             ticket.fail(error)
             return False
         return True

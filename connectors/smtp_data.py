@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from typing import Any, Final, TypeVar
 
 from connectors.envelope import Envelope
-from connectors.spool import Upload
+from connectors.upload import Upload
 
 Made = TypeVar("Made")
 

@@ -14,7 +14,8 @@ from connectors.mail_book import MailBook, Mailbox
 from connectors.smtp_data import Landing, Recent, message
 from connectors.smtp_limits import Gate
 from connectors.smtp_settings import SmtpSettings
-from connectors.spool import Spool, Upload
+from connectors.spool import Spool
+from connectors.upload import Upload
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from connectors.durable import claim
 from connectors.envelope import Envelope
 from connectors.keys import Keys
 from connectors.landing import Landing, Ticket, Unsure, always
-from connectors.spool import Spool, Upload
+from connectors.spool import Spool
+from connectors.upload import Upload
 from processing.errors import KeyReused, UploadRefused
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)

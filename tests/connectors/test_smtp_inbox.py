@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from connectors.landing import Ticket
-from connectors.spool import Spool, Upload
+from connectors.spool import Spool
+from connectors.upload import Upload
 from processing.errors import UploadRefused
 from tests.connectors.ftp_site import clock, eventually
 from tests.connectors.smtp_site import ACCOUNT, CSV, DOMAIN, Serve, Site, mail, serving
