@@ -112,6 +112,8 @@ class Ledger:
     account: Account
     actions: list[Action] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
+    # Of each delivery, the actions as they were before and after it.
+    done: dict[tuple[bytes, datetime], tuple[list[Action], list[Action]]] = field(default_factory=dict)
 
     def track(  # noqa: PLR0917 - the columns of an actions file
         self,
@@ -164,7 +166,24 @@ class Ledger:
         self.seen.add(delivery.content)
         if not delivery.terminated:
             return Outcome("held", "MAYBE_INCOMPLETE", rows=Counter(held=len(delivery.lines)))
-        return _Desk(self, delivery).outcome()
+        before = self._copied()
+        outcome = _Desk(self, delivery).outcome()
+        self.done[delivery.content, delivery.received_at] = before, self._copied()
+        return outcome
+
+    def undo(self, delivery: Delivery, at: datetime) -> None:
+        """Give each action that a delivery changed, and nobody since, back what it was, unless its lock has come."""
+        before, after = self.done.pop((delivery.content, delivery.received_at))
+        for action, was, became in zip(self.actions, before, after, strict=True):
+            is_open = not action.locked and action.locks_at > at
+            if became.changes > was.changes and action.changes == became.changes and is_open:
+                action.state, action.amount, action.payout = was.state, was.amount, was.payout
+                action.status, action.items, action.prior = was.status, was.items, was.prior
+                action.changes += 1
+        self.seen.discard(delivery.content)
+
+    def _copied(self) -> list[Action]:
+        return [replace(one, items=list(one.items)) for one in self.actions]
 
 
 class _Desk:

@@ -1,12 +1,17 @@
-"""Killed around every single statement of an act, an installation starts again and ends like an undisturbed one."""
+"""Killed around every single statement of an act, an installation starts again and ends like an undisturbed one.
 
+And the undisturbed one ends as the oracle says.
+"""
+
+import csv
 import multiprocessing
 import os
 import signal
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -15,7 +20,12 @@ from clawback.wiring import Desk, open_desk
 from tests.clawback import statement_kills
 from tests.conftest import START
 from tests.copies import Copies, answers, discard, ledger, on_postgresql, on_sqlite
-from tests.worlds import LOCK, SID, Sale, land, lines, load
+from tests.oracle import Delivery
+from tests.oracle_catalog import Account, Contract, EventType, Period
+from tests.oracle_product import Product
+from tests.oracle_text import Line
+from tests.oracle_worlds import World, told
+from tests.worlds import LOCK, SALE, SID, TRAIL, ZONE, Sale, land, lines, load
 
 SALES: Final = [Sale(f"A-{number}", f"O-{number % 4}") for number in range(8)]
 FILE: Final = lines(
@@ -33,6 +43,22 @@ LATE: Final = lines("ActionId,Reason", "A-1,OTHER", "A-4,ITEM_RETURNED")
 # A spawned child would import everything anew; one of the fork server has it, and no thread of ours.
 CONTEXT: Final = multiprocessing.get_context("forkserver")
 USED_LATER: Final = ("sqlalchemy.dialects.postgresql.psycopg", "pandera.strategies.pandas_strategies")
+
+
+# The brand of ``tests.worlds``, as far as these acts meet it.
+ACME: Final = Account(
+    ZONE,
+    "USD",
+    (EventType(SALE),),
+    (Contract(TRAIL, date(2026, 1, 1), Period(0, 27, "month"), Period(0, 20, "month"), Decimal("5.00")),),
+)
+COLUMNS: Final = {
+    "ActionId": "action_id",
+    "Oid": "order_id",
+    "ActionTrackerId": "event_type",
+    "Amount": "amount",
+    "Reason": "reason",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +97,29 @@ def _before_lock(desk: Desk) -> datetime:
 BEFORE: Final = {"ingest": _before_ingest, "release": _before_release, "lock": _before_lock, "undo": _before_undo}
 
 
+def _delivery(text: str, received_at: datetime) -> Delivery:
+    """A file as the oracle reads it."""
+    header, *rows = csv.reader(text.splitlines())
+    columns = tuple(COLUMNS[name] for name in header)
+    found = (Line(number, dict(zip(columns, row, strict=True))) for number, row in enumerate(rows, 2))
+    return Delivery(text.encode(), received_at, columns, tuple(found))
+
+
+def _foretold(act: str) -> dict[str, dict[str, Any]]:
+    """The actions as the oracle leaves them."""
+    oracle, _ = World(ACME, tuple(SALES), ()).ledger()
+    if act == "lock":
+        oracle.ingest(_delivery(LATE, LOCK - timedelta(minutes=1)))
+        oracle.lock(LOCK + timedelta(minutes=1))
+    else:
+        # One that is held is released as it is.
+        file = _delivery(FILE, START)
+        oracle.ingest(file)
+        if act == "undo":
+            oracle.undo(file, START + timedelta(hours=1))
+    return {one.action_id: told(one) for one in oracle.actions}
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest) -> str:
     """Each store."""
@@ -89,6 +138,7 @@ def _template(store: str, name: str, folder: Path, request: pytest.FixtureReques
     undisturbed = copies(folder / "undisturbed")
     statement_kills.act(name, undisturbed, at)
     with open_desk(undisturbed, lambda: at) as desk:
+        assert Product(desk.store, folder, SID).ledger() == _foretold(name)
         return Template(name, at, copies, ledger(desk), answers(undisturbed, SID))
 
 
