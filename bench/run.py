@@ -1,10 +1,10 @@
-"""Measures ``clawback ingest`` against the yardstick (hand-written SQL) and writes bench/RESULTS.md.
+"""Measures Clawback against the yardstick (hand-written SQL) and others, and writes bench/RESULTS.md.
 
-    make bench                          the whole measurement
-    .venv/bin/python bench/run.py --lines 20000 --actions 100000 --repeat 1     a quick look
+    make bench                                              the whole measurement
+    .venv/bin/python bench/run.py --only uploads mail       two sections of it anew; the others stay
 
-Each figure is the wall time of a whole process on an otherwise idle machine. The yardstick lies outside the project, in
-``../shared/bench``, or where ``--yardstick`` says.
+Each figure is of an otherwise idle machine. The yardstick lies outside the project, in ``../shared/bench``, or where
+``--yardstick`` says.
 """
 
 import argparse
@@ -25,12 +25,15 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 STORES = ("sqlite", "postgresql")
 YARDSTICK = ROOT.parent / "shared" / "bench" / "yardstick.py"
-# Measurements of their own; what they print stands below the table.
-OTHERS = {
-    "Uploads by FTPS": ("uploads.py",),
-    "The e-mail inbox": ("mail.py",),
-    "A brand's own SFTP server": ("sources.py",),
-    "Salesforce, by the fake org of the tests": ("salesforce.py", "--worlds", "10000"),
+RESULTS = ROOT / "bench" / "RESULTS.md"
+SECTIONS = {
+    "ingest": "Ingest and load",
+    "large": "A large file",
+    "web": "Web Services",
+    "uploads": "Uploads by FTPS",
+    "mail": "The e-mail inbox",
+    "sources": "A brand's own SFTP server",
+    "salesforce": "Salesforce, by the fake org of the tests",
 }
 MIB = 1024
 CLAWBACK = ("-m", "clawback")
@@ -89,13 +92,13 @@ class Measured:
 
 
 def main() -> None:
-    """Measure, print and write the table."""
+    """Measure, print and write the sections, each as soon as it is there."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--actions", type=int, default=1_000_000)
     ask.add_argument("--lines", type=int, default=200_000)
     ask.add_argument("--repeat", type=int, default=3)
     ask.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
-    ask.add_argument("--ingest-only", action="store_true", help="leave Web Services and the other doors out")
+    ask.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
     ask.add_argument("--web-actions", type=int, default=5_000_000, help="of the measurement of Web Services")
     ask.add_argument("--web-lines", type=int, default=1_000_000)
     ask.add_argument("--yardstick", type=Path, default=YARDSTICK)
@@ -104,6 +107,23 @@ def main() -> None:
     asked = ask.parse_args()
     if not asked.yardstick.exists():
         sys.exit(f"There is no yardstick at {asked.yardstick}; say where it is with --yardstick.")
+    for name in asked.only or SECTIONS:
+        print(name, file=sys.stderr)
+        text = ingest(asked) if name == "ingest" else web(asked) if name == "web" else other(name, asked)
+        keep(name, text)
+        print(text)
+
+
+def keep(name: str, text: str) -> None:
+    """Put a section into the results, in its place."""
+    title, *parts = re.split(r"^## (.+)\n", RESULTS.read_text(), flags=re.MULTILINE)
+    found = dict(zip(parts[::2], parts[1::2], strict=True)) | {SECTIONS[name]: f"\n{text.strip()}\n\n"}
+    sections = [f"## {one}\n{found[one]}" for one in SECTIONS.values() if one in found]
+    RESULTS.write_text((title + "".join(sections)).rstrip() + "\n")
+
+
+def ingest(asked: argparse.Namespace) -> str:
+    """``clawback ingest`` and ``load`` against the yardstick."""
     with tempfile.TemporaryDirectory(prefix="clawback-bench-") as name:
         folder = Path(name)
         # As root PostgreSQL runs as a user of its own, who has to reach the folder.
@@ -111,19 +131,16 @@ def main() -> None:
         run([sys.executable, asked.yardstick, "make", folder, "--actions", asked.actions, "--lines", asked.lines])
         (folder / "catalog.toml").write_text(CATALOGUE + "".join(map(CONTRACT.format, range(500, 700))))
         results = {store: measure(store, folder, asked) for store in asked.stores}
-    text = report(asked, results)
-    if not asked.ingest_only:
-        large = ("large.py", "--yardstick", asked.yardstick, "--python", asked.python, "--rivals", asked.rivals)
-        text += web(asked) + "".join(others({"A large file": large, **OTHERS}))
-    print(text)
-    (ROOT / "bench" / "RESULTS.md").write_text(text)
+    return report(asked, results)
 
 
-def others(scripts: dict[str, tuple[object, ...]]) -> Iterator[str]:
-    """The sections of the other measurements."""
-    for title, (script, *words) in scripts.items():
-        print(title, file=sys.stderr)
-        yield f"\n## {title}\n\n{run([sys.executable, ROOT / 'bench' / script, *words]).out.strip()}\n"
+def other(name: str, asked: argparse.Namespace) -> str:
+    """What a measurement prints that is a script of its own."""
+    words: dict[str, list[object]] = {
+        "large": ["--yardstick", asked.yardstick, "--python", asked.python, "--rivals", asked.rivals],
+        "salesforce": ["--worlds", 10_000],
+    }
+    return run([sys.executable, ROOT / "bench" / f"{name}.py", *words.get(name, [])]).out
 
 
 def measure(store: str, folder: Path, asked: argparse.Namespace) -> Measured:
@@ -200,10 +217,7 @@ def run(command: list[object], environ: dict[str, str] | None = None, codes: tup
 
 def report(asked: argparse.Namespace, results: dict[str, Measured]) -> str:
     """The table, as Markdown."""
-    head = f"""# Results
-
-`{"bench/run.py --ingest-only" if asked.ingest_only else "make bench"}` on {platform.system()} {platform.machine()},
-{os.cpu_count()} cores, Python {platform.python_version()}:
+    head = f"""On {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}:
 `clawback ingest` of {asked.lines:,} lines onto {asked.actions:,} actions, a whole process each time, against the
 yardstick's apply (hand-written SQL on staged lines, no validation, no receipts); `clawback load actions` against the
 yardstick's load. {asked.repeat} rounds, every one on an empty store; median, and range in brackets.
@@ -225,9 +239,7 @@ def web(asked: argparse.Namespace) -> str:
     sizes = ["--actions", asked.web_actions, "--lines", asked.web_lines]
     out = run([sys.executable, ROOT / "bench" / "web.py", *sizes]).out
     rows = [f"| {what} | {told} |" for what, told in re.findall(r"^([a-z ]+): (.+)$", out, re.MULTILINE)]
-    head = (
-        f"\nWeb Services over {asked.web_actions:,} actions, a file of {asked.web_lines:,} lines:\n\n| | |\n|---|---|\n"
-    )
+    head = f"Over {asked.web_actions:,} actions, with a file of {asked.web_lines:,} lines:\n\n| | |\n|---|---|\n"
     return head + "\n".join(rows) + "\n"
 
 
