@@ -125,6 +125,7 @@ class Landing:
         finally:
             for ticket in batch:
                 ticket.is_done = True
+            for ticket in batch:
                 ticket.then()
 
     def _is_stamped(self, ticket: Ticket, order: int) -> bool:

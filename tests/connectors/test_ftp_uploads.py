@@ -8,7 +8,8 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,40 +101,42 @@ class Gated(Spool):
         return thread
 
 
-def test_226_comes_after_landing_and_nobody_else_waits(serve: Serve, tmp_path: Path) -> None:
-    """While a delivery is on its way to disk its client gets no 226, and other clients are served."""
-    spool = Gated(tmp_path / "spool")
+@contextmanager
+def about_to_land(serve: Serve, folder: Path) -> Iterator[tuple[Site, Gated, ftplib.FTP]]:
+    """A client that has sent a whole file, whose delivery may not land yet."""
+    spool = Gated(folder / "spool")
     site = serve(spool=spool)
     try:
-        with logged_in(site) as client, logged_in(site, ACCOUNTS[1]) as other:
+        with logged_in(site) as client:
             with begin(client, "returns.csv") as data:
                 data.sendall(CONTENT)
             assert spool.asked.wait(10)
-            # Sent ahead of the answer: it is answered in its turn.
-            client.putcmd("PWD")
-            assert other.nlst() == ["results"]
-            assert client.sock is not None
-            client.sock.settimeout(0.3)
-            with pytest.raises(TimeoutError):
-                client.sock.recv(1, socket.MSG_PEEK)
-            assert spool.pending() == []
-            client.sock.settimeout(10)
-            spool.may.set()
-            assert outcome(client).startswith("226 Delivery")
-            assert outcome(client).startswith('257 "/"')
-            assert len(spool.pending()) == 1
+            yield site, spool, client
     finally:
         spool.may.set()
 
 
+def test_226_comes_after_landing_and_nobody_else_waits(serve: Serve, tmp_path: Path) -> None:
+    """While a delivery is on its way to disk its client gets no 226, and other clients are served."""
+    with about_to_land(serve, tmp_path) as (site, spool, client), logged_in(site, ACCOUNTS[1]) as other:
+        # Sent ahead of the answer: it is answered in its turn.
+        client.putcmd("PWD")
+        assert other.nlst() == ["results"]
+        assert client.sock is not None
+        client.sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.sock.recv(1, socket.MSG_PEEK)
+        assert spool.pending() == []
+        client.sock.settimeout(10)
+        spool.may.set()
+        assert outcome(client).startswith("226 Delivery")
+        assert outcome(client).startswith('257 "/"')
+        assert len(spool.pending()) == 1
+
+
 def test_closing_the_server_finishes_what_lands(serve: Serve, tmp_path: Path) -> None:
     """An upload that is complete when the server is told to stop still lands and is answered."""
-    spool = Gated(tmp_path / "spool")
-    site = serve(spool=spool)
-    with logged_in(site) as client:
-        with begin(client, "returns.csv") as data:
-            data.sendall(CONTENT)
-        assert spool.asked.wait(10)
+    with about_to_land(serve, tmp_path) as (site, spool, client):
         closing = threading.Thread(target=site.server.close)
         closing.start()
         spool.may.set()
@@ -144,26 +147,16 @@ def test_closing_the_server_finishes_what_lands(serve: Serve, tmp_path: Path) ->
 
 def test_client_that_hangs_up_before_it_is_durable(serve: Serve, tmp_path: Path) -> None:
     """A killed client looks like one that hangs up after its last byte, and nothing was acknowledged: nothing lands."""
-    spool = Gated(tmp_path / "spool")
-    site = serve(spool=spool)
-    with logged_in(site) as client:
-        with begin(client, "returns.csv") as data:
-            data.sendall(CONTENT)
-        assert spool.asked.wait(10)
+    with about_to_land(serve, tmp_path) as (site, spool, client):
         client.close()
-    spool.may.set()
-    assert eventually(lambda: not site.leftovers())
-    assert spool.pending() == []
+        spool.may.set()
+        assert eventually(lambda: not site.leftovers())
+        assert spool.pending() == []
 
 
 def test_abort_before_it_is_durable(serve: Serve, tmp_path: Path) -> None:
     """ABOR counts until the delivery can be seen; the next upload is another."""
-    spool = Gated(tmp_path / "spool")
-    site = serve(spool=spool)
-    with logged_in(site) as client:
-        with begin(client, "returns.csv") as data:
-            data.sendall(CONTENT)
-        assert spool.asked.wait(10)
+    with about_to_land(serve, tmp_path) as (site, spool, client):
         client.putcmd("ABOR")
         spool.may.set()
         assert outcome(client).startswith("426 The upload was aborted")
