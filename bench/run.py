@@ -137,7 +137,10 @@ def ingest(asked: argparse.Namespace) -> str:
 def other(name: str, asked: argparse.Namespace) -> str:
     """What a measurement prints that is a script of its own."""
     words: dict[str, list[object]] = {
-        "large": ["--yardstick", asked.yardstick, "--python", asked.python, "--rivals", asked.rivals],
+        "large": [
+            *("--yardstick", asked.yardstick, "--python", asked.python, "--rivals", asked.rivals),
+            *("--stores", *asked.stores),
+        ],
         "salesforce": ["--worlds", 10_000],
     }
     return run([sys.executable, ROOT / "bench" / f"{name}.py", *words.get(name, [])]).out
