@@ -4,7 +4,6 @@ And the undisturbed one ends as the oracle says.
 """
 
 import csv
-import multiprocessing
 import os
 import signal
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from clawback.wiring import Desk, open_desk
 from tests.clawback import statement_kills
 from tests.conftest import START
 from tests.copies import Copies, answers, discard, ledger, on_postgresql, on_sqlite
+from tests.forking import FORKING
 from tests.oracle import Delivery
 from tests.oracle_catalog import Account, Contract, EventType, Period
 from tests.oracle_product import Product
@@ -40,9 +40,6 @@ FILE: Final = lines(
     "A-6,,,100.00,OTHER",
 )
 LATE: Final = lines("ActionId,Reason", "A-1,OTHER", "A-4,ITEM_RETURNED")
-# A spawned child would import everything anew; one of the fork server has it, and no thread of ours.
-CONTEXT: Final = multiprocessing.get_context("forkserver")
-USED_LATER: Final = ("sqlalchemy.dialects.postgresql.psycopg", "pandera.strategies.pandas_strategies")
 
 
 # The brand of ``tests.worlds``, as far as these acts meet it.
@@ -145,7 +142,6 @@ def _template(store: str, name: str, folder: Path, request: pytest.FixtureReques
 @pytest.mark.parametrize("name", BEFORE)
 def test_killed_around_every_statement(name: str, store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The ledger and the brand's files are byte for byte those of an undisturbed run, wherever the process died."""
-    CONTEXT.set_forkserver_preload([statement_kills.__name__, *USED_LATER])
     template = _template(store, name, tmp_path, request)
     for moment in range(1_000):
         settings = template.copies(tmp_path / str(moment))
@@ -163,7 +159,7 @@ def test_killed_around_every_statement(name: str, store: str, tmp_path: Path, re
 
 def _die(template: Template, settings: Settings, moment: int) -> bool:
     """Act in a process of its own; gives whether it died."""
-    child = CONTEXT.Process(
+    child = FORKING.Process(
         target=statement_kills.act_and_die, args=(template.act, settings, template.at, moment), daemon=True
     )
     child.start()

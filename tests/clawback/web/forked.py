@@ -1,6 +1,5 @@
 """The web server as a process that is forked from one that has all its imports, so that it can die often."""
 
-import multiprocessing
 import os
 import sys
 from multiprocessing.connection import Connection
@@ -20,7 +19,3 @@ def serve(orders: Connection, reports: Connection, log: Path, environ: dict[str,
     os.environ |= environ
     sys.argv[1:] = [str(port)]
     run("web", serve_web)
-
-
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])

@@ -23,9 +23,9 @@ from clawback.wiring import credentials_folder, open_desk
 from connectors.tokens import Scope, Tokens
 from tests.clawback.serve_site import now
 from tests.clawback.web import forked
-from tests.clawback.web.forked import CONTEXT
 from tests.clawback.web.site import settings_of
 from tests.connectors.ftp_site import eventually
+from tests.forking import FORKING
 from tests.worlds import SID, Sale, action, load
 
 CLIENTS: Final = 8
@@ -43,10 +43,10 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        theirs, self._orders = CONTEXT.Pipe(duplex=False)
-        reports, told = CONTEXT.Pipe(duplex=False)
+        theirs, self._orders = FORKING.Pipe(duplex=False)
+        reports, told = FORKING.Pipe(duplex=False)
         environ = as_environment(self.settings)
-        self.process = CONTEXT.Process(
+        self.process = FORKING.Process(
             target=forked.serve, args=(theirs, told, self.settings.state / "web.log", environ, self.port)
         )
         self.process.start()
