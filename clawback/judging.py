@@ -68,9 +68,9 @@ class Case:
 def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, proven: bool = False) -> None:
     """Register the delivery and bring it to its end; ``released`` skips all holds, ``proven`` that of half files.
 
-    Raises Unreadable when the file as a whole is wrong and Braked when it has to be held, possibly after lines were
-    written, and LedgerConflict when the ledger moved meanwhile: then nothing of the transaction is to be kept. (A
-    savepoint inside would let SQLite copy every page that a large delivery touches.)
+    Raises Unreadable when the file as a whole is wrong and Braked when sound lines have to be held, possibly after
+    lines were written, and LedgerConflict when the ledger moved meanwhile: then nothing of the transaction is to be
+    kept. (A savepoint inside would let SQLite copy every page that a large delivery touches.)
     """
     account_id, arrival = case.terms.account_id, case.arrival
     if described(arrival.name):
