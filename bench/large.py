@@ -14,19 +14,19 @@ import random
 import re
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from run import CATALOGUE, CLAWBACK, CONTRACT, ROOT, STORES, YARDSTICK, Run, empty_store, loaded, run
+from run import CLAWBACK, ROOT, STORES, YARDSTICK, Run, empty_store, loaded, prepared, run
 
 RIVALS = ROOT / "bench" / "rivals"
 WANTED = {"sqlite": 2.5, "postgresql": 1.5}
 WANTED_BAD_S = 15
 WANTED_MIB = 512
 HEAD = ["ActionId", "Oid", "ActionTrackerId", "Amount", "Reason"]
+VACUUM = {"sqlite": "vacuum", "postgresql": "vacuum full analyze action"}
 # Exit code of a file that has an answer, but was not applied as a whole.
 ANSWERED = (0, 3)
 
@@ -55,12 +55,7 @@ def main() -> None:
     ask.add_argument("--python", default=sys.executable, help="of an installation without what only the tests need")
     ask.add_argument("--rivals", default="", help="a Python that has dlt")
     asked = ask.parse_args()
-    with tempfile.TemporaryDirectory(prefix="clawback-bench-") as name:
-        folder = Path(name)
-        # As root PostgreSQL runs as a user of its own, who has to reach the folder.
-        folder.chmod(0o755)
-        run([sys.executable, asked.yardstick, "make", folder, "--actions", asked.actions, "--lines", asked.lines])
-        (folder / "catalog.toml").write_text(CATALOGUE + "".join(map(CONTRACT.format, range(500, 700))))
+    with prepared(asked) as folder:
         write_files(folder, asked)
         print(report(asked, {store: measure(store, folder, asked) for store in asked.stores}))
 
@@ -134,9 +129,6 @@ def measure(store: str, folder: Path, asked: argparse.Namespace) -> Measured:
     found = Measured(yardstick_s, plain_s, dlt_s, ingest, bad, long)
     print(store, found, ingest.out, bad.out, long.out, sep="\n", file=sys.stderr)
     return found
-
-
-VACUUM = {"sqlite": "vacuum", "postgresql": "vacuum full analyze action"}
 
 
 def merge(url: str, folder: Path, python: str) -> float:

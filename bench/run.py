@@ -110,7 +110,8 @@ def main() -> None:
     for name in asked.only or SECTIONS:
         print(name, file=sys.stderr)
         text = ingest(asked) if name == "ingest" else web(asked) if name == "web" else other(name, asked)
-        keep(name, text)
+        words = [] if asked.stores == list(STORES) else ["--stores", *asked.stores]
+        keep(name, f"`{' '.join(['bench/run.py', '--only', name, *words])}`\n\n{text.strip()}")
         print(text)
 
 
@@ -124,14 +125,21 @@ def keep(name: str, text: str) -> None:
 
 def ingest(asked: argparse.Namespace) -> str:
     """``clawback ingest`` and ``load`` against the yardstick."""
+    with prepared(asked) as folder:
+        results = {store: measure(store, folder, asked) for store in asked.stores}
+    return report(asked, results)
+
+
+@contextmanager
+def prepared(asked: argparse.Namespace) -> Iterator[Path]:
+    """A folder with the yardstick's files and the catalogue that goes with them."""
     with tempfile.TemporaryDirectory(prefix="clawback-bench-") as name:
         folder = Path(name)
         # As root PostgreSQL runs as a user of its own, who has to reach the folder.
         folder.chmod(0o755)
         run([sys.executable, asked.yardstick, "make", folder, "--actions", asked.actions, "--lines", asked.lines])
         (folder / "catalog.toml").write_text(CATALOGUE + "".join(map(CONTRACT.format, range(500, 700))))
-        results = {store: measure(store, folder, asked) for store in asked.stores}
-    return report(asked, results)
+        yield folder
 
 
 def other(name: str, asked: argparse.Namespace) -> str:
