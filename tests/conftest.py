@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
@@ -26,7 +27,9 @@ _NUMBERS = count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the tests' files in memory where there is room: they wait for the disk a lot, and none cuts the power."""
+    """Draw the same in each run, and keep files in memory where there is room: tests wait for the disk a lot."""
+    settings.register_profile("same each time", derandomize=True, deadline=None)
+    settings.load_profile("same each time")
     if not hasattr(config, "workerinput") and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
         # Whoever has chosen a place keeps it; the workers inherit it.
         os.environ.setdefault("TMPDIR", str(MEMORY))

@@ -62,7 +62,8 @@ class Modification(_Target):
             "patternProperties": {
                 f"^{name}[1-9][0-9]{{0,2}}$": {"type": "string", "pattern": pattern}
                 for name, pattern in _ITEM_FIELDS.items()
-            }
+            },
+            "not": {"anyOf": [{"required": [name, f"{name}1"]} for name in _ITEM_FIELDS]},
         },
     )
 

@@ -33,11 +33,6 @@ from tests.oracle_worlds import BASE, World, worlds
 from tests.worlds import CATALOGUE, SID, Sale, arrival, dump, ingest, land, lines, load, written
 
 
-def examples(count: int) -> settings:
-    """So many examples, the same in each run."""
-    return settings(max_examples=count, deadline=None, derandomize=True)
-
-
 @dataclass(frozen=True, slots=True)
 class InSmallChunks(Case):
     """A case that is read two lines at a time."""
@@ -91,7 +86,7 @@ def assert_balanced(receipt: dict[str, Any], before: dict[str, dict[str, Any]], 
 def test_the_product_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
     """Ledger, verdicts, codes, notices, counts, money and history are those of the plain model, after each delivery."""
 
-    @examples(50)
+    @settings(max_examples=50)
     @given(worlds())
     def holds(world: World) -> None:
         agrees(Product.load(desk, tmp_path, world), world)
@@ -102,7 +97,7 @@ def test_the_product_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> No
 def test_items_do_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
     """The same where nearly all actions have items, and in chunks of two lines."""
 
-    @examples(30)
+    @settings(max_examples=30)
     @given(worlds(by_item=True), st.booleans())
     def holds(world: World, small: bool) -> None:  # noqa: FBT001 - given by hypothesis
         product = Product.load(desk, tmp_path, world)
@@ -115,7 +110,7 @@ def test_items_do_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
 def test_an_undo_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
     """One delivery is undone after all of them: what nobody changed since, and is still open, is what it was."""
 
-    @examples(30)
+    @settings(max_examples=30)
     @given(worlds(), st.integers(0, 9))
     def holds(world: World, chosen: int) -> None:
         product, (model, _) = Product.load(desk, tmp_path, world), world.ledger()
@@ -145,7 +140,7 @@ def test_an_undo_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
 def test_chunks_make_no_difference(desk: Desk, tmp_path: Path) -> None:
     """Lines of one action in different chunks do what they do in one."""
 
-    @examples(20)
+    @settings(max_examples=20)
     @given(worlds())
     def holds(world: World) -> None:
         product = Product.load(desk, tmp_path, world)
@@ -191,7 +186,7 @@ def test_any_order_of_independent_lines_gives_the_same_ledger(desk: Desk, tmp_pa
     """Lines for different actions do the same in whatever order they stand."""
     cells = st.tuples(st.sampled_from(oracle_worlds.AMOUNTS), st.sampled_from(oracle_worlds.REASONS))
 
-    @examples(15)
+    @settings(max_examples=15)
     @given(worlds(), st.data())
     def holds(world: World, data: st.DataObject) -> None:
         rows = [
@@ -216,7 +211,7 @@ def test_any_order_of_independent_lines_gives_the_same_ledger(desk: Desk, tmp_pa
 def test_the_same_bytes_twice_equal_once(desk: Desk, tmp_path: Path) -> None:
     """The second delivery is a duplicate that points to the first, unless that was rejected; ``again`` applies it."""
 
-    @examples(10)
+    @settings(max_examples=10)
     @given(worlds())
     def holds(world: World) -> None:
         product = Product.load(desk, tmp_path, world)
@@ -245,7 +240,7 @@ def deliveries(world: World) -> list[Delivery]:
 def test_a_preview_says_what_ingest_then_does_and_writes_nothing(desk: Desk, tmp_path: Path) -> None:
     """Every table is as before a preview, whose receipt is the one that follows."""
 
-    @examples(10)
+    @settings(max_examples=10)
     @given(worlds())
     def holds(world: World) -> None:
         product = Product.load(desk, tmp_path, world)

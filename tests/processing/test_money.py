@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processing.errors import Unusable
@@ -26,7 +26,6 @@ from processing.money import (
 )
 
 # A busy machine is not a failure.
-unhurried = settings(deadline=None)
 
 
 @pytest.mark.parametrize(("code", "decimals"), [("JPY", 0), ("USD", 2), ("EUR", 2), ("KWD", 3), ("CLF", 4)])
@@ -157,7 +156,6 @@ def test_rate_percent_guards_its_range(amount: int, ppm: int) -> None:
 AMOUNTS = st.lists(st.integers(0, MOST_MINOR), min_size=1, max_size=20)
 
 
-@unhurried
 @given(AMOUNTS, st.integers(0, MILLION))
 def test_rating_agrees_with_decimal(amounts: list[int], ppm: int) -> None:
     """One amount, a column, a column of percentages and decimal arithmetic give the same payout."""
@@ -176,7 +174,6 @@ CODES = {0: "JPY", 2: "USD", 3: "KWD", 4: "CLF"}
 ROWS = st.lists(st.tuples(st.integers(-(10**18), 10**18), st.sampled_from(sorted(CODES))), max_size=20)
 
 
-@unhurried
 @given(ROWS)
 def test_texts_agree(rows: list[tuple[int, int]]) -> None:
     """A column of amounts in several currencies is written like its rows."""
@@ -209,7 +206,6 @@ def test_parse_scaled_never_guesses(text: str | None) -> None:
         parse_scaled(pd.Series(["1.00", text], dtype="str"))
 
 
-@unhurried
 @given(st.lists(st.decimals(0, 10**10, places=4), min_size=1, max_size=20), st.sampled_from(sorted(CODES)))
 def test_columns_of_minor_units_agree(amounts: list[Decimal], decimals: int) -> None:
     """A column is exact where the scalar rule can read the amount, and has the same minor units there."""

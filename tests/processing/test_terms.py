@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processing.errors import Unusable
@@ -42,7 +42,6 @@ ZONES = (
     "UTC",
 )
 # A busy machine is not a failure.
-unhurried = settings(deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +241,6 @@ PERIODS = st.one_of(
 )
 
 
-@unhurried
 @given(SOME_DAYS, PERIODS)
 def test_columns_of_days_agree(days: list[date], period: Period) -> None:
     """A column of days has the last open and clearing days of its rows."""
@@ -251,7 +249,6 @@ def test_columns_of_days_agree(days: list[date], period: Period) -> None:
     assert clearing_days(column, period).tolist() == [clears_on(day, period) for day in days]
 
 
-@unhurried
 @given(SOME_DAYS, st.sampled_from(ZONES))
 def test_columns_of_locks_agree(days: list[date], zone: str) -> None:
     """A column of last open days has the locks of its rows, and each lock is the first instant after its day."""
@@ -262,7 +259,6 @@ def test_columns_of_locks_agree(days: list[date], zone: str) -> None:
         assert event_day(instant - MICROSECOND, ZoneInfo(zone)) <= day < event_day(instant, ZoneInfo(zone))
 
 
-@unhurried
 @given(SOME_INSTANTS, st.sampled_from(ZONES))
 def test_columns_of_instants_agree(instants: list[datetime], zone: str) -> None:
     """A column of instants has the calendar days of its rows."""
@@ -270,7 +266,6 @@ def test_columns_of_instants_agree(instants: list[datetime], zone: str) -> None:
     assert event_days(column, ZoneInfo(zone)).tolist() == [event_day(instant, ZoneInfo(zone)) for instant in instants]
 
 
-@unhurried
 @given(st.sampled_from(ZONES), st.integers(-90_000_000_000, 90_000_000_000), st.integers(1900, 2100))
 def test_columns_agree_around_a_change_of_the_clock(zone: str, shift_us: int, year: int) -> None:
     """Within a day of every change of offset in a year, the column and the scalar rule show the same calendar day."""

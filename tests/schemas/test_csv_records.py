@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processing.errors import Unreadable
@@ -16,7 +16,6 @@ from schemas.csv_records import RecordReader, fast_reader, well_quoted
 
 HEADER = ["a", "b", "c"]
 IGNORED = map_header(HEADER, ignore=HEADER)
-unhurried = settings(deadline=None)
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8) | st.text(
     '",;\r\n\t |=1\ufeff', max_size=8
@@ -29,7 +28,6 @@ def physical_lines(text: str) -> int:
     return len(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")) - 1
 
 
-@unhurried
 @given(
     rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=12),
     shape=st.tuples(st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans()),
@@ -79,7 +77,6 @@ def everything(text: str, block: int, size: int) -> tuple[list[tuple[int, tuple[
     return good, bad
 
 
-@unhurried
 @given(st.text('ab,"\n\r', max_size=60), st.integers(1, 5), st.integers(1, 20))
 def test_no_line_is_lost(text: str, size: int, block: int) -> None:
     """However broken a text is, each line that is not blank is read, rejected, or inside a record that was read."""
@@ -95,7 +92,6 @@ def test_no_line_is_lost(text: str, size: int, block: int) -> None:
     assert all(physical[each.line - 1].rstrip("\r\n") == raw for each, raw in bad)
 
 
-@unhurried
 @given(st.lists(st.lists(plain_cells, min_size=3, max_size=3), min_size=1, max_size=8), st.sampled_from(",;\t|"))
 def test_the_fast_reader_reads_as_csv_does(rows: list[list[str]], delimiter: str) -> None:
     """Where the fast reader takes lines at all, they mean what they mean to the csv module."""
