@@ -262,6 +262,8 @@ class Session(FTPHandler):  # type: ignore[misc] # pyftpdlib has no types
 
     def hang_up(self) -> None:
         """Close the connection, and an upload that is under way, without the courtesies of TLS, which may wait."""
+        if self._closed:  # pyftpdlib tells of it a little later, and it has no data connection to ask for any more
+            return
         for connection in (self.data_channel, self):
             if connection is not None:
                 connection._error = True  # noqa: SLF001 - pyftpdlib has no other way

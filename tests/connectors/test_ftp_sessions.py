@@ -20,6 +20,7 @@ from tests.connectors.ftp_site import (
     Serve,
     Site,
     answer,
+    begin,
     eventually,
     logged_in,
     only,
@@ -410,3 +411,18 @@ def test_idle_session_is_closed(serve: Serve) -> None:
     with logged_in(site) as client:
         assert outcome(client).startswith("421")
         client.close()
+
+
+def test_the_server_stops_while_a_session_ends(site: Site) -> None:
+    """A client that is found to be gone when the last work is finished does not keep the others from being closed."""
+    with logged_in(site) as client, logged_in(site) as other, begin(client, "returns.csv") as data:
+        data.sendall(b"half a file")
+        desk = site.server._desk  # noqa: SLF001 - that moment is not to be had from outside
+        assert client.sock is not None
+        assert other.sock is not None
+        assert desk is not None
+        (ended,) = [one for one in desk.sessions if one.remote_port == client.sock.getsockname()[1]]
+        desk.workers.store(lambda: time.sleep(0.2), lambda _: ended.close())
+        site.server.close()
+        assert other.sock.recv(1) == b""
+    assert site.leftovers() == []
