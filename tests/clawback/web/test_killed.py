@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections import defaultdict
@@ -76,6 +77,17 @@ class Server:
         assert self.process.pid is not None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.join()
+        # Another process that listened may take a little longer to die.
+        assert eventually(self._is_free)
+
+    def _is_free(self) -> bool:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.settings.web.host, self.port))
+            except OSError:
+                return False
+            return True
 
 
 @contextmanager
