@@ -19,8 +19,7 @@ _log = logging.getLogger(__name__)
 _MOST_DELAY_S: Final = 30.0
 _MOST_REMEMBERED: Final = 10_000
 _MOST_COUNTED: Final = 1000
-# Counting an account's bytes looks at each of its files.
-_COUNTED_EVERY: Final = 16
+# Counting an account's bytes looks at each of its files and deliveries.
 _FAR_FROM_QUOTA: Final = 16
 _IPV6_SITE: Final = 64
 
@@ -106,24 +105,23 @@ def _remember(memory: dict[str, Remembered], key: str, value: Remembered) -> Non
 
 @dataclass(slots=True)
 class Usage:
-    """Bytes of one account: stored when last counted, and under way in all its sessions."""
+    """Bytes of one account: stored when last counted or since, and under way in all its sessions."""
 
     stored_bytes: int = 0
     under_way_bytes: int = 0
-    uncounted: int = _COUNTED_EVERY
+    was_counted: bool = False
 
     def is_known(self, coming_bytes: int, quota_bytes: int) -> bool:
-        """Whether the last count tells enough for one more upload: far from the quota it need not be exact.
+        """Whether what was counted, and came since, tells enough for one more upload.
 
-        Answers of ours, and deliveries that are through, change what is stored, and are seen with the next count.
+        Far from the quota it need not be exact: it lacks our answers, which grow with what came, and holds deliveries
+        that are through.
         """
-        self.uncounted += 1
-        little = self.total_bytes + coming_bytes <= quota_bytes // _FAR_FROM_QUOTA
-        return little and self.uncounted <= _COUNTED_EVERY
+        return self.was_counted and self.total_bytes + coming_bytes <= quota_bytes // _FAR_FROM_QUOTA
 
     def count(self, stored_bytes: int) -> None:
         """What is stored was counted."""
-        self.stored_bytes, self.uncounted = stored_bytes, 0
+        self.stored_bytes, self.was_counted = stored_bytes, True
 
     @property
     def total_bytes(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from connectors.durable import begin_new, begin_sync, claim, sync_folder
 from connectors.envelope import ENVELOPE, Envelope, sealed
@@ -32,17 +33,23 @@ def nothing() -> None:
     """Of a sender that waits."""
 
 
-@dataclass(slots=True)
-class Ticket:
-    """An upload that wants to land: its content is in ``folder``, and ``handle`` is its open file.
-
-    ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival,
-    given the descriptor of the claim. ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it
-    does not land.
-    """
+class Place(NamedTuple):
+    """Where an upload's bytes lie: its folder, and the descriptor of the content in it."""
 
     folder: Path
     handle: int
+
+
+@dataclass(slots=True)
+class Ticket:
+    """An upload that wants to land.
+
+    ``placed``: where its bytes lie; it writes them there if they are still in memory. ``again``: gives what has landed
+    as the same before, or raises. ``stamp``: the envelope with its number and arrival, given the descriptor of the
+    claim. ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it does not land.
+    """
+
+    placed: Callable[[], Place]
     account: str
     number: str
     key: str | None
@@ -143,11 +150,13 @@ class Landing:
 
     def _show(self, batch: list[Ticket]) -> None:
         """Move stamped uploads to where they are seen, in the order of their stamps."""
+        written = [(ticket, handle) for ticket in batch if (handle := self._written(ticket)) is not None]
         # All are begun before the first is waited for, whose content is what is waited for first.
-        for ticket in batch[1:]:
-            begin_sync(ticket.handle)
-        begun = [(ticket, self._begun(ticket)) for ticket in batch]
-        kept = [ticket for ticket, handle in begun if handle is not None and self._is_kept(ticket, handle)]
+        for ticket, _ in written[1:]:
+            begin_sync(ticket.placed().handle)
+        for _, handle in written:
+            begin_sync(handle)
+        kept = [ticket for ticket, handle in written if self._is_kept(ticket, handle)]
         moved = [ticket for ticket in kept if self._is_moved(ticket)]
         try:
             if moved:
@@ -157,23 +166,21 @@ class Landing:
             for ticket in moved:
                 self._take_back(ticket, error)
 
-    def _begun(self, ticket: Ticket) -> int | None:
-        """Write the envelope and have the disk begin with it; gives its descriptor."""
+    def _written(self, ticket: Ticket) -> int | None:
+        """Write what is not written yet, and the envelope; gives the envelope's descriptor."""
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
-            handle = begin_new(ticket.folder / ENVELOPE, sealed(ticket.envelope))
+            return begin_new(ticket.placed().folder / ENVELOPE, sealed(ticket.envelope))
         except OSError as error:
             ticket.fail(error)
             return None
-        begin_sync(handle)
-        return handle
 
     def _is_kept(self, ticket: Ticket, envelope: int) -> bool:
         """Put the content and the envelope on disk."""
         try:
-            os.fsync(ticket.handle)
+            os.fsync(ticket.placed().handle)
             os.fsync(envelope)
-            sync_folder(ticket.folder)
+            sync_folder(ticket.placed().folder)
         except OSError as error:
             ticket.fail(error)
         finally:
@@ -185,12 +192,12 @@ class Landing:
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
             if not ticket.wanted():
-                (ticket.folder / ENVELOPE).unlink()
+                (ticket.placed().folder / ENVELOPE).unlink()
                 ticket.fail(Unsure())
                 return False
             if ticket.key is not None:
                 self._keys.give(ticket.account, ticket.key, ticket.envelope.delivery)
-            ticket.folder.rename(self._new / ticket.envelope.delivery)
+            ticket.placed().folder.rename(self._new / ticket.envelope.delivery)
         except Exception as error:  # noqa: BLE001 - those that are seen already have landed, whatever became of this
             ticket.fail(error)
             return False
@@ -199,7 +206,7 @@ class Landing:
     def _take_back(self, ticket: Ticket, error: OSError) -> None:
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
-            (self._new / ticket.envelope.delivery).rename(ticket.folder)
+            (self._new / ticket.envelope.delivery).rename(ticket.placed().folder)
         except OSError:
             # It stays seen and will be applied, so nobody is told to send it again.
             _log.exception("not_taken_back delivery=%s", ticket.envelope.delivery)

@@ -27,7 +27,6 @@ from connectors.durable import (
     claim,
     claim_or_leave,
     ensure_folder,
-    refusing_when_disk_fails,
     sync_folder,
 )
 from connectors.envelope import (
@@ -41,7 +40,7 @@ from connectors.envelope import (
     stamped,
 )
 from connectors.keys import Keys
-from connectors.landing import Landing, Ticket
+from connectors.landing import Landing, Place, Ticket
 from connectors.upload import Upload
 from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
@@ -84,12 +83,12 @@ class Spool:
         whatever dies in between, for as long as the spool keeps the delivery.
         """
         draft = Envelope("", account, channel, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, again)
-        return self._begin(draft, key)
+        return Upload(self, draft, key)
 
     def receive_message(self, *, account: str, name: str, event_type: int | None, trace: dict[str, str]) -> Upload:
         """Begin an e-mail message, whose attachments are the deliveries; ``trace`` is what its session told."""
         draft = Envelope("", account, EMAIL, name, datetime.min.replace(tzinfo=UTC), "", 0, event_type, trace=trace)
-        return self._begin(draft)
+        return Upload(self, draft)
 
     def receive_part(self, container: Envelope, position: int, name: str) -> Upload | None:
         """Begin the upload of a file of a container or message, ``None`` if it has landed.
@@ -98,20 +97,25 @@ class Spool:
         by whomever, each of its files is one delivery. ``position`` counts from 1.
         """
         draft = replace(container, delivery=part_number(container.delivery, position), name=name, trace=None)
-        return None if self.has(draft.delivery) else self._begin(draft)
+        return None if self.has(draft.delivery) else Upload(self, draft)
 
-    def _begin(self, draft: Envelope, key: str | None = None) -> Upload:
-        folder = self._tmp / secrets.token_hex(8)
+    def place_now(self) -> Place:
+        """``place`` for an upload that does not land yet."""
         # Shared, so that a sweep of leftovers never meets an upload whose content is not claimed yet.
-        with refusing_when_disk_fails(draft.name), claim(self._order, shared=True):
-            folder.mkdir(mode=PRIVATE_FOLDER)
-            try:
-                handle = os.open(folder / _CONTENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
-            except OSError:
-                folder.rmdir()
-                raise
-            claim_or_leave(handle)
-        return Upload(self, draft, folder, handle, key)
+        with claim(self._order, shared=True):
+            return self.place()
+
+    def place(self) -> Place:
+        """A new folder with an empty content, claimed; the caller holds the claim under which uploads land."""
+        folder = self._tmp / secrets.token_hex(8)
+        folder.mkdir(mode=PRIVATE_FOLDER)
+        try:
+            handle = os.open(folder / _CONTENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+        except OSError:
+            folder.rmdir()
+            raise
+        claim_or_leave(handle)
+        return Place(folder, handle)
 
     def land(  # noqa: PLR0913 - those of receive and of Upload.land
         self,
@@ -135,14 +139,13 @@ class Spool:
 
     def ticket(
         self,
-        folder: Path,
-        handle: int,
+        placed: Callable[[], Place],
         draft: Envelope,
         received_at: datetime | None,
         key: str | None,
         wanted: Callable[[], bool],
     ) -> Ticket:
-        """What ``reveal`` wants of the upload in ``folder``, whose content ``handle`` is."""
+        """What ``reveal`` wants of an upload."""
         given = None if received_at is None else _utc(received_at)
 
         def stamp(order: int) -> Envelope:
@@ -151,7 +154,7 @@ class Spool:
         def again() -> Envelope | None:
             return self._landed_before(draft, key)
 
-        return Ticket(folder, handle, draft.account, draft.delivery, key, again, stamp, wanted)
+        return Ticket(placed, draft.account, draft.delivery, key, again, stamp, wanted)
 
     def reveal(self, ticket: Ticket) -> None:
         """Stamp an upload, make it durable and move it to ``new``; when it landed before, its folder stays."""

@@ -1,4 +1,7 @@
-"""Bytes on their way into the spool: written, counted and digested, then landed or forgotten."""
+"""Bytes on their way into the spool: written, counted and digested, then landed or forgotten.
+
+What is short stays in memory until it lands, so that whoever receives it never waits for a disk.
+"""
 
 import hashlib
 import logging
@@ -8,32 +11,33 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from connectors.durable import refusing_when_disk_fails, write_all
 from connectors.envelope import Envelope
-from connectors.landing import Ticket, Unsure, always
+from connectors.landing import Place, Ticket, Unsure, always
 
 if TYPE_CHECKING:
     from connectors.spool import Spool
 
 _log = logging.getLogger(__name__)
 
-# What is larger is on disk before it takes its turn, so that nobody waits for it.
-_LONG_TO_SYNC: Final = 1024 * 1024
+# What is larger is on disk before it takes its turn, so that nobody waits for it; a server's connections may all hold
+# so much in memory.
+_SHORT_BYTES: Final = 256 * 1024
 
 
 class Upload:
     """Bytes on their way into the spool; nothing of them stays unless ``land`` returns."""
 
-    def __init__(self, spool: "Spool", draft: Envelope, folder: Path, handle: int, key: str | None = None) -> None:
+    def __init__(self, spool: "Spool", draft: Envelope, key: str | None = None) -> None:
         self._spool = spool
         self._draft = draft
         self._key = key
-        self._folder = folder
-        self._handle: int | None = handle
+        self._held: list[bytes] = []
+        self._place: Place | None = None
+        self._is_over = False
         self._digest = hashlib.sha256()
         self.size_bytes = 0
 
@@ -47,14 +51,22 @@ class Upload:
 
     def write(self, data: bytes) -> None:
         """Append ``data``; raises ``UploadRefused``, and keeps nothing, when the disk does not take it."""
+        self._refuse_if_over()
+        self._digest.update(data)
+        self.size_bytes += len(data)
+        if self.is_short:
+            self._held.append(data)
+            return
         try:
             with refusing_when_disk_fails(self._draft.name):
-                write_all(self._open_handle(), data)
+                if self._place is None:
+                    self._place = self._spool.place_now()
+                    write_all(self._place.handle, b"".join(self._held))
+                    self._held.clear()
+                write_all(self._place.handle, data)
         except BaseException:
             self.abort()
             raise
-        self._digest.update(data)
-        self.size_bytes += len(data)
 
     @property
     def sha256(self) -> str:
@@ -70,10 +82,11 @@ class Upload:
         ``KeyReused`` is raised. ``wanted`` is asked as late as can be, in whatever thread; if not, ``Unsure`` is raised
         and the upload can still land, or be aborted.
         """
+        self._refuse_if_over()
         try:
             with refusing_when_disk_fails(self._draft.name):
-                if not self.is_short:
-                    os.fsync(self._open_handle())
+                if self._place is not None and not self.is_short:
+                    os.fsync(self._place.handle)
                 ticket = self._ticket(received_at, proven, wanted)
                 self._spool.reveal(ticket)
         except BaseException:
@@ -83,6 +96,7 @@ class Upload:
 
     def land_soon(self, *, proven: bool = False, wanted: Callable[[], bool] = always) -> "Future[Envelope]":
         """Land what ``is_short`` without waiting: the outcome is that of ``land``, and comes in another thread."""
+        self._refuse_if_over()
         told = Future[Envelope]()
         ticket = self._ticket(None, proven, wanted)
 
@@ -99,11 +113,18 @@ class Upload:
     @property
     def is_short(self) -> bool:
         """Whether nobody has to wait long for these bytes to be on disk."""
-        return self.size_bytes <= _LONG_TO_SYNC
+        return self.size_bytes <= _SHORT_BYTES
 
     def _ticket(self, received_at: datetime | None, proven: bool, wanted: Callable[[], bool]) -> Ticket:  # noqa: FBT001 - that of land
         draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
-        return self._spool.ticket(self._folder, self._open_handle(), draft, received_at, self._key, wanted)
+        return self._spool.ticket(self._placed, draft, received_at, self._key, wanted)
+
+    def _placed(self) -> Place:
+        """Where the bytes lie; what is in memory is written, but not synced. The caller holds the spool's claim."""
+        if self._place is None:
+            self._place = self._spool.place()
+            write_all(self._place.handle, b"".join(self._held))
+        return self._place
 
     def _outcome(self, ticket: Ticket) -> Envelope:
         try:
@@ -129,16 +150,16 @@ class Upload:
 
     def abort(self) -> None:
         """Remove what was written, unless it landed. Safe to call twice."""
-        if self._handle is not None:
-            self._close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._place is not None and not self._is_over:
+            shutil.rmtree(self._place.folder, ignore_errors=True)
+        self._close()
 
-    def _open_handle(self) -> int:
-        if self._handle is None:
+    def _refuse_if_over(self) -> None:
+        if self._is_over:
             raise ValueError("the upload has landed or was aborted")
-        return self._handle
 
     def _close(self) -> None:
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
-            os.close(handle)
+        if self._place is not None and not self._is_over:
+            os.close(self._place.handle)
+        self._held.clear()
+        self._is_over = True

@@ -88,10 +88,8 @@ async def upload(  # noqa: PLR0913, PLR0917 - the parameters of the API
     name, content = await _part(request, checked, FileName)
     if preview:
         return await _preview(request, sid, checked, (name, _gathered(content), ActionTrackerId))
-    spool = office.desk.spool
-    with await office.land(
-        lambda: spool.receive(account=sid, channel=CHANNEL, name=name, event_type=ActionTrackerId, key=key)
-    ) as received:
+    receive = office.desk.spool.receive
+    with receive(account=sid, channel=CHANNEL, name=name, event_type=ActionTrackerId, key=key) as received:
         async for block in _gathered(content):
             await office.land(lambda block=block: received.write(block))  # type: ignore[misc]
         checked.check()

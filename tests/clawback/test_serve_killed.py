@@ -111,10 +111,10 @@ def is_settled(site: Site) -> bool:
 
 
 def kill_mid_upload(victim: Victim) -> None:
-    """Half of the bytes have been sent."""
+    """A part has been sent, enough of it to lie on the disk already."""
     site, content = victim.site, content_of(victim.had)
     with suppress(*all_errors), site.logged_in() as client, client.transfercmd(f"STOR {victim.name}") as data:
-        data.sendall(content[: len(content) // 2])
+        data.sendall(content * 3)
         until(lambda: any((site.settings.state / "spool" / "tmp").glob("*/content")), "the upload has begun")
         time.sleep(0.2)
         site.kill_all()

@@ -398,11 +398,11 @@ def test_quota_counts_what_waits(serve: Serve) -> None:
 
 def test_quota_counts_all_sessions(serve: Serve) -> None:
     """Two uploads at once cannot exceed together what neither exceeds alone."""
-    site = serve(quota_bytes=100_000)
+    site = serve(quota_bytes=500_000)
     with logged_in(site) as one, logged_in(site) as two, begin(one, "a.csv") as first:
-        first.sendall(b"x" * 60_000)
-        assert eventually(lambda: any(p.stat().st_size == 60_000 for p in site.folder.glob("spool/tmp/*/content")))
-        assert send(two, "b.csv", b"x" * 60_000).startswith("552")
+        first.sendall(b"x" * 300_000)
+        assert eventually(lambda: any(p.stat().st_size == 300_000 for p in site.folder.glob("spool/tmp/*/content")))
+        assert send(two, "b.csv", b"x" * 300_000).startswith("552")
         first.close()
         assert outcome(one).startswith("226")
     assert [e.name for e in site.spool.pending()] == ["a.csv"]

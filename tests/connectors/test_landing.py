@@ -1,6 +1,5 @@
 """Uploads that land in the same moment: as one after the other, and each for itself."""
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from processing.errors import KeyReused, UploadRefused
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
 TOGETHER = 12
+LONG = bytes(300_000)
 Outcome = Envelope | Exception
 
 
@@ -59,6 +59,13 @@ def land(folder: Path, made: list[Upload]) -> list[Outcome]:
     return [outcomes[number] for number in range(len(made))]
 
 
+def obstruct(upload: Upload, folder: Path) -> None:
+    """Have the one long upload of a spool, which is on disk already, find its envelope's name taken."""
+    upload.write(LONG)
+    (in_tmp,) = (folder / "tmp").iterdir()
+    (in_tmp / "envelope.json").mkdir()
+
+
 def test_all_land_in_one_order(spool: Spool, tmp_path: Path) -> None:
     """Each has a stamp and a number of its own, and what came last is seen last."""
     with uploads(spool, *[None] * TOGETHER) as made:
@@ -82,15 +89,10 @@ def test_the_same_request_at_once_lands_once(spool: Spool, tmp_path: Path) -> No
 
 
 def test_one_that_fails_fails_alone(spool: Spool, tmp_path: Path) -> None:
-    """Its folder is gone, or its key is another's: it is refused, and the others land."""
+    """Its envelope cannot be written, or its key is another's: it is refused, and the others land."""
     spool.land(b"another", account="acme", channel="api", name="PUT", key="taken")
     with uploads(spool, None, None, None, "taken", None) as made:
-        gone = made[2]._folder  # noqa: SLF001 - what a person does who tidies up by hand
-        (gone / "content").rename(tmp_path / "content")
-        shutil.rmtree(gone)
-        gone.mkdir()
-        (gone / "envelope.json").mkdir()
-        (tmp_path / "content").rename(gone / "content")
+        obstruct(made[2], tmp_path)
         outcomes = land(tmp_path, made)
     kinds = [type(one) for one in outcomes]
     assert kinds == [Envelope, Envelope, UploadRefused, KeyReused, Envelope]
@@ -184,7 +186,7 @@ def test_landing_without_waiting(spool: Spool, tmp_path: Path) -> None:
     """The outcome is that of landing: the delivery, the one that landed before, a refusal, or not being wanted."""
     before = spool.land(b"same", account="acme", channel="api", name="PUT", key="before")
     with uploads(spool, None, "before", None, None) as made:
-        (made[2]._folder / "envelope.json").mkdir()  # noqa: SLF001 - what keeps its envelope from being written
+        obstruct(made[2], tmp_path)
         told = [one.land_soon(wanted=(lambda: False) if one is made[3] else always) for one in made]
         errors = [one.exception(30) for one in told]
     assert [type(error) for error in errors] == [type(None), type(None), UploadRefused, Unsure]

@@ -19,6 +19,8 @@ from processing.errors import NotFound, SpoolBroken, Unusable
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
 CONTENT = b"ActionId,Reason\n1,RETURNED\n"
+# What is short stays in memory until it lands.
+LONG = CONTENT * 20_000
 
 
 def stopped() -> datetime:
@@ -349,11 +351,11 @@ def test_leftovers_are_swept_but_no_upload_under_way(spool: Spool, tmp_path: Pat
     assert abandoned.returncode == -signal.SIGKILL
     (tmp_path / "tmp" / "empty").mkdir()
     with spool.receive(account="acme", channel="ftp", name="a.csv") as upload:
-        upload.write(CONTENT)
+        upload.write(LONG)
         assert Spool(tmp_path, clock=stopped).sweep_leftovers() == 2
         assert spool.sweep_leftovers() == 0
         upload.land()
-    assert spool.content(spool.pending()[0].delivery).read_bytes() == CONTENT
+    assert spool.content(spool.pending()[0].delivery).read_bytes() == LONG
 
 
 LEAVE_BEHIND = """
@@ -362,7 +364,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from connectors.spool import Spool
 upload = Spool(Path(sys.argv[1]), clock=lambda: datetime.now(UTC)).receive(account="acme", channel="ftp", name="a")
-upload.write(b"half")
+upload.write(bytes(300_000))
 os.kill(os.getpid(), 9)
 """
 

@@ -219,9 +219,11 @@ def test_half_a_body_leaves_nothing(door: Site) -> None:
     _, secret = door.office.tokens.make(SID, Scope.WRITE, door.clock())
     basic = base64.b64encode(f"{SID}:{secret}".encode()).decode()
     head = f"POST /Advertisers/{SID}/Deliveries HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {basic}\r\n"
-    for framing in ("Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n400\r\n"):
+    # Enough to lie on the disk already.
+    part = "A-1,OTHER\n" * 150_000
+    for framing in ("Content-Length: 4000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3d0900\r\n"):
         with socket.create_connection((host, int(port))) as sender:
-            sender.sendall(f"{head}{framing}ActionId,Reason\nA-1,OTHER\n".encode())
+            sender.sendall(f"{head}{framing}ActionId,Reason\n{part}".encode())
             until(lambda: any(_uploads(door)), "the upload has begun")
         until(lambda: not any(_uploads(door)), "the upload is gone")
     assert door.desk.spool.pending() == []
