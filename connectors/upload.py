@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 # What is larger is on disk before it takes its turn, so that nobody waits for it; a server's connections may all hold
 # so much in memory.
 _SHORT_BYTES: Final = 256 * 1024
+_SMALL_BYTES: Final = 4 * 1024
 
 
 class Upload:
@@ -54,8 +55,8 @@ class Upload:
         self._refuse_if_over()
         self._digest.update(data)
         self.size_bytes += len(data)
-        if self.is_short:
-            self._held.append(data)
+        if self._place is None and self.is_short:
+            self._hold(data)
             return
         try:
             with refusing_when_disk_fails(self._draft.name):
@@ -67,6 +68,13 @@ class Upload:
         except BaseException:
             self.abort()
             raise
+
+    def _hold(self, data: bytes) -> None:
+        # A sender may trickle: many pieces of a few bytes take many times what they hold.
+        if self._held and len(self._held[-1]) < _SMALL_BYTES:
+            self._held[-1] += data
+        else:
+            self._held.append(data)
 
     @property
     def sha256(self) -> str:

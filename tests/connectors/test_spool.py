@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -75,6 +76,20 @@ def test_nothing_stays_of_an_upload_that_does_not_land(spool: Spool, tmp_path: P
     ):
         upload.write("text")  # type: ignore[arg-type] # what goes wrong does not matter
     assert (spool.pending(), files(tmp_path), list((tmp_path / "tmp").iterdir())) == ([], [], [])
+
+
+def test_bytes_that_trickle_take_no_more_than_they_are(spool: Spool) -> None:
+    """Also while they are in memory; all of them land, in their order."""
+    pieces = [b"%c" % (number % 256) for number in range(100_000)]
+    with spool.receive(account="acme", channel="ftp", name="a.csv") as upload:
+        tracemalloc.start()
+        for piece in pieces:
+            upload.write(piece)
+        held_bytes, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        envelope = upload.land()
+    assert held_bytes < 2 * len(pieces)
+    assert spool.content(envelope.delivery).read_bytes() == b"".join(pieces)
 
 
 def test_upload_ends_once(spool: Spool) -> None:
