@@ -396,6 +396,19 @@ def test_quota_counts_what_waits(serve: Serve) -> None:
     assert site.leftovers() == []
 
 
+def test_quota_is_counted_again_near_it(serve: Serve) -> None:
+    """What came since the last count is added to it; once that is no little part of the quota, all of it is counted."""
+    site = serve(quota_bytes=160_000)
+    with logged_in(site) as client:
+        assert send(client, "first.csv", b"x" * 4_000).startswith("226")
+        (site.home() / "results" / "result_first.csv").write_bytes(b"x" * 155_000)
+        assert send(client, "far.csv", b"x" * 6_001).startswith("226")
+        assert reply(client, "STOR near.csv").startswith("552 The account's 160000 bytes are full")
+        (site.home() / "results" / "result_first.csv").unlink()
+        assert send(client, "near.csv", b"x" * 10).startswith("226")
+    assert site.leftovers() == []
+
+
 def test_quota_counts_all_sessions(serve: Serve) -> None:
     """Two uploads at once cannot exceed together what neither exceeds alone."""
     site = serve(quota_bytes=500_000)
