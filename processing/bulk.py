@@ -1,5 +1,6 @@
 """Moves whole columns between Arrow tables and the database: COPY on PostgreSQL, executemany on SQLite."""
 
+import gc
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ Kind = type[int] | type[str]
 
 # Below this the planner's default guess about a table does no harm.
 WORTH_ANALYZING: Final = 1_000
+# Queries refer to themselves, so the lists of former ones stay until the collector runs. It counts objects, and columns
+# are few of them: on its own it would come once in a hundred chunks.
+WORTH_COLLECTING: Final = 10_000
 
 
 def frame(columns: Mapping[str, Any]) -> pa.Table:
@@ -70,6 +74,8 @@ def listed(db: Connection, cells: Sequence[str] | Sequence[int]) -> Subquery:
 
     A planner knows nothing of their number; outer joins keep it from looking them up by the rows of a large table.
     """
+    if len(cells) >= WORTH_COLLECTING:
+        gc.collect(1)
     document = literal(json.dumps(cells))
     if _is_postgresql(db):
         rows = func.jsonb_array_elements_text(document.cast(JSONB))

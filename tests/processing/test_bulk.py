@@ -1,9 +1,12 @@
+import gc
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import BindParameter, Connection, select, text
 from sqlalchemy.exc import IntegrityError
 
 from clawback.wiring import Desk
@@ -30,6 +33,11 @@ ODD = [
     " ",
 ]
 KINDS: dict[str, bulk.Kind] = {"line": int, "order_id": str}
+
+
+def _there(db: Connection, cells: list[str] | list[int], kind: bulk.Kind = int) -> dict[str, Any]:
+    rows = bulk.listed(db, cells)
+    return bulk.fetch(db, select(rows.c.position, rows.c.value), {"position": int, "value": kind})
 
 
 def test_a_column_that_may_be_empty_has_no_default() -> None:
@@ -61,10 +69,25 @@ def test_cells_travel_in_one_parameter(desk: Desk) -> None:
     cells: tuple[tuple[list[str] | list[int], bulk.Kind], ...] = ((texts, str), ([2**62, 0, 7], int), ([], str))
     for there, kind in cells:
         with desk.store.read() as db:
-            rows = bulk.listed(db, there)
-            back = bulk.fetch(db, select(rows.c.position, rows.c.value), {"position": int, "value": kind})
+            back = _there(db, there, kind)
         assert back["position"].tolist() == list(range(len(there)))
         assert back["value"].tolist() == there
+
+
+def test_large_lists_do_not_pile_up(desk: Desk) -> None:
+    """However many chunks there are, and however seldom the collector comes."""
+    cells = list(range(bulk.WORTH_COLLECTING))
+    size = len(json.dumps(cells))
+    gc.disable()
+    try:
+        with desk.store.read() as db:
+            for _ in range(5):
+                _there(db, cells)
+    finally:
+        gc.enable()
+    kept = [one for one in gc.get_objects() if isinstance(one, BindParameter) and len(str(one.value)) == size]
+    # That of the last query, and what SQLAlchemy keeps of the first with its text.
+    assert len(kept) <= 3
 
 
 @pytest.mark.parametrize("rows", [0, 1, bulk.WORTH_ANALYZING])
