@@ -2,6 +2,11 @@
 
 The shapes are those of the recordings in restforce (token, pages, getUpdated, describe) and CumulusCI (Organization);
 the values are ours.
+
+``emulator.json`` is what go-salesforce-emulator (b204661, with sessions of two seconds) answered to the connector on
+2026-11-22: a login, a query whose session ended before each page, and a login that was refused. It speaks no TLS and
+knows no queryAll, and the last three letters of its ids are not Salesforce's: a proxy put that right, and asked for
+pages of two. No package index has it, so its answers are played again.
 """
 
 import json
@@ -15,7 +20,9 @@ import pytest
 from clawback.salesforce.preflight import steps
 from connectors.salesforce_org import Org
 from connectors.salesforce_records import Record, State
+from connectors.salesforce_settings import SalesforceSettings
 from processing.catalog import read_terms
+from processing.errors import SourceRefused
 from tests.clawback.salesforce.site import ENVIRON, Crm, mapping_table, settings_for
 from tests.conftest import START
 from tests.salesforce_org.server import Fault, serving
@@ -57,6 +64,25 @@ def told(fake: FakeOrg, path: str, document: object) -> None:
 def opened(fake: FakeOrg, **mapping: Any) -> Org:  # noqa: ANN401 - of Mapping_
     """The connector."""
     return Org(settings_for(fake, mapping=[mapping_table(**mapping)]), ENVIRON, pause=lambda _seconds: None)
+
+
+def replayed(fake: FakeOrg, exchange: Any) -> None:  # noqa: ANN401 - any JSON value
+    """The next answer to what was asked then; a token is for this server."""
+    answer = exchange["answer"]
+    if "access_token" in answer:
+        answer |= {"instance_url": fake.url}
+    fake.fault(Fault(status=exchange["status"], body=json.dumps(answer).encode()), exchange["asked"])
+
+
+def org_of_emulator(fake: FakeOrg) -> SalesforceSettings:
+    """The settings with which the answers were recorded."""
+    login = {"auth": "password", "user": "integration@acme.example", "session": "env:SF_SESSION"}
+    return settings_for(fake, org_id="00D000000000000", api_version="62.0", **login)
+
+
+def logged_in(fake: FakeOrg) -> Org:
+    """The connector with those settings."""
+    return Org(org_of_emulator(fake), ENVIRON, pause=lambda _seconds: None)
 
 
 def record(name: str, **fields: object) -> dict[str, Any]:
@@ -110,6 +136,25 @@ def test_s51_an_organization_that_tells_more(fake: FakeOrg) -> None:
     told(fake, "/query", {"totalSize": 1, "done": True, "records": [row]})
     with opened(fake) as org:
         assert org.identity() == ORG_ID
+
+
+def test_s52_pages_of_an_emulator(fake: FakeOrg) -> None:
+    """Every page has the same address, and the session ends before each: no page is skipped, and none is read twice."""
+    *read, refused = json.loads((Path(__file__).parent / "emulator.json").read_text())
+    for one in read:
+        replayed(fake, one)
+    with logged_in(fake) as org:
+        [mapping] = org_of_emulator(fake).mappings
+        pages = [[record.state for record in page] for page in org.changed_since(mapping, START)]
+    assert pages == [
+        [State("O-0", "Negotiation", "100"), State("O-1", "Closed Won", "79.9")],
+        [State("O-2", "Closed Lost"), State("O-3", "Partly Returned", "12.34")],
+        [State("O-4", "Returned", "0")],
+    ]
+    assert fake.calls == [one["asked"] for one in read]
+    replayed(fake, refused)
+    with logged_in(fake) as org, pytest.raises(SourceRefused, match=r"gives no token \(invalid_grant\)"):
+        org.server_time()
 
 
 def test_s51_a_full_description(crm: Crm) -> None:
