@@ -15,7 +15,8 @@ from processing.errors import SourceRefused
 class State:
     """What of a record counts: as long as this is the same, the record says the same.
 
-    ``amount`` is as exact as the org told it, as text; ``follows`` is the record that has taken this one's place.
+    ``amount`` is as exact as the org told it, as text; ``follows`` is the record that has taken this one's place. One
+    that is ``gone`` was read before and cannot be seen any more.
     """
 
     order_id: str | None
@@ -25,6 +26,7 @@ class State:
     matches: bool = True
     deleted: bool = False
     follows: str | None = None
+    gone: bool = False
 
     def told(self) -> dict[str, Any]:
         """As JSON keeps it."""

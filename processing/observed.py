@@ -87,6 +87,18 @@ def seen(db: Connection, source: str, mapping: str, records: Iterable[str]) -> d
     return {one.record: one for one in _seen(db, source, mapping, record_seen.c.record, records)}
 
 
+def every(db: Connection, source: str, mapping: str) -> Iterator[dict[str, Seen]]:
+    """What all records said when they were read last, some at a time; they may be written down in between."""
+    last = ""
+    while True:
+        mine = (*_of(record_seen, source, mapping), record_seen.c.record > last)
+        rows = db.execute(select(record_seen).where(*mine).order_by(record_seen.c.record).limit(_SOME)).all()
+        if not rows:
+            return
+        last = rows[-1].record
+        yield {one.record: _told(one) for one in rows}
+
+
 def with_orders(db: Connection, source: str, mapping: str, orders: Iterable[str]) -> list[Seen]:
     """What all records of these orders said when they were read last."""
     return list(_seen(db, source, mapping, record_seen.c.order_id, orders))
@@ -227,8 +239,12 @@ _HELD: Final = (observation.c.held.is_not(None), observation.c.ended_at.is_(None
 def _seen(db: Connection, source: str, mapping: str, key: ColumnElement[Any], values: Iterable[str]) -> Iterator[Seen]:
     for some in _some(values):
         for one in db.execute(select(record_seen).where(*_of(record_seen, source, mapping), key.in_(some))):
-            asked = None if one.asked is None else json.loads(one.asked)
-            yield Seen(one.record, instant(one.stamp), one.order_id, json.loads(one.state), asked)
+            yield _told(one)
+
+
+def _told(row: Row[Any]) -> Seen:
+    asked = None if row.asked is None else json.loads(row.asked)
+    return Seen(row.record, instant(row.stamp), row.order_id, json.loads(row.state), asked)
 
 
 def _instant(number: int | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -52,17 +53,27 @@ def start(name: str, preview: bool) -> Outcome:  # noqa: FBT001 - click's way
 
 @click.command()
 @NAME
+@click.option("--all", "everything", is_flag=True, help="All records that were read, not only those that are held.")
+@click.option("--preview", is_flag=True, help="Only count what would change; of all records.")
 @told
-def reconsider(name: str) -> Outcome:
+def reconsider(name: str, everything: bool, preview: bool) -> Outcome:  # noqa: FBT001 - click's way
     """Judge the held records of the org NAME anew, after its mapping was changed or a doubt was removed.
 
     \b
     Example:
-      clawback sources reconsider acme-crm
+      clawback sources reconsider acme-crm --all
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.cli.running import now
+    from clawback.salesforce.rounds import otherwise
     from clawback.salesforce.rounds import reconsider as run
 
-    return _done(name, run)
+    if not preview:
+        return _done(name, partial(run, everything=everything))
+    its = settings().org(name)
+    with desk() as opened:
+        found = otherwise(opened, its, now()).told()
+    lines = [f"{found['read']} records, {found['changed']} would change, {found['held']} would wait for a person"]
+    return Outcome({"source": name, "records": found}, "\n".join([*lines, *found["holds"]]))
 
 
 @click.command()
@@ -147,6 +158,9 @@ def _done(name: str, act: "Callable[[Desk, SalesforceSettings], Round | None]") 
     lines.append(f"{read.get('read', 0)} read, {read.get('changed', 0)} changed, {done.held} held")
     if done.unapproved:
         lines.append(f"{done.unapproved} changes wait; `clawback sources start {name} --preview` shows what they do.")
+    if done.otherwise:
+        hint = f"`clawback sources reconsider {name} --all` applies that, `--preview` counts it."
+        lines.append(f"The settings were changed; {done.otherwise} records would be judged otherwise. {hint}")
     if done.paused_until:
         lines.append(f"The org's API calls of the day are used up; it is asked again at {done.paused_until}.")
     code = max((receipt_code(one) for one in done.deliveries), default=DONE)

@@ -74,6 +74,8 @@ def _answer(before: Asked | None, after: State, order_id: str, mapping: Mapping_
     def held(why: str) -> Answer:
         return Answer(order_id, held=why, asked=before)
 
+    if after.gone:
+        return held("The record can no longer be seen: it is hidden from our user, or removed for good.")
     if after.follows is not None:
         follow = mapping.on_converted == "follow"
         return Answer(order_id, asked=before) if follow else held(f"The record became {after.follows}.")

@@ -51,7 +51,7 @@ class Reader:
         with self.store.write() as db:
             self.fence(db)
             counted = observe(db, self.settings, mapping, records, at)
-        _add(self.tally, counted)
+        add(self.tally, counted)
 
     def fence(self, db: Connection) -> None:
         """Keep the claim from now on, however long the round takes; raises LedgerConflict when it is lost."""
@@ -84,14 +84,31 @@ def observe(
     return tally
 
 
-def again(db: Connection, settings: SalesforceSettings, mapping: Mapping_, at: datetime) -> Tally:
-    """Judge the records anew that are held, by today's settings and by what they said when they were read last."""
+def again(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, at: datetime, *, everything: bool = False
+) -> Tally:
+    """Judge the records anew that are held, by today's settings and by what they said when they were read last.
+
+    ``everything``: those as well that are not held. None is held that was not: a person may have let it go.
+    """
+    if everything:
+        parts: Iterable[dict[str, Seen]] = observed.every(db, settings.name, mapping.name)
+    else:
+        names = dict.fromkeys(one.record for one in observed.held(db, settings.name, mapping.name))
+        known = observed.seen(db, settings.name, mapping.name, names)
+        parts = [{name: known[name] for name in names}]
+    tally = Tally()
+    for some in parts:
+        add(tally, _judged_anew(db, settings, mapping, some, at))
+    return tally
+
+
+def _judged_anew(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, before: Mapping[str, Seen], at: datetime
+) -> Tally:
     source = settings.name
-    names = list(dict.fromkeys(one.record for one in observed.held(db, source, mapping.name)))
-    before = observed.seen(db, source, mapping.name, names)
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
-    for name in names:
-        known = before[name]
+    for name, known in before.items():
         record = Record(name, known.stamp, State(**known.state))
         rivals = _rivals(db, source, mapping, {name: record})
         late = _unproven(db, settings, mapping, [record], at)
@@ -131,7 +148,7 @@ def _answered(
     order = one.state.order_id or ""
     others = rivals.get(order, set()) - {one.id}
     why = None
-    if others and _counts(one.state):
+    if others and counts(one.state):
         why = f"Order {order!r} has several records: {', '.join(sorted({one.id, *others}))}."
     elif order in late:
         why = (
@@ -148,10 +165,10 @@ def _rivals(db: Connection, source: str, mapping: Mapping_, newest: Mapping[str,
     """The records of each order that these records have, or had when they were deleted; those of earlier pages too."""
     found: dict[str, set[str]] = {}
     for one in newest.values():
-        if one.state.order_id and (_counts(one.state) or one.state.deleted):
-            found.setdefault(one.state.order_id, set()).update({one.id} if _counts(one.state) else ())
+        if one.state.order_id and (counts(one.state) or one.state.deleted):
+            found.setdefault(one.state.order_id, set()).update({one.id} if counts(one.state) else ())
     for known in observed.with_orders(db, source, mapping.name, found):
-        if known.record not in newest and known.order_id and _counts(State(**known.state)):
+        if known.record not in newest and known.order_id and counts(State(**known.state)):
             found[known.order_id].add(known.record)
     return found
 
@@ -166,8 +183,9 @@ def _unproven(
     return locks_passed(db, settings.account, mapping.event_type, orders, at)
 
 
-def _counts(state: State) -> bool:
-    return state.matches and not state.deleted and state.follows is None
+def counts(state: State) -> bool:
+    """Whether a record in this state speaks for its order."""
+    return state.matches and not state.deleted and not state.gone and state.follows is None
 
 
 def _observations(one: Record, known: Seen | None, found: list[Answer], mapping: Mapping_) -> list[Observation]:
@@ -188,7 +206,7 @@ def _observations(one: Record, known: Seen | None, found: list[Answer], mapping:
 
 
 def _said(state: State) -> str | None:
-    return _DELETED if state.deleted else state.status
+    return _GONE if state.gone else _DELETED if state.deleted else state.status
 
 
 def _count(tally: Tally, found: list[Answer]) -> None:
@@ -199,10 +217,12 @@ def _count(tally: Tally, found: list[Answer]) -> None:
     tally.holds.update(held)
 
 
-def _add(tally: Tally, more: Tally) -> None:
+def add(tally: Tally, more: Tally) -> None:
+    """Add what another part came to."""
     for name in ("read", "changed", "unchanged", "idle", "held", "stale"):
         setattr(tally, name, getattr(tally, name) + getattr(more, name))
     tally.holds.update(more.holds)
 
 
 _DELETED: Final = "(deleted)"
+_GONE: Final = "(gone)"

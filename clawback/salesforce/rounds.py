@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from clawback.salesforce import delivering, heeding, polling, preflight, sweeping
-from clawback.salesforce.reading import Reader, again
+from clawback.salesforce.reading import Reader, Tally, add, again
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import SalesforceSettings
@@ -39,6 +39,8 @@ class Round:
     unapproved: int = 0
     low: bool = False
     paused_until: str | None = None
+    # Records that the settings, which were changed, would judge otherwise.
+    otherwise: int = 0
     error: str | None = None
 
     def told(self) -> dict[str, Any]:
@@ -54,6 +56,7 @@ class Round:
             "unapproved": self.unapproved,
             "low": self.low,
             "paused_until": self.paused_until,
+            "otherwise": self.otherwise,
             "error": self.error,
         }
 
@@ -121,8 +124,8 @@ def approve(desk: Desk, settings: SalesforceSettings) -> Round | None:
     return done
 
 
-def reconsider(desk: Desk, settings: SalesforceSettings) -> Round | None:
-    """Judge held records anew by today's settings, and apply them; None when somebody reads this org already."""
+def reconsider(desk: Desk, settings: SalesforceSettings, *, everything: bool = False) -> Round | None:
+    """Judge held records, or all, by today's settings and apply them; None when somebody reads this org already."""
     done = Round(settings.name)
     with claimed(desk, settings) as reader:
         if reader is None:
@@ -131,9 +134,19 @@ def reconsider(desk: Desk, settings: SalesforceSettings) -> Round | None:
         with desk.store.write() as db:
             reader.fence(db)
             for mapping in settings.mappings:
-                done.records[mapping.name] = again(db, settings, mapping, now).told()
+                add(reader.tally, again(db, settings, mapping, now, everything=everything))
+        done.records = reader.tally.told()
         _deliver(desk, reader, done)
     return done
+
+
+def otherwise(desk: Desk, settings: SalesforceSettings, at: datetime) -> Tally:
+    """What judging all records anew by today's settings would come to; nothing of it is kept."""
+    tally = Tally()
+    with desk.store.rehearse() as db:
+        for mapping in settings.mappings:
+            add(tally, again(db, settings, mapping, at, everything=True))
+    return tally
 
 
 @contextmanager
@@ -156,7 +169,8 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
     settings, at = reader.settings, desk.spool.clock()
     if not _may_call(desk, settings, done):
         return
-    _check(desk, settings, org, at)
+    if _check(desk, settings, org, at):
+        done.otherwise = otherwise(desk, settings, at).changed
     # A hint that cannot be heeded does not keep the mappings from being read.
     done.hints, wrong = heeding.heed(reader, org, at=at)
     for mapping in settings.mappings:
@@ -171,6 +185,7 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
                 done.swept[mapping.name] = {
                     "orders": swept.orders,
                     "missing": len(swept.missing),
+                    "gone": swept.gone,
                     "drifted": list(swept.drifted),
                 }
         except SourceRefused as error:
@@ -193,20 +208,24 @@ def _may_call(desk: Desk, settings: SalesforceSettings, done: Round) -> bool:
     return paused is None
 
 
-def _check(desk: Desk, settings: SalesforceSettings, org: Org, at: datetime) -> None:
-    """Refuse to read by settings that do not fit the org; asked once a day, and whenever the settings change."""
+def _check(desk: Desk, settings: SalesforceSettings, org: Org, at: datetime) -> bool:
+    """Refuse to read by settings that do not fit the org; asked once a day, and whenever the settings change.
+
+    Tells whether they have changed.
+    """
     digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
     with desk.store.read() as db:
         known = org_claims.find(db, settings.name)
         terms = catalog.read_terms(db, settings.account)
     at_us = None if known is None or known.checked != digest else known.checked_at
     if at_us is not None and at - instant(at_us) < CHECKED:
-        return
+        return False
     red = [step.message for step in preflight.steps(org, settings, terms, at) if not step.ok]
     with desk.store.write() as db:
         org_claims.checked(db, settings.name, None if red else digest, at)
     if red:
         raise SourceRefused(f"Source {settings.name} is not started: {' '.join(red)}")
+    return known is not None and known.checked not in {None, digest}
 
 
 def _pause(desk: Desk, settings: SalesforceSettings, done: Round) -> None:

@@ -7,8 +7,9 @@ from typing import Final
 
 from sqlalchemy import Row
 
-from clawback.salesforce.reading import Reader
+from clawback.salesforce.reading import Reader, counts
 from connectors.salesforce_org import Org
+from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_
 from processing import observed
 from processing.open_actions import locking_until
@@ -18,15 +19,19 @@ _STATE: Final = {"approve": "APPROVED", "reverse": "REVERSED"}
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a look-up found: orders without a record, and actions that have another state than was asked for them."""
+    """What a look-up found: orders without a record, and actions that have another state than was asked for them.
+
+    ``gone`` is how many records were there before and cannot be seen any more.
+    """
 
     orders: int
     missing: tuple[str, ...]
+    gone: int
     drifted: tuple[str, ...]
 
 
 def sweep(reader: Reader, org: Org, mapping: Mapping_, *, until: datetime, at: datetime) -> Swept:
-    """Read the records of all orders whose open actions lock by ``until``.
+    """Read the records of all orders whose open actions lock by ``until``, and those that were of these orders before.
 
     A manual decision in the ledger is left alone and told as drift: the record says nothing new.
     """
@@ -35,17 +40,19 @@ def sweep(reader: Reader, org: Org, mapping: Mapping_, *, until: datetime, at: d
     with reader.store.read() as db:
         actions = locking_until(db, reader.settings.account, mapping.event_type, until)
     orders = list(dict.fromkeys(one.order_id for one in actions))
-    found = Counter[str]()
+    found, there = Counter[str](), set[str]()
     for page in org.with_orders(mapping, orders):
         reader.take(mapping, page, at)
         found.update(record.state.order_id for record in page if record.state.order_id)
+        there.update(record.id for record in page)
+    gone = _look_for(reader, org, mapping, orders, there, at)
     with reader.store.write() as db:
         reader.fence(db)
         cursor = observed.cursor(db, source, mapping.name)
         if cursor is not None:
             observed.keep_cursor(db, source, mapping.name, replace(cursor, swept_at=server_now))
     missing = tuple(order for order in orders if not found[order])
-    return Swept(len(orders), missing, tuple(_drifted(reader, mapping, actions)))
+    return Swept(len(orders), missing, gone, tuple(_drifted(reader, mapping, actions)))
 
 
 def is_due(reader: Reader, mapping: Mapping_, at: datetime) -> bool:
@@ -55,6 +62,21 @@ def is_due(reader: Reader, mapping: Mapping_, at: datetime) -> bool:
     if cursor is None or cursor.swept_at is None:
         return True
     return at - cursor.swept_at >= timedelta(seconds=reader.settings.sweep_every_s)
+
+
+def _look_for(reader: Reader, org: Org, mapping: Mapping_, orders: list[str], there: set[str], at: datetime) -> int:
+    """Read the records that spoke for these orders and were not found by them; gives how many are gone."""
+    with reader.store.read() as db:
+        known = observed.with_orders(db, reader.settings.name, mapping.name, orders)
+    missed = {one.record: one for one in known if one.record not in there and counts(State(**one.state))}
+    for page in org.with_ids(mapping, list(missed)):
+        reader.take(mapping, page, at)
+        for record in page:
+            missed.pop(record.id, None)
+    gone = [Record(name, one.stamp, State(**{**one.state, "gone": True})) for name, one in missed.items()]
+    if gone:
+        reader.take(mapping, gone, at)
+    return len(gone)
 
 
 def _drifted(reader: Reader, mapping: Mapping_, actions: list[Row[tuple[str, int, str]]]) -> list[str]:

@@ -12,7 +12,7 @@ from clawback.cli import main
 from clawback.salesforce_tables import as_table
 from clawback.settings import as_environment, load
 from clawback.wiring import open_desk
-from tests.clawback.salesforce.site import ENVIRON, Crm, crm_at, mapping_table, settings_for
+from tests.clawback.salesforce.site import ENVIRON, STATUSES, Crm, crm_at, mapping_table, settings_for
 from tests.conftest import Clock
 from tests.worlds import load as load_world
 
@@ -70,6 +70,13 @@ def test_from_the_first_reading_on(crm: Crm, run: Run, tmp_path: Path) -> None:
     statuses = {"Nobody knows": {"outcome": "reverse", "reason": "OTHER"}}
     code, told = run("sources", "reconsider", "crm", mapping=[mapping_table(statuses=statuses)])
     assert (code, told["held"], crm.values("O-2")[0]) == (0, 0, "REVERSED")
+    mended = [mapping_table(statuses=STATUSES | {"Closed Won": {"outcome": "reverse", "reason": "OTHER"}})]
+    code, told = run("sources", "reconsider", "crm", "--preview", mapping=mended)
+    assert (code, told["records"]["changed"], crm.values("O-1")[0]) == (0, 1, "APPROVED")
+    code, told = run("sources", "pull", "crm", mapping=mended)
+    assert (code, told["otherwise"], crm.values("O-1")[0]) == (0, 1, "APPROVED")
+    code, told = run("sources", "reconsider", "crm", "--all", mapping=mended)
+    assert (code, told["records"]["changed"], crm.values("O-1")[0]) == (0, 1, "REVERSED")
     doubtful = crm.opportunity("O-3", "Nobody knows")
     run("sources", "pull", "crm")
     assert run("sources", "leave", "crm", doubtful)[1]["ended"] == 1

@@ -116,6 +116,61 @@ def test_a_held_record_holds_its_lock(crm: Crm, tmp_path: Path, policy: str) -> 
     assert (swept.locked, swept.deferred) == (1, 0)
 
 
+GONE = "The record can no longer be seen: it is hidden from our user, or removed for good."
+
+
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+def test_a_record_that_was_hidden_holds_its_lock(crm: Crm, tmp_path: Path, policy: str) -> None:
+    """What it says now nobody can read; once it can be seen again, or a person lets it go, the lock is free."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
+    crm.sell(tmp_path, "O-1", "O-2", "O-3")
+    hidden, purged = crm.opportunity("O-1", "Closed Won"), crm.opportunity("O-2", "Closed Won")
+    crm.round()
+    crm.world.hidden_records.add(hidden)
+    crm.world.purged.add(purged)
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred, swept.waits_for) == (1, 2, ("salesforce:crm",))
+    assert crm.held() == [GONE, GONE]
+    [swept] = crm.lock()
+    assert (swept.locked, len(crm.held())) == (0, 2)
+    crm.world.hidden_records.clear()
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred, crm.held()) == (1, 1, [GONE])
+    with crm.desk.store.write() as db:
+        assert observed.let_go(db, "crm", purged, crm.clock.now) == 1
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred, crm.held()) == (1, 0, [])
+
+
+def test_a_record_that_shows_again_says_what_it_says(crm: Crm, tmp_path: Path) -> None:
+    """Its stamp is as old as it was, so no poll finds it."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.round()
+    crm.world.hidden_records.add(record)
+    crm.world.recalculate(record, StageName="Closed Lost")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=2)
+    crm.round()
+    assert crm.held() == [GONE]
+    crm.world.hidden_records.clear()
+    crm.pass_by(hours=1)
+    crm.round()
+    assert (crm.values("O-1")[0], crm.held()) == ("REVERSED", [])
+
+
+def test_a_record_that_was_moved_without_a_stamp_is_found_by_its_id(crm: Crm, tmp_path: Path) -> None:
+    """Neither order locks by what nobody decided on."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    crm.world.recalculate(record, Order_Number__c="O-2")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=2)
+    crm.round()
+    assert crm.held() == ["The record was moved from order 'O-1' to 'O-2'."]
+    assert crm.values("O-2")[0] == "APPROVED"
+
+
 @pytest.mark.parametrize("batches", ["none", "all"])
 def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Path, batches: str) -> None:
     """Behind the second change of a record, or in a batch whose maker died: it is not applied, so nothing locks."""

@@ -11,6 +11,7 @@ from clawback.salesforce.asking import Asked, Line, answers
 from clawback.salesforce_tables import parse
 from connectors.salesforce_records import State
 from connectors.salesforce_settings import Mapping_
+from processing import observed
 from processing.errors import SourceRefused, Unusable
 from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for, table
 from tests.worlds import LEAD, LOCK, SALE, Sale, load, values
@@ -124,6 +125,42 @@ def test_s25_a_held_status_that_gets_a_meaning(crm: Crm, tmp_path: Path) -> None
     done = rounds.reconsider(crm.desk, crm.settings)
     assert done is not None
     assert (crm.values("O-1")[0], crm.held(), done.held) == ("REVERSED", [], 0)
+
+
+def test_a_corrected_mapping_is_told_and_applied_on_request(crm: Crm, tmp_path: Path) -> None:
+    """What was read under the wrong one stays until somebody asks for it; what a person let go stays let go."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(statuses=STATUSES | {"Returned": {"outcome": "none"}})])
+    crm.sell(tmp_path, "O-1", "O-2", "O-3")
+    crm.opportunity("O-1", "Returned")
+    crm.opportunity("O-2", "Closed Won")
+    left = crm.opportunity("O-3", "Nobody knows")
+    assert crm.round().otherwise == 0
+    with crm.desk.store.write() as db:
+        observed.let_go(db, "crm", left, crm.clock.now)
+    crm.settings = settings_for(crm.org)
+    assert (crm.round().otherwise, crm.values("O-1")[0]) == (1, "PENDING")
+    assert crm.round().otherwise == 0
+    told = rounds.otherwise(crm.desk, crm.settings, crm.clock.now)
+    assert (told.read, told.changed, told.held, crm.values("O-1")[0]) == (3, 1, 1, "PENDING")
+    done = rounds.reconsider(crm.desk, crm.settings, everything=True)
+    assert done is not None
+    assert (done.records["changed"], crm.values("O-1")[0], crm.values("O-2")[0]) == (1, "REVERSED", "APPROVED")
+    assert crm.held() == []
+    done = rounds.reconsider(crm.desk, crm.settings, everything=True)
+    assert done is not None
+    assert (done.records["read"], done.records["changed"], done.deliveries) == (3, 0, [])
+
+
+def test_judging_anew_reaches_every_record(crm: Crm, tmp_path: Path) -> None:
+    """Also those beyond what one query reads."""
+    orders = [f"O-{n}" for n in range(501)]
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(statuses=STATUSES | {"Returned": {"outcome": "none"}})])
+    crm.sell(tmp_path, *orders)
+    for order in orders:
+        crm.opportunity(order, "Returned")
+    crm.round()
+    crm.settings = settings_for(crm.org)
+    assert crm.round().otherwise == len(orders)
 
 
 def test_s26_a_formula_as_status_is_refused(crm: Crm) -> None:
@@ -259,7 +296,7 @@ def test_s31_hostile_orders(crm: Crm, tmp_path: Path) -> None:
     crm.sell(tmp_path, "O-1")
     crm.opportunity("O-1")
     done = crm.round(until=LOCK)
-    assert done.swept["sales"] == {"orders": len(HOSTILE) + 1, "missing": 0, "drifted": []}
+    assert done.swept["sales"] == {"orders": len(HOSTILE) + 1, "missing": 0, "gone": 0, "drifted": []}
     assert {values(crm.desk.store, f"H-{n}")[0] for n in range(len(HOSTILE))} == {"REVERSED"}
     assert crm.values("O-1")[0] == "PENDING"
 
