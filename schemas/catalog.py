@@ -1,6 +1,5 @@
 """The catalogue file: accounts with their programs, event types and contracts, read from TOML, all faults named."""
 
-import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -27,6 +26,7 @@ from processing.model import (
 )
 from processing.money import is_currency, percent_ppm, to_minor
 from processing.terms import Period
+from schemas.decode import readable_codec
 from schemas.toml_table import Table, read_toml, shown
 
 # A person may restore an action or undo a delivery; no file of a brand can ask for it.
@@ -237,13 +237,10 @@ def _encoding(table: Table) -> str | None:
     if table.get("encoding", optional=True) is None:
         return None
     name = table.text("encoding")
-    try:
-        # Some codecs are not for text, and only say so when they are used.
-        "a".encode(name or "utf-8")
-        return codecs.lookup(name or "utf-8").name
-    except (LookupError, ValueError):
-        table.wrong("encoding", f"{shown(name)} is not an encoding of text; give a name like windows-1252")
-        return None
+    codec = readable_codec(name or "utf-8")
+    if codec is None:
+        table.wrong("encoding", f"{shown(name)} is not an encoding that is read; give a name like windows-1252")
+    return codec
 
 
 def _brakes(account: Table) -> Brakes:

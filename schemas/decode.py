@@ -63,7 +63,7 @@ def find_encoding(path: Path, declared: str | None = None) -> Encoding:
     Raises ``Unreadable`` (NOT_READABLE, with the offset of the first byte that cannot be read) if there is none, and
     ``Unusable`` if ``declared`` is not an encoding.
     """
-    fallback = None if declared is None else _codec(declared)
+    fallback = None if declared is None else readable_codec(declared)
     if declared is not None and fallback is None:
         raise Unusable(f'"{declared}" is not an encoding; give its name, for example "cp1252" or "shift_jis".')
     with path.open("rb") as file:
@@ -114,6 +114,15 @@ def first_fault(path: Path, encoding: Encoding) -> int | None:
             offset += len(block)
 
 
+def readable_codec(name: str) -> str | None:
+    """Python's name of an encoding, ``None`` if it is none that a delivery may be in."""
+    try:
+        codec = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return None
+    return codec if _READABLE.fullmatch(codec) else None
+
+
 def _certain(head: bytes) -> Encoding | None:
     """The encoding that the first bytes leave no doubt about."""
     for mark, name in _MARKS.items():
@@ -128,20 +137,11 @@ def _certain(head: bytes) -> Encoding | None:
         return Encoding("utf-16-be")
     if found := _XML.match(head):
         name = found[1].decode("ascii")
-        codec = _codec(name)
+        codec = readable_codec(name)
         if codec is None or codec.startswith("utf-16"):
             raise _unreadable(f'The file says that its encoding is "{name}", which it is not or which we do not read.')
         return Encoding(codec)
     return None
-
-
-def _codec(name: str) -> str | None:
-    """Python's name of an encoding, ``None`` if it is none that a delivery may be in."""
-    try:
-        codec = codecs.lookup(name).name
-    except LookupError:
-        return None
-    return codec if _READABLE.fullmatch(codec) else None
 
 
 def _insist(path: Path, encoding: Encoding) -> Encoding:

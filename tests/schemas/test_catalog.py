@@ -120,7 +120,7 @@ AN_ID = " is not an id; give a whole number from 1 to 9223372036854775807"
 A_DAY = " is not a date; write it like 2026-01-31, without quotation marks"
 AS_TEXT = '; write it in quotation marks, for example "5.00"'
 ONE_LINE = " is not one line of text without spaces around it"
-ENCODING = " is not an encoding of text; give a name like windows-1252"
+ENCODING = " is not an encoding that is read; give a name like windows-1252"
 EITHER = 'give either percent or fixed, for example { percent = "5.00" }'
 
 
@@ -204,6 +204,7 @@ def test_accounts_are_apart() -> None:
         ),
         ("Windows-1252", "klingon", "account IRacme1 > encoding", '"klingon"' + ENCODING),
         ("Windows-1252", "rot13", "account IRacme1 > encoding", '"rot13"' + ENCODING),
+        ("Windows-1252", "utf-7", "account IRacme1 > encoding", '"utf-7"' + ENCODING),
         (
             "currency = ",
             'curency = "EUR"\ncurrency = ',
