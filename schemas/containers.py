@@ -30,11 +30,14 @@ _ENCRYPTED: Final = 0x1
 _OF_A_SYSTEM: Final = frozenset({"thumbs.db", "desktop.ini"})
 _ANSWERS: Final = ("receipt_", "result_", "fix_")
 _GZIP_BITS: Final = 16 + zlib.MAX_WBITS
-# What ends a zip: its size in front of a comment of at most 64 KiB, and where that of a zip64 stands before it.
+# What ends a zip, in front of a comment of at most 64 KiB. A zip64, as Info-ZIP makes of every stream, says the same in
+# larger numbers before it, and behind those where they stand.
 _END: Final = struct.Struct("<4s4H2LH")
 _END_MARK: Final = b"PK\x05\x06"
-_END64_MARK: Final = b"PK\x06\x07"
-_END64_LOCATOR_BYTES: Final = 20
+_END64: Final = struct.Struct("<4sQ2H2L4Q")
+_END64_MARK: Final = b"PK\x06\x06"
+_LOCATOR64_MARK: Final = b"PK\x06\x07"
+_LOCATOR64_BYTES: Final = 20
 _DAMAGE: Final = (
     BadZipFile,
     EOFError,
@@ -196,7 +199,7 @@ class _Gunzip:
 def _check_directory(file: BinaryIO) -> None:
     """Refuse a zip whose list of files alone would fill our memory, before anything reads it."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(size - _END.size - _LONGEST_COMMENT - _END64_LOCATOR_BYTES, 0))
+    file.seek(max(size - _END.size - _LONGEST_COMMENT - _LOCATOR64_BYTES - _END64.size, 0))
     tail = file.read()
     # Where ``zipfile`` looks for it, too: behind everything, or in front of a comment.
     at = len(tail) - _END.size
@@ -205,8 +208,14 @@ def _check_directory(file: BinaryIO) -> None:
     if at < 0 or len(tail) - at < _END.size:
         raise _damaged("zip")
     directory_bytes = _END.unpack_from(tail, at)[5]
-    if directory_bytes > _DIRECTORY_BYTES or tail[max(at - _END64_LOCATOR_BYTES, 0) : at].startswith(_END64_MARK):
-        raise Unreadable(Code.TOO_LARGE, Code.TOO_LARGE.message(value="more files or bytes than a plain zip lists"))
+    if tail[max(at - _LOCATOR64_BYTES, 0) : at].startswith(_LOCATOR64_MARK):
+        at -= _LOCATOR64_BYTES + _END64.size
+        # Some look for it where the locator says, some right before that; it has to be one.
+        if at < 0 or not tail.startswith(_END64_MARK, at):
+            raise _damaged("zip")
+        directory_bytes = _END64.unpack_from(tail, at)[8]
+    if directory_bytes > _DIRECTORY_BYTES:
+        raise Unreadable(Code.TOO_LARGE, Code.TOO_LARGE.message(value="a longer list of files than we read"))
 
 
 def _check_entries(archive: ZipFile) -> None:

@@ -30,6 +30,17 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
     return out.getvalue()
 
 
+def zipped64(files: dict[str, bytes], directory_bytes: int | None = None) -> bytes:
+    """The same as a zip64, as a stream ends: Info-ZIP cannot know how long it will be."""
+    plain = zipped(files)
+    *_, number, size, offset, _ = struct.unpack("<4s4H2LH", plain[-22:])
+    told = size if directory_bytes is None else directory_bytes
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, number, number, told, offset)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(plain) - 22, 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, *[2**16 - 1] * 2, *[2**32 - 1] * 2, 0)
+    return plain[:-22] + record + locator + end
+
+
 def opened(folder: Path, content: bytes, name: str = "returns.zip", most_bytes: int = 10**6) -> Container | None:
     """A container, read to its end."""
     path = folder / "content"
@@ -105,6 +116,12 @@ def test_a_zip_of_several_files(tmp_path: Path, method: int) -> None:
     assert list(unpacked(tmp_path, zipped(files, method)).items()) == list(files.items())
 
 
+def test_a_zip_that_was_streamed(tmp_path: Path) -> None:
+    """It says where it ends in larger numbers than it needs."""
+    files = {"a.csv": NOISE, "b.csv": CSV}
+    assert unpacked(tmp_path, zipped64(files)) == files
+
+
 def test_names_in_a_zip_are_no_paths(tmp_path: Path) -> None:
     """Folders, drives and steps upwards are dropped; what remains is a name to show."""
     names = ["../../a.csv", "/etc/b.csv", "C:\\in\\c.csv", "deep/er/d.csv", "..\\..\\e.csv"]
@@ -129,7 +146,11 @@ def test_a_zip_without_a_file_for_us(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path, content).code is Code.NO_LINES
 
 
-@pytest.mark.parametrize("content", [gzipped(NOISE), zipped({"a.csv": NOISE, "b.csv": CSV})], ids=["gz", "zip"])
+@pytest.mark.parametrize(
+    "content",
+    [gzipped(NOISE), zipped({"a.csv": NOISE, "b.csv": CSV}), zipped64({"a.csv": NOISE, "b.csv": CSV})],
+    ids=["gz", "zip", "zip64"],
+)
 def test_nothing_comes_of_a_container_cut_at_any_byte(tmp_path: Path, content: bytes) -> None:
     """Its checksum, or the list of files at the end of a zip, is missing."""
     for end in range(4, len(content)):
@@ -138,8 +159,13 @@ def test_nothing_comes_of_a_container_cut_at_any_byte(tmp_path: Path, content: b
 
 @pytest.mark.parametrize(
     "content",
-    [gzipped(NOISE), zipped({"a.csv": NOISE}), zipped({"a.csv": NOISE}, zipfile.ZIP_STORED)],
-    ids=["gz", "zip", "stored"],
+    [
+        gzipped(NOISE),
+        zipped({"a.csv": NOISE}),
+        zipped({"a.csv": NOISE}, zipfile.ZIP_STORED),
+        zipped64({"a.csv": NOISE}),
+    ],
+    ids=["gz", "zip", "stored", "zip64"],
 )
 def test_a_damaged_byte_is_noticed_or_harmless(tmp_path: Path, content: bytes) -> None:
     """Whichever byte is damaged: an error of ours, or the same bytes; never others."""
@@ -222,6 +248,14 @@ def test_a_list_of_files_that_would_fill_the_memory(tmp_path: Path) -> None:
     listed = entry[start:end] * 30_000
     tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 30_000, 30_000, len(listed), start, 0)
     assert refused(tmp_path, entry[:start] + listed + tail).code is Code.TOO_LARGE
+    assert refused(tmp_path, zipped64({"a": b""}, directory_bytes=len(listed))).code is Code.TOO_LARGE
+
+
+def test_a_zip64_has_one_end(tmp_path: Path) -> None:
+    """What stands elsewhere than right before its locator is found by some programs only."""
+    content = zipped64({"a.csv": CSV})
+    at = content.index(b"PK\x06\x07")
+    assert refused(tmp_path, content[:at] + bytes(8) + content[at:]).code is Code.NOT_READABLE
 
 
 def test_a_disk_that_fails_is_not_the_brands_fault(tmp_path: Path) -> None:
