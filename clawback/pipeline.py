@@ -4,13 +4,10 @@ A delivery is judged in one transaction and answered from what that transaction 
 between, calling ``ingest`` again finishes the rest and repeats nothing.
 """
 
-import hashlib
-import json
 import logging
-import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from tempfile import TemporaryFile
@@ -26,14 +23,9 @@ from clawback.sidecars import proven_by
 from clawback.unpacking import close_container, unpack
 from clawback.wiring import Desk
 from connectors.envelope import Envelope
-from processing import catalog, deliveries, messages, waiting
-from processing.apply import Application
-from processing.deliveries import Arrival, DeliveryState
-from processing.errors import Braked, ClawbackError, LedgerConflict, SpoolBroken, Unreadable, Unusable
-from processing.instants import micros
-from processing.intent import FileShape
-from processing.messages import MessageState
-from processing.person import Wish, grant
+from processing import deliveries, waiting
+from processing.deliveries import DeliveryState
+from processing.errors import Braked, ClawbackError, LedgerConflict, SpoolBroken, Unreadable
 from processing.store import claim_account
 from schemas.sidecar import described
 
@@ -62,7 +54,7 @@ def ingest(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
     for older in desk.spool.pending(envelope.account):
         if _order(older) < _order(envelope):
             _finish_unless_broken(desk, older, at)
-    return _finish(desk, envelope, at)
+    return finish(desk, envelope, at)
 
 
 def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collected:
@@ -77,7 +69,7 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
         if envelope.account in held_back:
             continue
         try:
-            collected.receipts.append(_finish(desk, envelope, at))
+            collected.receipts.append(finish(desk, envelope, at))
         except Exception as error:  # noqa: BLE001 - told to the caller; the other brands' files go on
             _log.exception("failed delivery=%s account=%s", envelope.delivery, envelope.account)
             collected.failures[envelope.delivery] = error
@@ -97,33 +89,6 @@ def settle_waiting(desk: Desk, *, at: datetime, account: str | None = None) -> S
             _log.exception("unanswered delivery=%s", delivery)
             settled.failures[delivery] = error
     return settled
-
-
-def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
-    """Apply a held delivery after all; its own arrival still counts against the locks."""
-    envelope = _held(desk, delivery)
-    judge_anew(desk, envelope, at, state=DeliveryState.HELD)
-    return answer(desk, delivery, at)
-
-
-def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
-    """Give up a held delivery: nothing of it is applied, and locks no longer wait for it."""
-    envelope = _held(desk, delivery)
-    with desk.store.write() as db:
-        claim_account(db, envelope.account)
-        found = _still_held(db, delivery)
-        message = f"{by} rejected it. {found.message}"
-        deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
-    return answer(desk, delivery, at)
-
-
-def release_message(desk: Desk, message: str, *, by: str, at: datetime) -> Receipt:
-    """Apply a quarantined e-mail message after all; its own arrival still counts against the locks."""
-    envelope = desk.spool.find(message)
-    with desk.store.write() as db:
-        claim_account(db, envelope.account)
-        messages.decide(db, message, MessageState.ACCEPTED, by=by, at=at)
-    return _finish(desk, envelope, at)
 
 
 def receipt(desk: Desk, delivery: str, most_lines: int | None = None) -> Receipt:
@@ -156,45 +121,19 @@ def answer_file(desk: Desk, delivery: str, which: str) -> Iterator[BinaryIO | No
         yield out
 
 
-def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receipt:
-    """A person's change of one action, decided like a line that arrived at ``at``; raises NotFound and Unusable.
-
-    What the account's files asked for before goes first.
-    """
-    collect(desk, at=at, account=sid)
-    said = json.dumps({**asdict(wish), "by": by, "at": at.isoformat()}).encode()
-    arrival = Arrival(
-        delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
-        channel=deliveries.PERSON,
-        name=f"{wish.change} {wish.action_id}",
-        sha256=hashlib.sha256(said).hexdigest(),
-        size_bytes=len(said),
-        received_at=at,
-        sent_by=by,
-    )
-    with desk.store.write() as db:
-        claim_account(db, sid)
-        terms = catalog.read_terms(db, sid)
-        number, _ = deliveries.register(db, terms.account_id, arrival)
-        application = Application(db, terms, number, micros(at), FileShape(has_amount=False, has_other=False))
-        grant(application, wish)
-        summary = application.tally.told(terms.partners)
-        deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
-        return deliveries.receipt(db, arrival.delivery)
-
-
 def _finish_unless_broken(desk: Desk, envelope: Envelope, at: datetime) -> None:
     try:
-        _finish(desk, envelope, at)
+        finish(desk, envelope, at)
     except Exception as error:
         if isinstance(error, ClawbackError) and error.retryable:
             raise
         _log.exception("failed delivery=%s account=%s", envelope.delivery, envelope.account)
 
 
-def _finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
+def finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
+    """Bring one delivery or message, with the files that are in it, to its end and answer it."""
     if envelope.trace is not None:
-        return mailroom.finish_message(desk, envelope, partial(_finish, desk, at=at), at=at)
+        return mailroom.finish_message(desk, envelope, partial(finish, desk, at=at), at=at)
     if _state(desk, envelope) in {None, DeliveryState.BROKEN}:
         with recording_breakage(desk, envelope, at):
             judge_anew(desk, envelope, at)
@@ -352,16 +291,3 @@ def recording_breakage(desk: Desk, envelope: Envelope, at: datetime) -> Iterator
 
 def _order(envelope: Envelope) -> tuple[datetime, str]:
     return envelope.received_at, envelope.delivery
-
-
-def _held(desk: Desk, delivery: str) -> Envelope:
-    with desk.store.read() as db:
-        _still_held(db, delivery)
-    return desk.spool.find(delivery)
-
-
-def _still_held(db: Connection, delivery: str) -> Row[Any]:
-    found = deliveries.find(db, delivery)
-    if found.state != DeliveryState.HELD:
-        raise Unusable(f"Delivery {delivery} is {found.state}, not held; there is nothing to release or reject.")
-    return found

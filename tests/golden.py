@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from clawback import pipeline, revising
+from clawback import deciding, pipeline, revising
 from clawback.loading import load_actions, load_catalog, load_rates
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
@@ -43,8 +43,8 @@ class Story:
             "load-catalog": lambda name: load_catalog(desk, folder / name),
             "load-rates": lambda name: load_rates(desk, folder / name),
             "collect": lambda _: pipeline.collect(desk, at=self.at),
-            "release": lambda name: pipeline.release(desk, self.made[name], at=self.at),
-            "reject": lambda name: pipeline.reject(desk, self.made[name], by="dana", at=self.at),
+            "release": lambda name: deciding.release(desk, self.made[name], at=self.at),
+            "reject": lambda name: deciding.reject(desk, self.made[name], by="dana", at=self.at),
             "undo": self._undo,
             "replay": lambda name: revising.replay(desk, self.made[name], at=self.at),
         }

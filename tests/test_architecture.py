@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "clawback.pipeline": INNER
     | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.rejudging"}
     | {"clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
+    "clawback.deciding": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.revising": INNER
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
     "clawback.sweep": INNER
@@ -65,6 +66,7 @@ MAY_IMPORT = {
         "clawback.settings",
         "clawback.source_tables",
         "clawback.wiring",
+        "clawback.deciding",
         "clawback.loading",
         "clawback.pipeline",
         "clawback.sweep",
@@ -72,7 +74,7 @@ MAY_IMPORT = {
     "clawback.cli": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.loading", "clawback.pipeline", "clawback.sweep"}
     | {"clawback.intake", "clawback.mailroom", "clawback.preview", "clawback.pulling", "clawback.revising"}
-    | {"clawback.salesforce", "clawback.serve", "clawback.demo"},
+    | {"clawback.salesforce", "clawback.serve", "clawback.demo", "clawback.deciding"},
     "clawback": {"clawback.cli"},
 }
 

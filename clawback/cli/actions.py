@@ -74,13 +74,13 @@ def _verb(name: str, summary: str, reason: str, *, takes_amount: bool = False) -
     """Add the command for one change a person can make."""
 
     def run(action_id: str, sid: str, reason: str, by: str, amount: str | None = None) -> Outcome:
-        from clawback import pipeline
+        from clawback import deciding
         from processing.model import Change
         from processing.person import Wish
 
         wish = Wish(action_id, Change(name), reason, amount)
         with desk() as opened:
-            receipt = pipeline.change(opened, sid, wish, by=by, at=now())
+            receipt = deciding.change(opened, sid, wish, by=by, at=now())
         return Outcome(receipt, _granted(name, action_id, receipt), receipt_code(receipt))
 
     example = f"clawback actions {name} 1000.4636.158133 --account IRacme1"

@@ -94,10 +94,10 @@ def release(delivery: str) -> Outcome:
     Example:
       clawback deliveries release 20270115T093000000000-1a2b3c4d
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    from clawback import pipeline
+    from clawback import deciding, pipeline
 
     with desk() as opened:
-        pipeline.release(opened, delivery, at=now())
+        deciding.release(opened, delivery, at=now())
         document = pipeline.receipt(opened, delivery, most_lines())
     return Outcome(document, receipt_text(document), receipt_code(document))
 
@@ -113,10 +113,10 @@ def reject(delivery: str, by: str) -> Outcome:
     Example:
       clawback deliveries reject 20270115T093000000000-1a2b3c4d --by dana
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    from clawback import pipeline
+    from clawback import deciding
 
     with desk() as opened:
-        document: dict[str, Any] = pipeline.reject(opened, delivery, by=by, at=now())
+        document: dict[str, Any] = deciding.reject(opened, delivery, by=by, at=now())
     return Outcome(document, receipt_text(document))
 
 

@@ -78,10 +78,10 @@ def release(message: str, by: str) -> Outcome:
     Example:
       clawback mail release 20270115T093000000000-1a2b3c4d --by dana
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    from clawback import pipeline
+    from clawback import deciding
 
     with desk() as opened:
-        document = pipeline.release_message(opened, message, by=by, at=now())
+        document = deciding.release_message(opened, message, by=by, at=now())
     lines = ", ".join(f"{lines:,} {verdict}" for verdict, lines in document["rows"].items() if lines)
     return Outcome(document, f"Message {message} is {document['state']}: {lines or 'no lines'}.")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from clawback import pipeline, sweep
+from clawback import deciding, pipeline, sweep
 from clawback.demo import world
 from clawback.demo.brand import LOOK_EVERY_S, PATIENCE_S, Brand, NoAnswer
 from clawback.demo.brand_sftp import BrandSftp
@@ -89,7 +89,7 @@ def _deliver(desk: Desk, brand: Brand, teller: Teller, state: Path) -> list[dict
     teller.chapter("A messy file: one line of every kind a brand gets wrong")
     held = _sent(brand, teller, "messy.csv", world.messy_file())
     teller.check(f"held for a second pair of eyes, {held['code']}", holds=held["state"] == "held")
-    pipeline.release(desk, held["delivery"], at=_now())
+    deciding.release(desk, held["delivery"], at=_now())
     teller.say("Somebody looked at it, and released it.")
     messy = _answered(brand, teller, held["delivery"])
     _check_messy(brand, teller, messy)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, event, select
 
-from clawback import pipeline, revising, sweep
+from clawback import deciding, pipeline, revising, sweep
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from processing import bulk, deliveries
@@ -27,7 +27,7 @@ def release(desk: Desk, at: datetime) -> None:
     """Release what is held, unless it was released before; then only its answer may be missing."""
     for number in _held(desk):
         try:
-            pipeline.release(desk, number, at=at)
+            deciding.release(desk, number, at=at)
         except Unusable:
             continue
     pipeline.collect(desk, at=at)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from clawback import pipeline
+from clawback import deciding
 from clawback.cli.actions import text
 from clawback.wiring import Desk
 from processing import adjustments, exchange
@@ -244,7 +244,7 @@ def test_a_person_changes_the_only_item(desk: Desk, tmp_path: Path, clock: Clock
     """By the same rules as an order-level line."""
     load_items(desk, tmp_path)
     told = [
-        pipeline.change(desk, SID, Wish(name, Change.MODIFY, "OTHER", "30.00"), by="ana", at=clock.pass_by(seconds=1))
+        deciding.change(desk, SID, Wish(name, Change.MODIFY, "OTHER", "30.00"), by="ana", at=clock.pass_by(seconds=1))
         for name in ("A-1", "A-2")
     ]
     assert [one["lines"][0]["code"] if one["lines"] else "applied" for one in told] == ["ITEM_LINES_NEEDED", "applied"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline, postman, sweep
+from clawback import deciding, pipeline, postman, sweep
 from clawback.settings import MailRelay, Settings, SmtpServer
 from clawback.wiring import Desk, open_desk
 from connectors import mail_identity
@@ -356,10 +356,10 @@ def test_released_message_is_applied(desk: Desk, clock: Clock) -> None:
     assert pipeline.receipt(desk, f"{number}-0001")["received_at"] == START.isoformat()
     assert send(desk).sent == 2
     with pytest.raises(Unusable, match=f"Message {number} is accepted, not quarantined"):
-        pipeline.release_message(desk, number, by="dana", at=clock.now)
+        deciding.release_message(desk, number, by="dana", at=clock.now)
     other = land(desk, mail(TO, GOOD, Message_ID="<2@acme.example>"), peer="192.0.2.1")
     ingest(desk, other)
-    assert pipeline.release_message(desk, other, by="dana", at=clock.now)["state"] == "accepted"
+    assert deciding.release_message(desk, other, by="dana", at=clock.now)["state"] == "accepted"
     assert pipeline.receipt(desk, f"{other}-0001")["state"] == "duplicate"
 
 
@@ -423,7 +423,7 @@ def test_held_delivery_is_answered_again_when_it_is_decided(desk: Desk, sink: Si
     assert ingest(desk, number)["rows"]["held"] == 10
     assert send(desk).sent == 1
     assert "returns.csv: held for a person" in text(sink.taken[0][2])
-    pipeline.release(desk, f"{number}-0001", at=clock.now)
+    deciding.release(desk, f"{number}-0001", at=clock.now)
     assert values(desk.store, "A-1") == ("PENDING", "30.00", "1.50")
     assert send(desk).sent == 1
     assert "returns.csv: finished" in text(sink.taken[1][2])
@@ -558,7 +558,7 @@ def test_lock_waits_for_a_message_that_is_not_unpacked(
     if peer != "127.0.0.1":
         ingest(desk, number)
         with pytest.raises(UploadRefused):
-            pipeline.release_message(desk, number, by="dana", at=clock.now)
+            deciding.release_message(desk, number, by="dana", at=clock.now)
     clock.pass_by(hours=1)
     (swept,) = sweep.lock_due(desk, as_of=clock.now, at=clock.now)
     assert (swept.locked, swept.deferred, swept.waits_for) == (0, 2, (number,))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clawback import pipeline
+from clawback import deciding, pipeline
 from clawback.wiring import Desk
 from connectors.results import RECEIPT
 from processing import deliveries
@@ -120,10 +120,10 @@ def test_a_released_delivery_counts_from_its_arrival(loaded: Desk, clock: Clock)
     clock.now = LOCK - timedelta(seconds=1)
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
     clock.now = LOCK + timedelta(days=1)
-    assert pipeline.release(loaded, held, at=clock.now)["rows"]["applied"] == 2
+    assert deciding.release(loaded, held, at=clock.now)["rows"]["applied"] == 2
     assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
     with pytest.raises(Unusable, match="not held"):
-        pipeline.release(loaded, held, at=clock.now)
+        deciding.release(loaded, held, at=clock.now)
 
 
 def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock) -> None:
@@ -131,7 +131,7 @@ def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
     clock.now += timedelta(hours=1)
     ingest(loaded, lines("ActionId,Amount,Reason", "A-1,70.00,ORDER_UPDATE"))
-    pipeline.release(loaded, held, at=clock.now)
+    deciding.release(loaded, held, at=clock.now)
     receipt = pipeline.receipt(loaded, held)
     assert values(loaded.store, "A-1") == ("PENDING", "70.00", "3.50")
     assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
@@ -142,7 +142,7 @@ def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock
 def test_a_rejected_delivery_is_told_who_rejected_it(loaded: Desk, clock: Clock) -> None:
     """Nothing of it is applied, and its receipt is sent again."""
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
-    receipt = pipeline.reject(loaded, held, by="dana", at=clock.now)
+    receipt = deciding.reject(loaded, held, by="dana", at=clock.now)
     assert receipt["state"] == "rejected"
     assert receipt["message"].startswith("dana rejected it.")
     assert json.loads(results(loaded)["receipt_returns.csv.json"])["state"] == "rejected"
@@ -167,7 +167,7 @@ def test_damaged_bytes_are_never_applied(loaded: Desk, clock: Clock) -> None:
 def test_a_person_is_told_what_the_ledger_says(loaded: Desk, clock: Clock) -> None:
     """A person's change meets the same lock, and is a delivery with a name on it."""
     clock.now = LOCK
-    receipt = pipeline.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="dana", at=clock.now)
+    receipt = deciding.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="dana", at=clock.now)
     assert (codes(receipt), receipt["sent_by"]) == ([(1, "refused", "ACTION_LOCKED")], "dana")
     with pipeline.answer_file(loaded, receipt["delivery"], "receipt") as printed:
         assert printed is not None
@@ -258,8 +258,8 @@ def test_release_and_reject_exclude_each_other(loaded: Desk, clock: Clock) -> No
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        released = pool.submit(attempt, lambda: pipeline.release(loaded, held, at=clock.now))
-        rejected = pool.submit(attempt, lambda: pipeline.reject(loaded, held, by="dana", at=clock.now))
+        released = pool.submit(attempt, lambda: deciding.release(loaded, held, at=clock.now))
+        rejected = pool.submit(attempt, lambda: deciding.reject(loaded, held, by="dana", at=clock.now))
     applied = values(loaded.store, "A-2")[0] == "REVERSED"
     state = pipeline.receipt(loaded, held)["state"]
     assert (state == "done", applied, rejected.result()) in {(True, True, False), (False, False, True)}
@@ -270,12 +270,12 @@ def test_a_person_comes_after_the_files_that_came_before(loaded: Desk, clock: Cl
     """A file that arrived earlier is applied first, so that it cannot undo what the person did."""
     land(loaded, lines("ActionId,Amount,Reason", "A-1,150.00,OTHER"))
     clock.pass_by(minutes=1)
-    pipeline.change(loaded, SID, Wish("A-1", Change.MODIFY, "OTHER", "10.00"), by="dana", at=clock.now)
+    deciding.change(loaded, SID, Wish("A-1", Change.MODIFY, "OTHER", "10.00"), by="dana", at=clock.now)
     pipeline.collect(loaded, at=clock.now)
     assert values(loaded.store, "A-1") == ("PENDING", "10.00", "0.50")
 
 
 def test_a_person_reverses_with_an_amount_of_zero(loaded: Desk, clock: Clock) -> None:
     """As in a file: the new total 0 reverses the action."""
-    pipeline.change(loaded, SID, Wish("A-1", Change.MODIFY, "OTHER", "0"), by="dana", at=clock.now)
+    deciding.change(loaded, SID, Wish("A-1", Change.MODIFY, "OTHER", "0"), by="dana", at=clock.now)
     assert values(loaded.store, "A-1") == ("REVERSED", "0.00", "0.00")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 from paramiko import SFTP_FAILURE, SFTP_PERMISSION_DENIED, SFTPAttributes
 
-from clawback import pipeline
+from clawback import deciding
 from clawback.demo.brand_sftp import BrandFiles
 from clawback.pulling import Pulled, pull
 from clawback.settings import Settings, as_environment
@@ -270,7 +270,7 @@ def test_answers_that_came_later_go_back_with_the_next_round(site: Site) -> None
     site.brand.write("returns.csv", RETURNS[:-1], THEN)
     held = site.pull(result_folder="/out")
     assert (held.fetched[0]["state"], site.brand.names("out")) == ("held", ["receipt_returns.csv.json"])
-    pipeline.release(site.desk, held.fetched[0]["delivery"], at=site.clock.pass_by(seconds=1))
+    deciding.release(site.desk, held.fetched[0]["delivery"], at=site.clock.pass_by(seconds=1))
     assert site.pull(result_folder="/out").returned == 1
     assert "result_returns.csv" in site.brand.names("out")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline, revising
+from clawback import deciding, pipeline, revising
 from clawback.wiring import Desk
 from processing.errors import NotFound, Unusable
 from processing.model import Change
@@ -87,7 +87,7 @@ def test_a_line_is_applied_once_however_often_it_is_replayed(loaded: Desk, tmp_p
 def test_money_counts_an_action_once(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
     """What the delivery changed before, and another since, adds only what moved."""
     sent = ingest(loaded, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER", "A-2,,DAMAGED"))["delivery"]
-    pipeline.change(loaded, SID, Wish("A-1", Change.RESET, "RESET"), by="dana", at=clock.now)
+    deciding.change(loaded, SID, Wish("A-1", Change.RESET, "RESET"), by="dana", at=clock.now)
     load(loaded, tmp_path, [Sale("A-9")], catalogue=FIXED)
     receipt = revising.replay(loaded, sent, at=clock.now)
     sides = {"amount_before": "200.00", "amount_after": "40.00", "payout_before": "10.00", "payout_after": "2.00"}
@@ -150,7 +150,7 @@ def test_some_deliveries_cannot_be_replayed(loaded: Desk, clock: Clock) -> None:
     first = ingest(loaded, MIXED)["delivery"]
     with pytest.raises(Unusable, match=f"duplicate of {first}"):
         revising.replay(loaded, ingest(loaded, MIXED)["delivery"], at=clock.now)
-    done = pipeline.change(loaded, SID, Wish("A-2", Change.REVERSE, "OTHER"), by="ana", at=clock.now)
+    done = deciding.change(loaded, SID, Wish("A-2", Change.REVERSE, "OTHER"), by="ana", at=clock.now)
     with pytest.raises(Unusable, match="no file of a brand"):
         revising.replay(loaded, done["delivery"], at=clock.now)
     with pytest.raises(NotFound):

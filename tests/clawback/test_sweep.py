@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clawback import pipeline
+from clawback import deciding, pipeline
 from clawback.sweep import Swept, lock_due
 from clawback.wiring import Desk
 from connectors.spool import Spool
@@ -101,7 +101,7 @@ def test_a_released_delivery_is_applied_after_the_lock_and_then_locked(loaded: D
     """It had arrived in time."""
     delivery = land(loaded, CUT, received_at=JUST_BEFORE)
     swept(loaded)
-    receipt = pipeline.release(loaded, delivery, at=AFTER)
+    receipt = deciding.release(loaded, delivery, at=AFTER)
     assert (receipt["state"], receipt["rows"]["applied"]) == (DeliveryState.DONE, 2)
     assert swept(loaded) == [Swept(SID, 1, 0, ())]
     assert values(loaded.store, "A-1") == ("APPROVED", "40.00", "2.00")
@@ -111,7 +111,7 @@ def test_a_rejected_delivery_keeps_nothing_open(loaded: Desk) -> None:
     """A person has given it up."""
     delivery = land(loaded, CUT, received_at=JUST_BEFORE)
     swept(loaded)
-    pipeline.reject(loaded, delivery, by="ana", at=AFTER)
+    deciding.reject(loaded, delivery, by="ana", at=AFTER)
     assert swept(loaded) == [Swept(SID, 1, 0, ())]
     assert values(loaded.store, "A-1") == ("APPROVED", "100.00", "5.00")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline, postman, replies, revising
+from clawback import deciding, pipeline, postman, replies, revising
 from clawback.settings import MailRelay, Settings, SmtpServer
 from clawback.wiring import Desk, open_desk
 from connectors.smtp_relay import Relay
@@ -87,7 +87,7 @@ def settle(desk: Desk, clock: Clock, folder: Path, name: str) -> None:
 
 def release(desk: Desk, clock: Clock, number: str) -> None:
     """A person lets a held delivery through."""
-    pipeline.release(desk, f"{number}-0001", at=clock.now)
+    deciding.release(desk, f"{number}-0001", at=clock.now)
 
 
 def undo(desk: Desk, clock: Clock, number: str) -> None:

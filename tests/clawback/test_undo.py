@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline, revising
+from clawback import deciding, pipeline, revising
 from clawback.sweep import lock_due
 from clawback.wiring import Desk
 from processing.errors import NotFound, Unusable
@@ -176,13 +176,13 @@ def test_a_reversal_that_comes_back_remembers_what_it_took(loaded: Desk, clock: 
     assert values(loaded.store, "A-1") == ("PENDING", "80.00", "4.00")
     undone(loaded, clock, again)
     clock.pass_by(minutes=1)
-    pipeline.change(loaded, SID, Wish("A-1", Change.RESTORE, "OTHER"), by="dana", at=clock.now)
+    deciding.change(loaded, SID, Wish("A-1", Change.RESTORE, "OTHER"), by="dana", at=clock.now)
     assert values(loaded.store, "A-1") == ("PENDING", "80.00", "4.00")
 
 
 def test_a_persons_change_can_be_undone(loaded: Desk, clock: Clock) -> None:
     """It is a delivery, too."""
-    done = pipeline.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="ana", at=clock.now)
+    done = deciding.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="ana", at=clock.now)
     undone(loaded, clock, done["delivery"])
     assert values(loaded.store, "A-1") == TRACKED
     assert links(loaded, done["delivery"]) != [None]

@@ -183,7 +183,7 @@ def test_killed_while_unpacking_it_is_finished_later(
                 upload.write(content)
                 part = upload.land(proven=True)
             if finished:
-                pipeline._finish(loaded, part, clock.now)  # noqa: SLF001 - what a process did before it died
+                pipeline.finish(loaded, part, clock.now)  # what a process did before it died
     clock.pass_by(seconds=1)
     pipeline.collect(loaded, at=clock.now)
     assert ledger(loaded) == AFTER

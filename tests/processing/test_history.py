@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline
+from clawback import deciding
 from clawback.wiring import Desk
 from processing import history
 from processing.errors import NotFound
@@ -31,7 +31,7 @@ def test_an_action_is_shown_with_its_history(loaded: Desk) -> None:
     """Every entry, oldest first: who, when, by which channel, what it was and what it became."""
     receipt = ingest(loaded, lines("ActionId,Amount,CustomerStatus,Reason", "A-1,40.10,NEW,ORDER_UPDATE"))
     at = datetime(2027, 1, 21, tzinfo=UTC)
-    change = pipeline.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="ana", at=at)
+    change = deciding.change(loaded, SID, Wish("A-1", Change.REVERSE, "OTHER"), by="ana", at=at)
     before = {"state": "PENDING", "amount": "100.00", "payout": "5.00", "customer_status": None}
     between = {"state": "PENDING", "amount": "40.10", "payout": "2.01", "customer_status": "NEW"}
     assert action(loaded.store, "A-1") == {

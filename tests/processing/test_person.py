@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline
+from clawback import deciding
 from clawback.wiring import Desk
 from processing.errors import ClawbackError, NotFound, Unusable
 from processing.model import Change
@@ -24,7 +24,7 @@ def loaded(desk: Desk, tmp_path: Path) -> Desk:
 
 def granted(desk: Desk, wish: Wish, at: datetime = ARRIVED) -> dict[str, Any]:
     """The receipt of a person's change."""
-    return pipeline.change(desk, SID, wish, by="ana", at=at)
+    return deciding.change(desk, SID, wish, by="ana", at=at)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clawback import pipeline
+from clawback import deciding
 from clawback.salesforce import rounds
 from processing import hints, org_claims
 from processing.errors import LedgerConflict
@@ -151,7 +151,7 @@ def test_s19_a_decision_of_a_person_survives_a_touch(crm: Crm, tmp_path: Path) -
     record = crm.opportunity("O-1", "Closed Lost")
     crm.round()
     wish = Wish("A-O-1", Change.RESET, reason="RESET")
-    pipeline.change(crm.desk, SID, wish, by="dana", at=crm.clock.now)
+    deciding.change(crm.desk, SID, wish, by="dana", at=crm.clock.now)
     crm.pass_by(minutes=5)
     crm.world.change(record, Name="touched")
     done = crm.round(until=crm.clock.now + timedelta(days=60))

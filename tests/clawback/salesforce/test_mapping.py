@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline
+from clawback import deciding, pipeline
 from clawback.salesforce import rounds
 from clawback.salesforce.asking import Asked, Line, answers
 from clawback.salesforce_tables import parse
@@ -98,7 +98,7 @@ def unbraked(crm: Crm) -> None:
     """A round whose deliveries are let through, however much they reverse."""
     for head in crm.round().deliveries:
         if head["state"] == "held":
-            pipeline.release(crm.desk, head["delivery"], at=crm.clock.now)
+            deciding.release(crm.desk, head["delivery"], at=crm.clock.now)
 
 
 def test_s25_a_status_without_a_meaning_is_held(crm: Crm, tmp_path: Path) -> None:
