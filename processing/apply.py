@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection, FromClause, case, exists, select, update
+from sqlalchemy import Connection, FromClause, case, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from processing import adjustments, bulk, item_store, waiting
+from processing import adjustments, bulk, item_store, last_word, waiting
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
 from processing.decide import Decided, Entries, decide
@@ -48,8 +48,13 @@ class Application:
     tally: Tally = field(default_factory=Tally)
     resumed: bool = False
     rates: Rates = field(init=False)
+    _later: last_word.Words = field(init=False)
+    _mine: last_word.Words | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self._later = last_word.of_later(self.db, self.terms.account_id, self.received_at)
+        if self.resumed:
+            self._mine = last_word.of_delivery(self.db, self.delivery_id)
         day = instant(self.received_at).astimezone(self.terms.zone).date()
         self.rates = Rates.on(day, self.terms)
 
@@ -62,8 +67,11 @@ class Application:
         if len(lines) == 0:
             return
         matched = match(self.db, self.terms.account_id, lines)
-        if self.resumed:
-            self._recognise(matched.actions)
+        actions = matched.actions
+        last_word.heed(self._later, actions.id, actions.changed_at)
+        if self._mine is not None:
+            self._recognise(actions)
+            last_word.heed(self._mine, actions.id, actions.last_line)
         self.apply_asked(lines, ask(lines, matched, self.terms, self.shape), matched)
 
     def apply_asked(self, lines: pd.DataFrame, asked: Asked, matched: Matched) -> None:
@@ -94,11 +102,13 @@ class Application:
         waiting.wait(self.db, self.terms, self.delivery_id, self.received_at, lines[waits])
 
     def _recognise(self, actions: Actions) -> None:
-        """Mark the actions that this delivery changed already, whoever changed them since, for the tally."""
+        """Mark the actions that this delivery changed already, whoever changed them since, and by which line last."""
         wanted = bulk.listed(self.db, actions.id.tolist())
         mine = (entry.c.action_id == wanted.c.value) & (entry.c.delivery_id == self.delivery_id)
-        found = bulk.fetch(self.db, select(wanted.c.position).join(entry, mine).distinct(), {"position": int})
+        last = select(wanted.c.position, func.max(entry.c.line)).join(entry, mine).group_by(wanted.c.position)
+        found = bulk.fetch(self.db, last, {"position": int, "line": int})
         actions.changed_by[found["position"]] = self.delivery_id
+        actions.last_line[found["position"]] = found["line"]
 
     def _record(self, rows: Mapping[str, Any]) -> None:
         """Add a chunk's entries; each carries the version it makes, and a version exists once."""

@@ -218,7 +218,7 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     ),
     Code.UNDONE: _refused("The delivery was undone while the line waited for its action.", "Send the line again."),
     Code.SUPERSEDED: _refused(
-        "A delivery that arrived later, at {changed_at}, changed the action already.",
+        "A later line or delivery, which arrived at {changed_at}, has the last word on the action.",
         "If this line is still right, send it again.",
     ),
     Code.ACTION_REVERSED: _refused(

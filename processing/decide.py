@@ -266,7 +266,7 @@ class _Desk:
             Code.TOO_MANY_CHANGES: moved & modify & (actions.changes[row] >= MOST_CHANGES),
             Code.NO_EXCHANGE_RATE: priceless,
             Code.ACTION_REVERSED: dead,
-            Code.SUPERSEDED: matters & (actions.changed_at[row] > self.received_at),
+            Code.SUPERSEDED: matters & self._is_overtaken(at),
             Code.ACTION_LOCKED: matters & late,
             Code.CLICKS_NOT_REVERSIBLE: np.isin(actions.event_type_id[row], clicks),
         }
@@ -275,6 +275,12 @@ class _Desk:
             refusal[holds] = code
             others |= holds & (code is not Code.ACTION_LOCKED)
         return refusal, reasons[Code.ACTION_LOCKED] & ~others
+
+    def _is_overtaken(self, at: Ints) -> Bools:
+        """Which lines stand before one that changed their action already: a later delivery's, or a later line's."""
+        row = self.asked.row[at]
+        earlier: Bools = self.actions.changed_at[row] > self.received_at
+        return earlier | (self.asked.line[at] < self.actions.last_line[row])
 
 
 def _entries(at: Ints, row: Ints, version: Ints, before: _Values, after: _Values) -> Entries:

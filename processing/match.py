@@ -23,8 +23,9 @@ class Actions:
     """The actions that a chunk of lines names, a column an array; their values move as lines are decided.
 
     Money in minor units, instants in microseconds; ``NONE`` stands for no value in a column of integers,
-    ``None`` in a column of texts. ``changed_at`` is the arrival of the delivery that changed the action last. The last
-    five columns are empty until ``recall`` fills them.
+    ``None`` in a column of texts. ``changed_at`` is the arrival of the delivery that changed the action last, and
+    ``last_line`` the last line of the delivery at hand that changed it before, 0 for none. The last five columns are
+    empty until ``recall`` fills them.
     """
 
     id: Ints
@@ -43,6 +44,7 @@ class Actions:
     version: Ints
     changed_by: Ints
     changed_at: Ints
+    last_line: Ints
     event_at: Ints
     tracked_payout: Ints
     tracked_status: Objects
@@ -54,7 +56,7 @@ class Actions:
 
 
 _KINDS: Final[dict[str, bulk.Kind]] = {one.name: str if one.name in _TEXTS else int for one in fields(Actions)}
-_READ: Final = tuple(name for name in _KINDS if name not in {"changed_at", *_RECALLED})
+_READ: Final = tuple(name for name in _KINDS if name not in {"changed_at", "last_line", *_RECALLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def match(db: Connection, account_id: int, lines: pd.DataFrame) -> Matched:
         name: blank(len(ids)) if name in _TEXTS else np.full(len(ids), NONE, dtype=np.int64) for name in _RECALLED
     }
     found = {name: column[chosen[where]] for name, column in found.items()}
-    actions = Actions(**found, changed_at=_changed_at(db, found["changed_by"]), **empty)
+    none = np.zeros(len(ids), dtype=np.int64)
+    actions = Actions(**found, changed_at=_changed_at(db, found["changed_by"]), last_line=none, **empty)
     return Matched(actions, row, candidates)
 
 

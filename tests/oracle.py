@@ -56,6 +56,7 @@ class Action:
     clears_on: date | None = None
     changes: int = 0
     changed_at: datetime | None = None
+    confirmed_at: datetime | None = None
     prior: tuple[Decimal, Decimal] | None = None
     tracked: tuple[Decimal, Decimal, str | None] = (Decimal(0), Decimal(0), None)
     items: list[Item] = field(default_factory=list)
@@ -400,6 +401,7 @@ class _Desk:
             fate.verdict, fate.code = "refused", refusal
         elif not moves:
             fate.verdict, fate.code = "unchanged", None
+            action.confirmed_at = max(action.confirmed_at or self.delivery.received_at, self.delivery.received_at)
         else:
             fate.verdict, fate.code = "applied", None
             if change == "modify" and new[1] > old[1]:
@@ -469,7 +471,8 @@ class _Desk:
         unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
         late = action.locked or self.delivery.received_at >= action.locks_at
         matters = moves or dead or foreign
-        newer = action.changed_at is not None and action.changed_at > self.delivery.received_at
+        said = (action.changed_at, action.confirmed_at)
+        newer = any(at is not None and at > self.delivery.received_at for at in said)
         holds = {
             "ACTION_LOCKED": late and matters,
             "SUPERSEDED": newer and matters,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clawback import deciding, pipeline
+from clawback import deciding, pipeline, revising
 from clawback.wiring import Desk
 from connectors.results import RECEIPT
 from processing import deliveries
@@ -126,6 +126,20 @@ def test_a_released_delivery_counts_from_its_arrival(loaded: Desk, clock: Clock)
         deciding.release(loaded, held, at=clock.now)
 
 
+@pytest.mark.parametrize("undone", [False, True])
+def test_what_a_newer_delivery_found_right_stands(loaded: Desk, clock: Clock, undone: bool) -> None:  # noqa: FBT001
+    """It changed nothing, and had the last word all the same; unless it was undone."""
+    held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
+    clock.now += timedelta(hours=1)
+    newer = ingest(loaded, lines("ActionId,Amount,Reason", "A-1,100.00,ORDER_UPDATE", "A-3,60.00,ORDER_UPDATE"))
+    assert newer["rows"]["unchanged"] == 1
+    if undone:
+        revising.undo(loaded, newer["delivery"], by="dana", reason=None, at=clock.now)
+    deciding.release(loaded, held, at=clock.now)
+    assert values(loaded.store, "A-1")[1] == ("40.00" if undone else "100.00")
+    assert values(loaded.store, "A-2")[0] == "REVERSED"
+
+
 def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock) -> None:
     """What a brand said later stands; the older line is told so, and the rest of its delivery is applied."""
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
@@ -136,7 +150,7 @@ def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock
     assert values(loaded.store, "A-1") == ("PENDING", "70.00", "3.50")
     assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
     assert receipt["lines"][0]["code"] == "SUPERSEDED"
-    assert "at 2027-01-20T08:00:00-05:00, changed the action already" in receipt["lines"][0]["message"]
+    assert "at 2027-01-20T08:00:00-05:00, has the last word on the action" in receipt["lines"][0]["message"]
 
 
 def test_a_rejected_delivery_is_told_who_rejected_it(loaded: Desk, clock: Clock) -> None:

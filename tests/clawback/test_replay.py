@@ -71,6 +71,26 @@ def test_only_what_was_not_applied_is_judged_again(loaded: Desk, tmp_path: Path,
     assert fix.splitlines() == ["ActionId,Amount,Reason", "A-3,-1,OTHER"]
 
 
+def test_a_line_does_not_overtake_a_later_one(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
+    """What was rejected at first stands before what was applied, and is too late; what stands behind it is not."""
+    file = lines(
+        "ActionId,Amount,Reason",
+        *("A-1,,DAMAGED", "A-1,50.00,OTHER", "A-2,,DAMAGED", "A-2,,RESET", "A-3,60.00,OTHER", "A-3,,DAMAGED"),
+    )
+    sent = ingest(loaded, file)["delivery"]
+    load(loaded, tmp_path, catalogue=FIXED)
+    receipt = revising.replay(loaded, sent, at=clock.now)
+    assert [one for one in codes(receipt) if one[1] != "unchanged"] == [
+        (2, "refused", "SUPERSEDED"),
+        (4, "refused", "SUPERSEDED"),
+    ]
+    assert [values(loaded.store, f"A-{n}")[:2] for n in (1, 2, 3)] == [
+        ("PENDING", "50.00"),
+        ("PENDING", "100.00"),
+        ("REVERSED", "0.00"),
+    ]
+
+
 def test_a_line_is_applied_once_however_often_it_is_replayed(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
     """The second replay finds the lines that are still open, and the last none."""
     sent = ingest(loaded, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER", "A-2,,DAMAGED"))["delivery"]
