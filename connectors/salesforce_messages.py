@@ -65,7 +65,10 @@ def outbound(body: bytes) -> Message:
         raise Unusable(f"It has {len(given)} notifications; an outbound message has 1 to {_MOST_NOTIFICATIONS}.")
     org_id = _id(told.findtext(f"{_OUTBOUND}OrganizationId"), "00D")
     action_id = _id(told.findtext(f"{_OUTBOUND}ActionId"), "04k")
-    return Message(org_id, action_id, tuple(_notification(one) for one in given))
+    try:
+        return Message(org_id, action_id, tuple(_notification(one) for one in given))
+    except RecursionError:
+        raise Unusable("It is nested too deeply.") from None
 
 
 def callout(body: bytes) -> Message:

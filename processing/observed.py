@@ -145,7 +145,7 @@ def observe(db: Connection, source: str, mapping: str, changes: Collection[Obser
 
 
 def end_holds(db: Connection, source: str, mapping: str, orders: Mapping[str, str | None], at: datetime) -> None:
-    """End the holds of records, given with their orders, that say something else now.
+    """End the holds of records, given with their orders, that say something else now, and what a person let go of them.
 
     A hold for an order that a record was moved away from stays: nothing that the record says is about that order.
     """
@@ -155,12 +155,32 @@ def end_holds(db: Connection, source: str, mapping: str, orders: Mapping[str, st
         over = [one.id for one in found if one.order_id in {orders[one.record], None}]
         if over:
             db.execute(update(observation).where(observation.c.id.in_(over)).values(ended_at=micros(at)))
+        db.execute(update(observation).where(*mine, _LEFT).values(left_at=None))
 
 
 def let_go(db: Connection, source: str, record: str, at: datetime) -> int:
     """End the holds of a record, of which nothing is applied; gives how many there were."""
     mine = (observation.c.source == source, observation.c.record == record, *_HELD)
-    return db.execute(update(observation).where(*mine).values(ended_at=micros(at))).rowcount
+    return db.execute(update(observation).where(*mine).values(ended_at=micros(at), left_at=micros(at))).rowcount
+
+
+def left(db: Connection, source: str, mapping: str, records: Iterable[str]) -> set[str]:
+    """Of these records those that a person let go and that have said nothing else since."""
+    found: set[str] = set()
+    for some in _some(records):
+        mine = (*_of(observation, source, mapping), observation.c.record.in_(some), _LEFT)
+        found |= set(db.execute(select(observation.c.record).where(*mine)).scalars())
+    return found
+
+
+def were_of(db: Connection, source: str, mapping: str, orders: Mapping[str, str]) -> set[str]:
+    """Of records, given with their orders, those of which a change for that order was observed before."""
+    found: set[str] = set()
+    for some in _some(orders):
+        mine = (*_of(observation, source, mapping), observation.c.record.in_(some))
+        rows = db.execute(select(observation.c.record, observation.c.order_id).where(*mine).distinct())
+        found |= {one.record for one in rows if one.order_id == orders[one.record]}
+    return found
 
 
 def held(db: Connection, source: str, mapping: str | None = None) -> list[Row[Any]]:
@@ -233,12 +253,17 @@ def counts(db: Connection, source: str) -> dict[str, int]:
     return {"observed": count(), "held": count(*_HELD), "undelivered": count(waits)}
 
 
+_LEFT: Final = observation.c.left_at.is_not(None)
 _HELD: Final = (observation.c.held.is_not(None), observation.c.ended_at.is_(None))
 
 
 def _seen(db: Connection, source: str, mapping: str, key: ColumnElement[Any], values: Iterable[str]) -> Iterator[Seen]:
+    query = select(record_seen).where(*_of(record_seen, source, mapping))
+    if key is record_seen.c.order_id:
+        # Its planner would rather walk over all records of the mapping.
+        query = query.with_hint(record_seen, "indexed by record_seen_order", "sqlite")
     for some in _some(values):
-        for one in db.execute(select(record_seen).where(*_of(record_seen, source, mapping), key.in_(some))):
+        for one in db.execute(query.where(key.in_(some))):
             yield _told(one)
 
 

@@ -88,10 +88,13 @@ observation = Table(
     Column("held", Text),
     # A hold ends when the record says something else, or a person lets it go.
     Column("ended_at", BigInteger),
+    # When a person let it go; null again when the record says something else.
+    Column("left_at", BigInteger),
     Column("batch", BigInteger),
 )
 partial_index("observation_due", "batch is null and held is null", observation.c.source, observation.c.id)
 partial_index("observation_held", "held is not null and ended_at is null", observation.c.source, observation.c.record)
+Index("observation_record", observation.c.source, observation.c.mapping, observation.c.record)
 Index("observation_batch", observation.c.batch)
 
 # Observations that become deliveries together; written down before the first of them lands.

@@ -16,7 +16,9 @@ from connectors.salesforce_settings import Mapping_, Status
 RESET: Final = "RESET"
 # An approval's own reason says nothing of an amount.
 _AMOUNT_CHANGED: Final = "ORDER_UPDATE"
-_CHANGED: Final = frozenset({"approve", "modify", "reverse"})
+# Of a record that came back to an order: what was asked for it there is not known any more.
+_UNKNOWN: Final = "unknown"
+_CHANGED: Final = frozenset({"approve", "modify", "reverse", _UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,17 @@ class Answer:
     asked: Asked | None = None
 
 
-def answers(before: Asked | None, after: State, mapping: Mapping_) -> Iterator[Answer]:
-    """What a record's state comes to; two answers when it has moved to another order."""
+def answers(before: Asked | None, after: State, mapping: Mapping_, *, returned: bool = False) -> Iterator[Answer]:
+    """What a record's state comes to; two answers when it has moved to another order.
+
+    ``returned``: it has come back to an order that it had before, from another or from none.
+    """
     if before is not None and before.order_id != after.order_id:
         told = "none" if after.order_id is None else repr(after.order_id)
         yield Answer(before.order_id, held=f"The record was moved from order {before.order_id!r} to {told}.")
         before = None
+    if before is None and returned and after.order_id is not None:
+        before = Asked(after.order_id, _UNKNOWN)
     if after.order_id is not None:
         yield _answer(before, after, after.order_id, mapping)
 
@@ -118,7 +125,11 @@ def _changed(before: Asked | None, wanted: Asked, mapping: Mapping_) -> Answer:
         # An amount of nothing reverses; the ledger's own rule.
         outcome = "reverse"
     old = before.outcome if before is not None else "none"
-    anew = old == "reverse" or (old == "approve" and outcome != "approve") or (old == "modify" and amount is None)
+    anew = (
+        old in {"reverse", _UNKNOWN}
+        or (old == "approve" and outcome != "approve")
+        or (old == "modify" and amount is None)
+    )
     lines = [Line(RESET)] if anew and outcome != "reverse" else []
     if amount is not None and (anew or not _same_amount(before, wanted, mapping)):
         reason = _AMOUNT_CHANGED if wanted.outcome == "approve" else wanted.reason or ""

@@ -69,9 +69,10 @@ def observe(
     differing = [one for one in newest.values() if _differs(one, before.get(one.id), tally, kept)]
     rivals = _rivals(db, source, mapping, newest)
     late = _unproven(db, settings, mapping, differing, at)
+    returned = _returned(db, source, mapping, differing, before)
     for one in differing:
         known = before.get(one.id)
-        held_or_lines = _answered(one, known, mapping, rivals, late)
+        held_or_lines = _answered(one, known, mapping, rivals, late, returned=one.id in returned)
         asked = held_or_lines[-1].asked if held_or_lines else None
         kept.append(
             Seen(one.id, one.stamp, one.state.order_id, one.state.told(), None if asked is None else asked.told())
@@ -89,7 +90,8 @@ def again(
 ) -> Tally:
     """Judge the records anew that are held, by today's settings and by what they said when they were read last.
 
-    ``everything``: those as well that are not held. None is held that was not: a person may have let it go.
+    ``everything``: those as well that are not held. What a person let go stays so until it says something else, and
+    none is held that was not.
     """
     if everything:
         parts: Iterable[dict[str, Seen]] = observed.every(db, settings.name, mapping.name)
@@ -99,30 +101,39 @@ def again(
         parts = [{name: known[name] for name in names}]
     tally = Tally()
     for some in parts:
-        add(tally, _judged_anew(db, settings, mapping, some, at))
+        counted, kept, changes = _judged_anew(db, settings, mapping, some, at)
+        add(tally, counted)
+        observed.keep_seen(db, settings.name, mapping.name, kept)
+        observed.end_holds(db, settings.name, mapping.name, {one.record: one.order_id for one in kept}, at)
+        observed.observe(db, settings.name, mapping.name, changes, at)
+    return tally
+
+
+def otherwise(db: Connection, settings: SalesforceSettings, mapping: Mapping_, at: datetime) -> Tally:
+    """What ``again`` would come to for every record; nothing is written."""
+    tally = Tally()
+    for some in observed.every(db, settings.name, mapping.name):
+        add(tally, _judged_anew(db, settings, mapping, some, at)[0])
     return tally
 
 
 def _judged_anew(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, before: Mapping[str, Seen], at: datetime
-) -> Tally:
-    source = settings.name
+) -> tuple[Tally, list[Seen], list[Observation]]:
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
+    records = {name: Record(name, known.stamp, State(**known.state)) for name, known in before.items()}
+    rivals = _rivals(db, settings.name, mapping, records)
+    late = _unproven(db, settings, mapping, list(records.values()), at)
+    left = observed.left(db, settings.name, mapping.name, before)
     for name, known in before.items():
-        record = Record(name, known.stamp, State(**known.state))
-        rivals = _rivals(db, source, mapping, {name: record})
-        late = _unproven(db, settings, mapping, [record], at)
-        found = _answered(record, known, mapping, rivals, late)
+        found = [] if name in left else _answered(records[name], known, mapping, rivals, late)
         _count(tally, found)
-        if any(one.held for one in found):
+        if name in left or any(one.held for one in found):
             continue
         asked = found[-1].asked if found else None
         kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
-        changes += _observations(record, known, found, mapping)
-    observed.keep_seen(db, source, mapping.name, kept)
-    observed.end_holds(db, source, mapping.name, {one.record: one.order_id for one in kept}, at)
-    observed.observe(db, source, mapping.name, changes, at)
-    return tally
+        changes += _observations(records[name], known, found, mapping)
+    return tally, kept, changes
 
 
 def _differs(one: Record, known: Seen | None, tally: Tally, kept: list[Seen]) -> bool:
@@ -141,10 +152,16 @@ def _differs(one: Record, known: Seen | None, tally: Tally, kept: list[Seen]) ->
 
 
 def _answered(
-    one: Record, known: Seen | None, mapping: Mapping_, rivals: Mapping[str, set[str]], late: Collection[str]
+    one: Record,
+    known: Seen | None,
+    mapping: Mapping_,
+    rivals: Mapping[str, set[str]],
+    late: Collection[str],
+    *,
+    returned: bool = False,
 ) -> list[Answer]:
     asked = Asked(**known.asked) if known is not None and known.asked is not None else None
-    found = list(answers(asked, one.state, mapping))
+    found = list(answers(asked, one.state, mapping, returned=returned))
     order = one.state.order_id or ""
     others = rivals.get(order, set()) - {one.id}
     why = None
@@ -159,6 +176,18 @@ def _answered(
     elif not (others and one.state.deleted):
         return found
     return [Answer(answer.order_id, held=why, asked=asked) if answer.lines else answer for answer in found]
+
+
+def _returned(
+    db: Connection, source: str, mapping: Mapping_, records: list[Record], before: Mapping[str, Seen]
+) -> set[str]:
+    """Of these records those that have come back to an order for which something was asked or held before."""
+    orders = {
+        one.id: one.state.order_id
+        for one in records
+        if one.state.order_id and one.id in before and before[one.id].order_id != one.state.order_id
+    }
+    return observed.were_of(db, source, mapping.name, orders)
 
 
 def _rivals(db: Connection, source: str, mapping: Mapping_, newest: Mapping[str, Record]) -> dict[str, set[str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from clawback.salesforce import delivering, heeding, polling, preflight, sweeping
+from clawback.salesforce import delivering, heeding, polling, preflight, reading, sweeping
 from clawback.salesforce.reading import Reader, Tally, add, again
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
@@ -96,7 +96,7 @@ def listen(desk: Desk, settings: SalesforceSettings, org: Org) -> Round | None:
         try:
             with org:
                 if _may_call(desk, settings, done):
-                    _check(desk, settings, org, desk.spool.clock())
+                    _checked(desk, settings, org, done)
                     done.hints, wrong = heeding.heed(reader, org, at=desk.spool.clock())
                     if wrong:
                         raise wrong[0]
@@ -141,11 +141,13 @@ def reconsider(desk: Desk, settings: SalesforceSettings, *, everything: bool = F
 
 
 def otherwise(desk: Desk, settings: SalesforceSettings, at: datetime) -> Tally:
-    """What judging all records anew by today's settings would come to; nothing of it is kept."""
+    """What judging all records anew by today's settings would come to; nothing is written."""
     tally = Tally()
-    with desk.store.rehearse() as db:
+    with desk.store.read() as db:
         for mapping in settings.mappings:
-            add(tally, again(db, settings, mapping, at, everything=True))
+            add(tally, reading.otherwise(db, settings, mapping, at))
+    if tally.changed:
+        _log.warning("judged_otherwise source=%s records=%d", settings.name, tally.changed)
     return tally
 
 
@@ -169,8 +171,7 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
     settings, at = reader.settings, desk.spool.clock()
     if not _may_call(desk, settings, done):
         return
-    if _check(desk, settings, org, at):
-        done.otherwise = otherwise(desk, settings, at).changed
+    _checked(desk, settings, org, done)
     # A hint that cannot be heeded does not keep the mappings from being read.
     done.hints, wrong = heeding.heed(reader, org, at=at)
     for mapping in settings.mappings:
@@ -208,6 +209,13 @@ def _may_call(desk: Desk, settings: SalesforceSettings, done: Round) -> bool:
     return paused is None
 
 
+def _checked(desk: Desk, settings: SalesforceSettings, org: Org, done: Round) -> None:
+    """Check the settings, and tell what they would have made of what was read before they were changed."""
+    at = desk.spool.clock()
+    if _check(desk, settings, org, at):
+        done.otherwise = otherwise(desk, settings, at).changed
+
+
 def _check(desk: Desk, settings: SalesforceSettings, org: Org, at: datetime) -> bool:
     """Refuse to read by settings that do not fit the org; asked once a day, and whenever the settings change.
 
@@ -225,7 +233,7 @@ def _check(desk: Desk, settings: SalesforceSettings, org: Org, at: datetime) -> 
         org_claims.checked(db, settings.name, None if red else digest, at)
     if red:
         raise SourceRefused(f"Source {settings.name} is not started: {' '.join(red)}")
-    return known is not None and known.checked not in {None, digest}
+    return known is not None and known.checked != digest
 
 
 def _pause(desk: Desk, settings: SalesforceSettings, done: Round) -> None:

@@ -31,12 +31,14 @@ def _observation() -> None:
     sa.Column('lines', sa.Text(), nullable=False),
     sa.Column('held', sa.Text(), nullable=True),
     sa.Column('ended_at', sa.BigInteger(), nullable=True),
+    sa.Column('left_at', sa.BigInteger(), nullable=True),
     sa.Column('batch', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('observation_pkey'))
     )
     op.create_index('observation_batch', 'observation', ['batch'], unique=False)
     op.create_index('observation_due', 'observation', ['source', 'id'], unique=False, sqlite_where=sa.text('batch is null and held is null'), postgresql_where=sa.text('batch is null and held is null'))
     op.create_index('observation_held', 'observation', ['source', 'record'], unique=False, sqlite_where=sa.text('held is not null and ended_at is null'), postgresql_where=sa.text('held is not null and ended_at is null'))
+    op.create_index('observation_record', 'observation', ['source', 'mapping', 'record'], unique=False)
 
 
 def _observed_batch() -> None:

@@ -175,6 +175,7 @@ NO_MESSAGES: tuple[tuple[str, Callable[[bytes], bytes], int], ...] = (
     ("empty", lambda _body: b"", 400),
     ("101", lambda _body: envelope(GOOD * 101, ORG_ID), 400),
     ("none", lambda _body: envelope([], ORG_ID), 400),
+    ("deep", lambda _body: envelope([("nobody", "Opportunity", "<a>" * 50_000 + "</a>" * 50_000)], ORG_ID), 400),
 )
 
 
