@@ -1,27 +1,47 @@
 """Proposed adjustments: what lines asked for after their action had locked.
 
-Nothing changes a locked action; what a late line would have done is kept for a person to settle in the next cycle.
+Nothing changes a locked action; what a late line would have done is kept for a person to settle in the next cycle. The
+table holds what each line would have done to the action as it locked. What a line adds to the late lines before it is
+worked out when it is listed: so no replay and no undo leaves a proposal that counts from what is not proposed any more.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from processing import bulk
 from processing.decide import Entries
 from processing.instants import instant
 from processing.intent import Asked
 from processing.match import Actions
+from processing.model import Change
 from processing.money import to_text
-from processing.tables import account, action, adjustment, delivery, partner
+from processing.tables import account, action, adjustment, delivery, item, partner
 
-_SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
+_SIDES: Final = ("amount_before", "amount_after", "payout_before", "payout_after")
+_BRINGING_BACK: Final = (Change.APPROVE, Change.RESTORE)
+
+
+class _Money(NamedTuple):
+    """An action's amount and payout, in minor units."""
+
+    amount: int
+    payout: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What an action comes to with its proposals so far; ``prior`` is what the last of them took, if it reverses."""
+
+    money: _Money
+    prior: _Money | None = None
 
 
 def record(db: Connection, delivery_id: int, late: Entries, asked: Asked, actions: Actions) -> None:
-    """Keep what late lines of a delivery would have done."""
+    """Keep what late lines of a delivery would have done to their actions as these locked."""
     at = late.position
     rows = {
         "delivery_id": np.full(len(at), delivery_id, dtype=np.int64),
@@ -35,38 +55,74 @@ def record(db: Connection, delivery_id: int, late: Entries, asked: Asked, action
 
 
 def listing(db: Connection, sid: str | None = None) -> Iterator[dict[str, Any]]:
-    """Every proposed adjustment, or those of one account, in the order in which their deliveries arrived."""
+    """Every proposed adjustment, or those of one account, in the order in which their deliveries arrived.
+
+    Each is what its line adds to those of the same action before it; a line that adds nothing proposes nothing.
+    """
+    standing: dict[int, _Standing] = {}
+    for one in db.execute(_recorded(sid), execution_options={"yield_per": 10_000}):
+        before = standing.get(one.action_row) or _Standing(_Money(one.amount_before, one.payout_before))
+        after = _asked(one, before)
+        if after == before.money:
+            continue
+        standing[one.action_row] = _Standing(after, before.money if one.change == Change.REVERSE else None)
+        yield _told(one, before.money, after)
+
+
+def _recorded(sid: str | None) -> Select[Any]:
+    """The late lines, in order of arrival; a delivery that was undone is as if it had never been."""
+    items = select(func.count()).select_from(item).where(item.c.action_id == action.c.id).correlate(action)
     query = (
         select(
-            adjustment,
+            *(adjustment.c[name] for name in ("line", "change", "reason", *_SIDES)),
             account.c.sid,
+            action.c.id.label("action_row"),
             action.c.action_id.label("name"),
             *(action.c[name] for name in ("order_id", "currency", "locks_at", "partner_id")),
             partner.c.name.label("partner_name"),
             *(delivery.c[name] for name in ("delivery", "received_at")),
+            items.scalar_subquery().label("items"),
         )
         .join(action, action.c.id == adjustment.c.action_id)
         .join(account, account.c.id == action.c.account_id)
         .join(partner, (partner.c.account_id == account.c.id) & (partner.c.partner_id == action.c.partner_id))
         .join(delivery, delivery.c.id == adjustment.c.delivery_id)
+        .where(delivery.c.undone_by.is_(None))
         .order_by(delivery.c.received_at, delivery.c.id, adjustment.c.line)
     )
-    if sid is not None:
-        query = query.where(account.c.sid == sid)
-    for one in db.execute(query, execution_options={"yield_per": 10_000}):
-        yield {
-            "account": one.sid,
-            "delivery": one.delivery,
-            "line": one.line,
-            "action_id": one.name,
-            "order_id": one.order_id,
-            "partner": one.partner_id,
-            "partner_name": one.partner_name,
-            "change": one.change,
-            "reason": one.reason,
-            "currency": one.currency,
-            **{name: to_text(getattr(one, name), one.currency) for name in _SIDES},
-            "payout_difference": to_text(one.payout_after - one.payout_before, one.currency),
-            "locks_at": instant(one.locks_at).isoformat(),
-            "received_at": instant(one.received_at).isoformat(),
-        }
+    return query if sid is None else query.where(account.c.sid == sid)
+
+
+def _asked(one: Row[Any], before: _Standing) -> _Money:
+    """What a late line leaves of its action, given what the proposals before it left."""
+    own, after = _Money(one.amount_before, one.payout_before), _Money(one.amount_after, one.payout_after)
+    if one.change in _BRINGING_BACK:
+        return before.prior or (after if before.money == own else before.money)
+    if one.change != Change.MODIFY:
+        return after
+    if one.items > 1:
+        # It names some of the items; what lines before it said of the others holds. Which items those named is not
+        # kept, so one that is returned twice counts twice, until nothing is left of the action.
+        return _Money(*(max(0, stands + new - old) for stands, new, old in zip(before.money, after, own, strict=True)))
+    # What does not move the amount asks for no money, whatever its own day would pay for the same amount.
+    return before.money if after.amount in {own.amount, before.money.amount} else after
+
+
+def _told(one: Row[Any], before: _Money, after: _Money) -> dict[str, Any]:
+    sides = (before.amount, after.amount, before.payout, after.payout)
+    return {
+        "account": one.sid,
+        "delivery": one.delivery,
+        "line": one.line,
+        "action_id": one.name,
+        "order_id": one.order_id,
+        "partner": one.partner_id,
+        "partner_name": one.partner_name,
+        "change": one.change,
+        "reason": one.reason,
+        "currency": one.currency,
+        **{name: to_text(value, one.currency) for name, value in zip(_SIDES, sides, strict=True)},
+        "payout_difference": to_text(after.payout - before.payout, one.currency),
+        "locks_at": instant(one.locks_at).isoformat(),
+        "received_at": instant(one.received_at).isoformat(),
+    }

@@ -13,7 +13,7 @@ from processing import bulk, deliveries
 from processing.codes import Verdict
 from processing.columns import Ints
 from processing.instants import micros
-from processing.tables import delivery, line, waiting_line
+from processing.tables import adjustment, delivery, line, waiting_line
 
 # A line that was applied or needed nothing got what it asked for.
 _OPEN = (Verdict.REJECTED, Verdict.REFUSED, Verdict.WAITING, Verdict.HELD)
@@ -78,6 +78,9 @@ def _take(db: Connection, delivery_id: int, chosen: ColumnElement[bool], waited:
     lines = bulk.fetch(db, select(line.c.line).where(mine).order_by(line.c.line), {"line": int})["line"]
     counted = db.execute(select(line.c.verdict, func.count()).where(mine).group_by(line.c.verdict))
     verdicts = Counter({Verdict(verdict): count for verdict, count in counted})
+    # What a late line proposes is part of its verdict.
+    proposed = adjustment.c.line.in_(select(line.c.line).where(mine))
+    db.execute(delete(adjustment).where(adjustment.c.delivery_id == delivery_id, proposed))
     db.execute(delete(line).where(mine))
     db.execute(delete(waiting_line).where(waited))
     return Taken(lines, verdicts)

@@ -328,7 +328,8 @@ exchange_rate = Table(
     PrimaryKeyConstraint("day", "source", "target"),
 )
 
-# What a line asked for after its action had locked: proposed for the next cycle, never applied by itself.
+# What a line asked for after its action had locked, counted from the action as it locked: proposed for the next cycle
+# (processing.adjustments), never applied by itself.
 adjustment = Table(
     "adjustment",
     metadata,

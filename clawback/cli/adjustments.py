@@ -22,7 +22,7 @@ def adjustments() -> None:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, to be settled in a spreadsheet.")
 @told
 def list_adjustments(sid: str | None, *, as_csv: bool) -> Outcome:
-    """Every late line with what it would have changed, in order of arrival.
+    """Late lines with what each adds to those before it, in order of arrival; the same line again adds nothing.
 
     \b
     Example:

@@ -322,6 +322,20 @@ def test_what_a_late_line_would_have_done_to_items_is_proposed(desk: Desk, tmp_p
     assert found == [("modify", "60.00", "4.20"), ("reverse", "0.00", "0.00")]
 
 
+def test_late_lines_about_several_items_add_up(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """What is returned of one item leaves the proposals about the others; no action comes to less than nothing."""
+    load_items(desk, tmp_path)
+    clock.now = LOCK
+    named, whole = "ActionId,Sku,Quantity,Amount,Reason", "ActionId,Reason"
+    sock = (named, "A-1,SOCK,0,,OTHER")
+    for rows in ((named, "A-1,BOOT,1,40.00,OTHER"), sock, (whole, "A-1,OTHER"), sock, (whole, "A-1,RETURNED")):
+        ingest(desk, lines(*rows), again=True)
+        clock.pass_by(minutes=1)
+    with desk.store.read() as db:
+        found = [(one["amount_after"], one["payout_after"]) for one in adjustments.listing(db, SID)]
+    assert found == [("60.00", "4.20"), ("40.00", "3.20"), ("0.00", "0.00")]
+
+
 def test_a_reason_fits_what_becomes_of_the_items(desk: Desk, tmp_path: Path) -> None:
     """To return all that a line names is to reverse it."""
     rows = [

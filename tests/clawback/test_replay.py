@@ -8,6 +8,7 @@ import pytest
 
 from clawback import deciding, pipeline, revising
 from clawback.wiring import Desk
+from processing import adjustments
 from processing.errors import NotFound, Unusable
 from processing.model import Change
 from processing.person import Wish
@@ -140,6 +141,22 @@ def test_what_was_sent_again_meanwhile_is_a_duplicate_by_now(loaded: Desk, tmp_p
     receipt = revising.replay(loaded, first, at=clock.now)
     assert (receipt["state"], receipt["duplicate_of"]) == ("duplicate", second)
     assert len(action(loaded.store, "A-1")["history"]) == 1
+
+
+def test_a_late_line_keeps_one_proposal(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
+    """It is judged again with the others, and what follows it still counts from it."""
+    load(loaded, tmp_path, [Sale("B-1", event_at="2027-02-15T10:00:00-05:00")])
+    clock.now = LOCK
+    sent = ingest(loaded, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER", "B-1,,DAMAGED"))
+    clock.pass_by(minutes=1)
+    ingest(loaded, lines("ActionId,Amount,Reason", "A-1,0,OTHER"))
+    load(loaded, tmp_path, catalogue=FIXED)
+    receipt = revising.replay(loaded, sent["delivery"], at=clock.now)
+    assert codes(receipt) == [(2, "refused", "ACTION_LOCKED")]
+    assert values(loaded.store, "B-1") == ("REVERSED", "0.00", "0.00")
+    with loaded.store.read() as db:
+        found = [(one["amount_before"], one["amount_after"]) for one in adjustments.listing(db, SID)]
+    assert found == [("100.00", "40.00"), ("40.00", "0.00")]
 
 
 def test_a_preview_writes_nothing_and_says_what_a_replay_does(loaded: Desk, tmp_path: Path, clock: Clock) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from clawback import revising
 from clawback.wiring import Desk
 from processing import adjustments
 from tests.conftest import Clock
-from tests.worlds import LOCK, OTHER_SID, SID, Sale, codes, ingest, lines, load, values
+from tests.worlds import LOCK, MICROSECOND, OTHER_SID, SID, Sale, codes, ingest, lines, load, values
 
 SALES = [
     Sale("A-1", "O-1"),
@@ -30,6 +31,11 @@ def proposed(desk: Desk, sid: str | None = None) -> list[dict[str, Any]]:
     """All proposed adjustments."""
     with desk.store.read() as db:
         return list(adjustments.listing(db, sid))
+
+
+def steps(desk: Desk) -> list[tuple[str, str, str]]:
+    """Amount before and after and the difference in payout of each proposal."""
+    return [(one["amount_before"], one["amount_after"], one["payout_difference"]) for one in proposed(desk)]
 
 
 def test_a_late_line_is_proposed_for_the_next_cycle(late: Desk) -> None:
@@ -80,3 +86,66 @@ def test_accounts_see_their_own(late: Desk) -> None:
     """And nothing of the others."""
     ingest(late, lines("ActionId,Reason", "A-1,OTHER"))
     assert (len(proposed(late, SID)), proposed(late, OTHER_SID)) == (1, [])
+
+
+def test_the_same_reversal_is_proposed_once(late: Desk, clock: Clock) -> None:
+    """However often it is sent, in whatever deliveries; each line is answered that it came too late."""
+    ingest(late, lines("ActionId,Amount,Reason", "A-1,0,OTHER"))
+    clock.pass_by(minutes=1)
+    again = ingest(late, lines("ActionId,Amount,Reason", "A-1,0,OTHER", "A-1,0,ITEM_RETURNED"))
+    assert codes(again) == [(2, "refused", "ACTION_LOCKED"), (3, "refused", "ACTION_LOCKED")]
+    assert steps(late) == [("100.00", "0.00", "-5.00")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (["A-1,0,OTHER", "A-1,50.00,OTHER"], [("100.00", "0.00", "-5.00"), ("0.00", "50.00", "2.50")]),
+        (["A-1,40.00,OTHER", "A-1,0,OTHER"], [("100.00", "40.00", "-3.00"), ("40.00", "0.00", "-2.00")]),
+        (["A-1,40.00,OTHER", "A-1,40.00,OTHER"], [("100.00", "40.00", "-3.00")]),
+        (["A-1,40.00,OTHER", "A-1,,VALIDATED"], [("100.00", "40.00", "-3.00")]),
+        (["A-1,,VALIDATED"], []),
+        (
+            ["A-1,40.00,OTHER", "A-1,0,OTHER", "A-1,0,OTHER", "A-1,,VALIDATED"],
+            [("100.00", "40.00", "-3.00"), ("40.00", "0.00", "-2.00"), ("0.00", "40.00", "2.00")],
+        ),
+        (["A-3,,VALIDATED", "A-3,,VALIDATED"], [("0.00", "100.00", "5.00")]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_each_proposal_adds_to_those_before_it(
+    rows: list[str], expected: list[tuple[str, str, str]], late: Desk, clock: Clock, *, at_once: bool
+) -> None:
+    """Of the same delivery or of earlier ones; approval keeps what is proposed, unless that was a reversal."""
+    for part in [rows] if at_once else [[row] for row in rows]:
+        clock.pass_by(minutes=1)
+        ingest(late, lines("ActionId,Amount,Reason", *part), again=True)
+    assert steps(late) == expected
+
+
+def test_a_status_alone_proposes_no_money(late: Desk) -> None:
+    """Neither its own nor what an earlier line took."""
+    rows = ("A-1,40.00,,OTHER", "A-1,,PAID,OTHER", "A-2,,PAID,OTHER")
+    receipt = ingest(late, lines("ActionId,Amount,CustomerStatus,Reason", *rows))
+    assert receipt["rows"]["refused"] == len(rows)
+    assert steps(late) == [("100.00", "40.00", "-3.00")]
+
+
+def test_what_arrived_first_counts_first(late: Desk, clock: Clock) -> None:
+    """Whichever is applied first."""
+    ingest(late, lines("ActionId,Amount,Reason", "A-1,0,OTHER"))
+    ingest(late, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER"), received_at=clock.now - MICROSECOND)
+    assert steps(late) == [("100.00", "40.00", "-3.00"), ("40.00", "0.00", "-2.00")]
+
+
+def test_an_undone_delivery_proposes_nothing(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Until its undo is undone; what is proposed after it counts as if it had never been."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("B-1", event_at="2027-02-15T10:00:00-05:00")])
+    clock.now = LOCK
+    first = ingest(desk, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER", "B-1,0,OTHER"))
+    clock.pass_by(minutes=1)
+    ingest(desk, lines("ActionId,Amount,Reason", "A-1,0,OTHER"))
+    undo = revising.undo(desk, first["delivery"], by="dana", reason=None, at=clock.now)
+    assert steps(desk) == [("100.00", "0.00", "-5.00")]
+    revising.undo(desk, undo["delivery"], by="dana", reason=None, at=clock.now)
+    assert steps(desk) == [("100.00", "40.00", "-3.00"), ("40.00", "0.00", "-2.00")]
