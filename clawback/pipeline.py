@@ -141,20 +141,27 @@ def finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
     if state is DeliveryState.DONE and described(envelope.name):
         _release_proven(desk, envelope, at)
     if state is DeliveryState.UNPACKED:
-        # Before anything that arrived later: its files arrived when it did.
-        for part in desk.spool.pending(envelope.account):
-            if part.part_of == envelope.delivery:
-                _finish_unless_broken(desk, part, at)
+        _finish_files(desk, envelope, at)
     _answer_others(desk, envelope, at)
     return answer(desk, envelope.delivery, at)
 
 
+def _finish_files(desk: Desk, container: Envelope, at: datetime) -> None:
+    """Bring the files of a container to their ends before anything that arrived later: they arrived when it did."""
+    for part in desk.spool.pending(container.account):
+        if part.part_of == container.delivery:
+            _finish_unless_broken(desk, part, at)
+
+
 def _release_proven(desk: Desk, sidecar: Envelope, at: datetime) -> None:
-    """Apply the delivery that a sidecar has proven to be whole, if it is held."""
+    """Apply the delivery that a sidecar has proven to be whole, if it is held or another sidecar rejected it."""
     with desk.store.read() as db:
-        held = proven_by(db, sidecar.delivery)
-    if held is not None:
-        judge_anew(desk, desk.spool.find(held), at, state=DeliveryState.HELD, proven=True)
+        found = proven_by(db, sidecar.delivery)
+    if found is not None:
+        envelope = desk.spool.find(found.delivery)
+        judge_anew(desk, envelope, at, state=DeliveryState(found.state), proven=True)
+        # A container that was rejected has its files only now.
+        _finish_files(desk, envelope, at)
 
 
 def _state(desk: Desk, envelope: Envelope) -> DeliveryState | None:

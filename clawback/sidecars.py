@@ -1,7 +1,8 @@
 """Judges sidecars: whether a delivery has the digest that its brand announced, before it or behind it.
 
 A sidecar waits until a delivery of its account has its digest. That one is proven to be whole. Another one of its name
-and channel is rejected, and the sidecar goes on waiting for the right one; the newest sidecar of a name counts.
+and channel is rejected, and the sidecar goes on waiting for the right one; the newest sidecar of a name counts. One
+that contradicts what was applied before it, and has no sidecar yet, is rejected itself and rejects nothing later.
 """
 
 import json
@@ -23,16 +24,24 @@ def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Pa
     """Register a sidecar and bring it to its end, or let it wait; raises Unreadable if it is none.
 
     A held delivery that it is about is rejected here if it has another digest. If it has the same, the sidecar is done
-    and the delivery can be released.
+    and the delivery can be released; so can one that another sidecar rejected.
     """
     digest, name = read_digest(content), described(arrival.name)
     number, _ = deliveries.register(db, account_id, arrival)
     for older in _waiting(db, account_id, arrival.channel, name):
         message = f"A newer sidecar of the name came, delivery {arrival.delivery}."
         deliveries.finish(db, older.id, DeliveryState.REJECTED, at=at, message=message)
+    newest = deliveries.newest_named(db, account_id, arrival.channel, name, arrival.received_at)
     same = deliveries.with_digest(db, account_id, digest)
+    if same is None and newest is not None and newest.sha256 == digest and _takes_up(newest):
+        same = newest.delivery
     if same is not None:
         _prove(db, number, same, digest, at)
+        return
+    if newest is not None and _is_unproven(db, newest):
+        code, summary = Code.DIGEST_MISMATCH, {"digest": digest, "about": newest.delivery}
+        message = _contradiction(newest, digest)
+        deliveries.finish(db, number, DeliveryState.REJECTED, at=at, summary=summary, code=code, message=message)
         return
     for held in deliveries.maybe_incomplete(db, account_id, arrival.received_at):
         if (held.channel, held.name) == (arrival.channel, name):
@@ -49,7 +58,7 @@ def compare(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[An
     """
     waiting = _waiting(db, account_id, sent.channel, sent.name)
     if not waiting:
-        return None
+        return _ended(db, account_id, sent)
     digest = json.loads(waiting[-1].summary)["digest"]
     if digest != sent.sha256:
         raise Unreadable(Code.DIGEST_MISMATCH, _mismatch(sent.sha256, waiting[-1].delivery, digest))
@@ -65,13 +74,42 @@ def consume(db: Connection, account_id: int, arrival: Arrival, *, at: datetime) 
     return True
 
 
-def proven_by(db: Connection, number: str) -> str | None:
-    """The held delivery that a sidecar has proven to be whole, ``None`` if there is none."""
+def proven_by(db: Connection, number: str) -> Row[Any] | None:
+    """The delivery that a sidecar has proven to be whole and that is not taken up yet, ``None`` if there is none."""
     about = json.loads(deliveries.find(db, number).summary).get("about")
     if about is None:
         return None
     found = deliveries.find(db, about)
-    return about if (found.state, found.code) == (DeliveryState.HELD, Code.MAYBE_INCOMPLETE) else None
+    return found if _takes_up(found) else None
+
+
+def _takes_up(found: Row[Any]) -> bool:
+    """Whether nothing but the lack of a fitting sidecar keeps a delivery from being applied."""
+    return (found.state, found.code) in {
+        (DeliveryState.HELD, Code.MAYBE_INCOMPLETE),
+        (DeliveryState.REJECTED, Code.DIGEST_MISMATCH),
+    }
+
+
+def _is_unproven(db: Connection, found: Row[Any]) -> bool:
+    """Whether a delivery was applied, was not undone since, and has no sidecar, be it one that contradicts it."""
+    if found.state != DeliveryState.DONE or found.undone_by is not None:
+        return False
+    # The spool may have moved its arrival behind the instant at which it was judged, to keep the order.
+    words, since = (found.delivery, found.sha256), min(found.received_at, found.finished_at)
+    ended = (
+        one
+        for state in (DeliveryState.DONE, DeliveryState.REJECTED)
+        for one in deliveries.telling_of(db, found.account_id, state, *words, since=since)
+    )
+    return not any((one.channel, described(one.name)) == (found.channel, found.name) for one in ended)
+
+
+def _ended(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any] | None:
+    """The sidecar with this digest that was rejected for what came before: it may have announced this delivery."""
+    rejected = deliveries.telling_of(db, account_id, DeliveryState.REJECTED, sent.sha256)
+    fitting = [one for one in rejected if (one.channel, described(one.name)) == (sent.channel, sent.name)]
+    return fitting[-1] if fitting else None
 
 
 def _waiting(db: Connection, account_id: int, channel: str, name: str | None) -> list[Row[Any]]:
@@ -87,3 +125,10 @@ def _prove(db: Connection, sidecar_id: int, about: str, digest: str, at: datetim
 
 def _mismatch(has: str, sidecar: str, says: str) -> str:
     return Code.DIGEST_MISMATCH.message(value=has, count=sidecar, expected=says)
+
+
+def _contradiction(applied: Row[Any], says: str) -> str:
+    return (
+        f"It says the digest {says}, but the file before it, delivery {applied.delivery}, has the digest "
+        f"{applied.sha256} and was applied. Have that delivery undone, and send the file again."
+    )

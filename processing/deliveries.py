@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, null, select, update
+from sqlalchemy import Connection, Row, func, null, or_, select, update
 
 from processing import bulk, webhooks
 from processing.codes import Code, Verdict
@@ -233,6 +233,28 @@ def with_digest(db: Connection, account_id: int, sha256: str) -> str | None:
         delivery.c.account_id == account_id, (delivery.c.identity == sha256) | unpacked
     )
     return db.execute(query.order_by(delivery.c.id).limit(1)).scalar()
+
+
+def newest_named(
+    db: Connection, account_id: int, channel: str, name: str | None, received_by: datetime
+) -> Row[Any] | None:
+    """The newest delivery of a name that a channel received by an instant, ``None`` if there is none."""
+    query = select(delivery).where(
+        delivery.c.account_id == account_id,
+        delivery.c.channel == channel,
+        delivery.c.name == name,
+        delivery.c.received_at <= micros(received_by),
+    )
+    return db.execute(query.order_by(delivery.c.received_at.desc(), delivery.c.id.desc()).limit(1)).one_or_none()
+
+
+def telling_of(db: Connection, account_id: int, state: DeliveryState, *words: str, since: int = 0) -> list[Row[Any]]:
+    """The deliveries in one state whose summary has one of these words, changed ``since`` (in microseconds)."""
+    told = or_(*(delivery.c.summary.contains(word, autoescape=True) for word in words))
+    query = select(delivery).where(
+        delivery.c.account_id == account_id, delivery.c.state == state.value, delivery.c.changed_at >= since, told
+    )
+    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
 
 
 def unfinished(db: Connection, sid: str) -> list[Row[Any]]:

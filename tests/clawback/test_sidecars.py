@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline
+from clawback import pipeline, revising
 from clawback.intake import arrival_of
 from clawback.preview import preview
 from clawback.settings import Settings
@@ -21,6 +21,8 @@ from tests.worlds import SID, Sale, dump, ingest, land, lines, load, values, wri
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 UNENDED = WHOLE.rstrip("\n")
 CUT = WHOLE[:-12]
+# Cut at the end of a line, it looks whole.
+FIRST_LINES = lines(*WHOLE.splitlines()[:2])
 
 
 @pytest.fixture
@@ -163,3 +165,100 @@ def test_killed_between_the_sidecar_and_the_release(loaded: Desk, clock: Clock) 
     assert state(loaded, held) == ("done", None)
     assert told(loaded, "returns.csv") == "done"
     assert len(dump(loaded.store)["entry"]) == 2
+
+
+def test_a_stale_sidecar_rejects_no_later_file(desk: Desk, tmp_path: Path) -> None:
+    """It contradicts the file that came before it and was applied: it ends there, and names that file."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    cut = ingest(desk, FIRST_LINES)
+    stale = send_sidecar(desk, WHOLE)
+    assert (cut["state"], stale["state"], stale["code"]) == ("done", "rejected", "DIGEST_MISMATCH")
+    assert cut["delivery"] in stale["message"]
+    assert stale["message"].endswith("Have that delivery undone, and send the file again.")
+    assert told(desk, "returns.csv.sha256") == "rejected"
+    for amount in ("30.00", "20.00"):
+        content = lines("ActionId,Amount,Reason", f"A-1,{amount},ORDER_UPDATE")
+        assert ingest(desk, content)["state"] == "done"
+        assert send_sidecar(desk, content)["state"] == "done"
+    assert values(desk.store, "A-1")[1] == "20.00"
+    assert state(desk, stale["delivery"]) == ("rejected", "DIGEST_MISMATCH")
+
+
+@pytest.mark.parametrize("proof", ["before", "behind"])
+def test_a_sidecar_behind_a_proven_file_waits_for_the_next(desk: Desk, tmp_path: Path, proof: str) -> None:
+    """What is proven needs no second proof."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    for send in (send_sidecar, ingest) if proof == "before" else (ingest, send_sidecar):
+        send(desk, FIRST_LINES)
+    waiting = send_sidecar(desk, WHOLE)
+    assert waiting["state"] == "waiting"
+    assert ingest(desk, WHOLE)["state"] == "done"
+    assert state(desk, waiting["delivery"]) == ("done", None)
+
+
+def test_one_file_without_a_sidecar_does_not_set_the_next_ones_back(loaded: Desk) -> None:
+    """The first sidecar cannot know better; what has its digest is proven all the same, and the next one waits."""
+    ingest(loaded, FIRST_LINES)
+    first = send_sidecar(loaded, UNENDED)
+    assert (first["state"], ingest(loaded, UNENDED)["state"]) == ("rejected", "done")
+    assert state(loaded, first["delivery"]) == ("done", None)
+    assert send_sidecar(loaded, WHOLE)["state"] == "waiting"
+
+
+def test_only_one_sidecar_belongs_to_a_file(loaded: Desk) -> None:
+    """The next one is for the file that is sent instead."""
+    ingest(loaded, FIRST_LINES)
+    assert send_sidecar(loaded, "something else")["state"] == "rejected"
+    assert send_sidecar(loaded, WHOLE)["state"] == "waiting"
+
+
+def test_a_sidecar_behind_an_undone_file_waits(loaded: Desk, clock: Clock) -> None:
+    """It announces what replaces the file."""
+    cut = ingest(loaded, FIRST_LINES)["delivery"]
+    revising.undo(loaded, cut, by="dana", reason=None, at=clock.now)
+    assert send_sidecar(loaded, WHOLE)["state"] == "waiting"
+    assert ingest(loaded, WHOLE)["rows"]["applied"] == 2
+
+
+def test_a_rejected_file_is_taken_up_when_its_own_sidecar_comes(desk: Desk, tmp_path: Path) -> None:
+    """The one that rejected it was another file's."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    stale = send_sidecar(desk, "something else")["delivery"]
+    rejected = ingest(desk, WHOLE)["delivery"]
+    assert state(desk, rejected) == ("rejected", "DIGEST_MISMATCH")
+    assert send_sidecar(desk, WHOLE)["state"] == "done"
+    assert [state(desk, one)[0] for one in (stale, rejected)] == ["rejected", "done"]
+    assert told(desk, "returns.csv") == "done"
+    assert values(desk.store, "A-2") == ("REVERSED", "0.00", "0.00")
+
+
+def test_killed_before_a_rejected_file_is_taken_up(loaded: Desk, clock: Clock) -> None:
+    """The next round takes it up, once."""
+    send_sidecar(loaded, "something else")
+    rejected = ingest(loaded, WHOLE)["delivery"]
+    late = land(loaded, sidecar(WHOLE), name="returns.csv.sha256")
+    pipeline.judge_anew(loaded, loaded.spool.find(late), clock.now)
+    assert state(loaded, rejected)[0] == "rejected"
+    pipeline.collect(loaded, at=clock.now)
+    assert state(loaded, rejected) == ("done", None)
+    assert len(dump(loaded.store)["entry"]) == 2
+
+
+def test_a_rejected_container_is_taken_up_with_its_files(loaded: Desk) -> None:
+    """At once, before anything that arrives later."""
+    content = zipped({"inside.csv": WHOLE.encode()})
+    send_sidecar(loaded, "something else", "returns.zip.sha256")
+    rejected = ingest(loaded, content, name="returns.zip")["delivery"]
+    assert state(loaded, rejected) == ("rejected", "DIGEST_MISMATCH")
+    assert send_sidecar(loaded, content, "returns.zip.sha256")["state"] == "done"
+    assert state(loaded, rejected) == ("unpacked", None)
+    assert values(loaded.store, "A-1")[1] == "40.00"
+
+
+def test_a_rejected_file_that_was_followed_stays_rejected(loaded: Desk) -> None:
+    """What came behind it took its place."""
+    send_sidecar(loaded, UNENDED)
+    rejected = ingest(loaded, FIRST_LINES)["delivery"]
+    ingest(loaded, UNENDED)
+    assert send_sidecar(loaded, FIRST_LINES)["state"] == "waiting"
+    assert state(loaded, rejected) == ("rejected", "DIGEST_MISMATCH")
