@@ -24,10 +24,10 @@ from processing.person import Wish, grant
 from processing.store import claim_account
 
 
-def release(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
+def release(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
     """Apply a held delivery after all; its own arrival still counts against the locks."""
     envelope = _held(desk, delivery)
-    pipeline.judge_anew(desk, envelope, at, state=DeliveryState.HELD)
+    pipeline.judge_anew(desk, envelope, at, state=DeliveryState.HELD, by=by)
     return pipeline.answer(desk, delivery, at)
 
 

@@ -65,8 +65,10 @@ class Case:
         return check(chunk, document.columns, reversals=reversals, event_type=self.arrival.event_type)
 
 
-def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, proven: bool = False) -> None:
-    """Register the delivery and bring it to its end; ``released`` skips all holds, ``proven`` that of half files.
+def judge(db: Connection, case: Case, *, at: datetime, released: str | None = None, proven: bool = False) -> None:
+    """Register the delivery and bring it to its end; ``proven`` skips the hold of half files.
+
+    ``released`` skips all holds; it is the message of a delivery that is applied because of that.
 
     Raises Unreadable when the file as a whole is wrong and Braked when sound lines have to be held, possibly after
     lines were written, and LedgerConflict when the ledger moved meanwhile: then nothing of the transaction is to be
@@ -77,7 +79,7 @@ def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, p
         judge_sidecar(db, account_id, arrival, case.content, at=at)
         return
     number, first = deliveries.register(db, account_id, arrival)
-    proven = released or proven or consume(db, account_id, arrival, at=at) or arrival.proven
+    proven = released is not None or proven or consume(db, account_id, arrival, at=at) or arrival.proven
     _replace_beginnings(db, case, at)
     if first is not None:
         deliveries.finish(db, number, DeliveryState.DUPLICATE, at=at, duplicate_of=first)
@@ -89,7 +91,7 @@ def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, p
     tally, sound = _apply(db, number, case, document)
     end = partial(deliveries.finish, db, number, at=at, summary=tally.told(case.terms.partners))
     try:
-        if not released:
+        if released is None:
             brakes.check(db, case.terms, tally)
     except Braked as because:
         if sound:
@@ -97,7 +99,7 @@ def judge(db: Connection, case: Case, *, at: datetime, released: bool = False, p
         # Faults of its text stand, and there is nothing else: it is what ``hold`` would make of it once more.
         end(DeliveryState.HELD, code=because.code, message=str(because))
     else:
-        end(DeliveryState.DONE)
+        end(DeliveryState.DONE, message=released)
 
 
 def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) -> None:

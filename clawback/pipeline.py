@@ -170,16 +170,21 @@ def _state(desk: Desk, envelope: Envelope) -> DeliveryState | None:
 
 
 def judge_anew(
-    desk: Desk, envelope: Envelope, at: datetime, *, state: DeliveryState | None = None, proven: bool = False
+    desk: Desk,
+    envelope: Envelope,
+    at: datetime,
+    *,
+    state: DeliveryState | None = None,
+    by: str | None = None,
+    proven: bool = False,
 ) -> None:
     """Bring a delivery that is not at its end, or is in this ``state``, to its end.
 
-    One that is held is released: its holds are skipped, all of them or, if it was ``proven`` to be whole, that of half
-    files. Waiting lines of older deliveries go first.
+    One that is held is released: all its holds are skipped if a person did it (``by``), which is recorded; that of half
+    files if it was ``proven`` to be whole. Waiting lines of older deliveries go first.
     """
     desk.spool.verify(envelope.delivery)
     end = partial(_end, desk, envelope, states={None, DeliveryState.BROKEN} if state is None else {state})
-    released = state is DeliveryState.HELD and not proven
     try:
         came = unpack(desk, envelope)
         if came is not None:
@@ -188,7 +193,7 @@ def judge_anew(
         for left in reversed(range(TRIES)):
             stuck = settle_waiting(desk, account=envelope.account, at=at).failures
             try:
-                end(partial(_judge, stuck=stuck, at=at, released=released, proven=proven))
+                end(partial(_judge, stuck=stuck, at=at, by=by, proven=proven))
             except LedgerConflict:
                 if not left:
                     raise
@@ -202,9 +207,10 @@ def judge_anew(
         end(lambda db, case: hold(db, case, braked, at=at))
 
 
-def _judge(db: Connection, case: Case, *, stuck: Collection[str], at: datetime, released: bool, proven: bool) -> None:
+def _judge(db: Connection, case: Case, *, stuck: Collection[str], at: datetime, by: str | None, proven: bool) -> None:
     if any(one.delivery not in stuck for one in waiting.ready(db, case.terms.sid)):
         raise LedgerConflict(f"Actions were loaded that lines older than {case.arrival.delivery} wait for.")
+    released = None if by is None else f"{by} released it. {deliveries.find(db, case.arrival.delivery).message}"
     judge(db, case, at=at, released=released, proven=proven)
 
 

@@ -53,7 +53,8 @@ def rehearsed(desk: Desk, sid: str, case_in: Callable[[Connection], Case], *, at
         because = error
         return told(lambda db, case: turn_away(db, case, because, at=at))
     except Braked as error:
-        return told(lambda db, case: judge(db, case, at=at, released=True)) | _held_by(error)
+        why = str(error)
+        return told(lambda db, case: judge(db, case, at=at, released=why)) | _held_by(error)
     return {**receipt, "files": files} if files else receipt
 
 
@@ -76,7 +77,7 @@ def _rehearsed(db: Connection, case: Case, container: Container, at: datetime) -
             except Unreadable as error:
                 turn_away(db, file, error, at=at)
             except Braked as error:
-                judge(db, file, at=at, released=True)
+                judge(db, file, at=at, released=str(error))
                 yield deliveries.receipt(db, file.arrival.delivery) | _held_by(error)
                 continue
             yield deliveries.receipt(db, file.arrival.delivery)

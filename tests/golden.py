@@ -43,7 +43,7 @@ class Story:
             "load-catalog": lambda name: load_catalog(desk, folder / name),
             "load-rates": lambda name: load_rates(desk, folder / name),
             "collect": lambda _: pipeline.collect(desk, at=self.at),
-            "release": lambda name: deciding.release(desk, self.made[name], at=self.at),
+            "release": lambda name: deciding.release(desk, self.made[name], by="dana", at=self.at),
             "reject": lambda name: deciding.reject(desk, self.made[name], by="dana", at=self.at),
             "undo": self._undo,
             "replay": lambda name: revising.replay(desk, self.made[name], at=self.at),

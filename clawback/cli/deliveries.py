@@ -86,18 +86,19 @@ def receipt(delivery: str, which: str) -> None:
 
 @deliveries.command()
 @click.argument("delivery")
+@click.option("--by", default=getpass.getuser, metavar="NAME", help="Who releases it; by default the user here.")
 @told
-def release(delivery: str) -> Outcome:
+def release(delivery: str, by: str) -> Outcome:
     """Apply a held delivery after all; its own arrival still counts against the locks.
 
     \b
     Example:
-      clawback deliveries release 20270115T093000000000-1a2b3c4d
+      clawback deliveries release 20270115T093000000000-1a2b3c4d --by dana
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback import deciding, pipeline
 
     with desk() as opened:
-        deciding.release(opened, delivery, at=now())
+        deciding.release(opened, delivery, by=by, at=now())
         document = pipeline.receipt(opened, delivery, most_lines())
     return Outcome(document, receipt_text(document), receipt_code(document))
 

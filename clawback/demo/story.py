@@ -89,7 +89,7 @@ def _deliver(desk: Desk, brand: Brand, teller: Teller, state: Path) -> list[dict
     teller.chapter("A messy file: one line of every kind a brand gets wrong")
     held = _sent(brand, teller, "messy.csv", world.messy_file())
     teller.check(f"held for a second pair of eyes, {held['code']}", holds=held["state"] == "held")
-    deciding.release(desk, held["delivery"], at=_now())
+    deciding.release(desk, held["delivery"], by="dana", at=_now())
     teller.say("Somebody looked at it, and released it.")
     messy = _answered(brand, teller, held["delivery"])
     _check_messy(brand, teller, messy)

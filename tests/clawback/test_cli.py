@@ -107,6 +107,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert not modules & {"prefect", "pandas", "numpy", "pyarrow", "sqlalchemy", "pandera", "pyftpdlib", "rich"}
 
 
+def test_a_release_tells_who_did_it(loaded: Run, tmp_path: Path) -> None:
+    """The release itself and ``show`` say it, with why it had been held."""
+    (tmp_path / "cut.csv").write_text("ActionId,Amount,Reason\n1000.1,0,ITEM_RETURNED")
+    held = loaded("ingest", "cut.csv", "--account", "IRacme1", "--received-at", "2027-01-20", "--json")
+    delivery = json.loads(held.stdout)["delivery"]
+    done = loaded("deliveries", "release", delivery, "--by", "dana")
+    assert done.returncode == 0
+    for shown in (done, loaded("deliveries", "show", delivery)):
+        assert "dana released it. The last line does not end" in shown.stdout
+
+
 def test_ingest_tells_what_was_not_applied(loaded: Run) -> None:
     """Exit code 3, and a receipt whose numbers balance."""
     done = loaded("ingest", "returns.csv", "--account", "IRacme1", "--received-at", "2027-01-20", "--json")

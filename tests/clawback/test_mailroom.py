@@ -423,7 +423,7 @@ def test_held_delivery_is_answered_again_when_it_is_decided(desk: Desk, sink: Si
     assert ingest(desk, number)["rows"]["held"] == 10
     assert send(desk).sent == 1
     assert "returns.csv: held for a person" in text(sink.taken[0][2])
-    deciding.release(desk, f"{number}-0001", at=clock.now)
+    deciding.release(desk, f"{number}-0001", by="dana", at=clock.now)
     assert values(desk.store, "A-1") == ("PENDING", "30.00", "1.50")
     assert send(desk).sent == 1
     assert "returns.csv: finished" in text(sink.taken[1][2])

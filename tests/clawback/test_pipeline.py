@@ -120,10 +120,10 @@ def test_a_released_delivery_counts_from_its_arrival(loaded: Desk, clock: Clock)
     clock.now = LOCK - timedelta(seconds=1)
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
     clock.now = LOCK + timedelta(days=1)
-    assert deciding.release(loaded, held, at=clock.now)["rows"]["applied"] == 2
+    assert deciding.release(loaded, held, by="dana", at=clock.now)["rows"]["applied"] == 2
     assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
     with pytest.raises(Unusable, match="not held"):
-        deciding.release(loaded, held, at=clock.now)
+        deciding.release(loaded, held, by="dana", at=clock.now)
 
 
 @pytest.mark.parametrize("undone", [False, True])
@@ -145,12 +145,21 @@ def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
     clock.now += timedelta(hours=1)
     ingest(loaded, lines("ActionId,Amount,Reason", "A-1,70.00,ORDER_UPDATE"))
-    deciding.release(loaded, held, at=clock.now)
+    deciding.release(loaded, held, by="dana", at=clock.now)
     receipt = pipeline.receipt(loaded, held)
     assert values(loaded.store, "A-1") == ("PENDING", "70.00", "3.50")
     assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
     assert receipt["lines"][0]["code"] == "SUPERSEDED"
     assert "at 2027-01-20T08:00:00-05:00, has the last word on the action" in receipt["lines"][0]["message"]
+
+
+def test_a_released_delivery_is_told_who_released_it(loaded: Desk, clock: Clock) -> None:
+    """Its receipt says so, and why it had been held; that is sent again."""
+    held = ingest(loaded, GOOD.rstrip("\n"))
+    receipt = deciding.release(loaded, held["delivery"], by="dana", at=clock.now)
+    assert (receipt["state"], receipt["code"]) == ("done", None)
+    assert receipt["message"] == f"dana released it. {held['message']}"
+    assert json.loads(results(loaded)["receipt_returns.csv.json"])["message"] == receipt["message"]
 
 
 def test_a_rejected_delivery_is_told_who_rejected_it(loaded: Desk, clock: Clock) -> None:
@@ -272,7 +281,7 @@ def test_release_and_reject_exclude_each_other(loaded: Desk, clock: Clock) -> No
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        released = pool.submit(attempt, lambda: deciding.release(loaded, held, at=clock.now))
+        released = pool.submit(attempt, lambda: deciding.release(loaded, held, by="dana", at=clock.now))
         rejected = pool.submit(attempt, lambda: deciding.reject(loaded, held, by="dana", at=clock.now))
     applied = values(loaded.store, "A-2")[0] == "REVERSED"
     state = pipeline.receipt(loaded, held)["state"]

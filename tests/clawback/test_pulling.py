@@ -270,7 +270,7 @@ def test_answers_that_came_later_go_back_with_the_next_round(site: Site) -> None
     site.brand.write("returns.csv", RETURNS[:-1], THEN)
     held = site.pull(result_folder="/out")
     assert (held.fetched[0]["state"], site.brand.names("out")) == ("held", ["receipt_returns.csv.json"])
-    deciding.release(site.desk, held.fetched[0]["delivery"], at=site.clock.pass_by(seconds=1))
+    deciding.release(site.desk, held.fetched[0]["delivery"], by="dana", at=site.clock.pass_by(seconds=1))
     assert site.pull(result_folder="/out").returned == 1
     assert "result_returns.csv" in site.brand.names("out")
 

@@ -98,7 +98,7 @@ def test_another_accounts_file_replaces_nothing(loaded: Desk) -> None:
 def test_a_released_delivery_is_not_replaced(loaded: Desk, clock: Clock) -> None:
     """What was applied stays applied."""
     held = ingest(loaded, CUT)["delivery"]
-    deciding.release(loaded, held, at=clock.now)
+    deciding.release(loaded, held, by="dana", at=clock.now)
     assert ingest(loaded, WHOLE)["rows"]["applied"] == 1
     assert state(loaded, held) == ("done", None)
 
@@ -152,7 +152,7 @@ def test_an_account_whose_files_end_with_a_trailer(
         assert ingest(desk, WHOLE + "#TRAILER,2,40.00\n")["rows"]["applied"] == 2
         assert state(desk, receipt["delivery"]) == ("rejected", "REPLACED")
         again = ingest(desk, lines("ActionId,Amount,Reason", "A-1,50.00,ORDER_UPDATE"))["delivery"]
-        assert deciding.release(desk, again, at=clock.now)["rows"]["applied"] == 1
+        assert deciding.release(desk, again, by="dana", at=clock.now)["rows"]["applied"] == 1
 
 
 def test_what_a_person_changed_is_told_already(loaded: Desk, clock: Clock) -> None:

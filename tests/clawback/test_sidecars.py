@@ -66,11 +66,12 @@ def test_a_sidecar_that_came_first_proves_the_file(loaded: Desk) -> None:
 
 
 def test_a_sidecar_that_came_later_releases_the_held_file(loaded: Desk) -> None:
-    """In the file's own time; its brand is told anew."""
+    """In the file's own time; its brand is told anew, and of nobody who released it."""
     held = ingest(loaded, UNENDED)["delivery"]
     assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
     assert send_sidecar(loaded, UNENDED)["state"] == "done"
     assert state(loaded, held) == ("done", None)
+    assert pipeline.receipt(loaded, held)["message"] is None
     assert values(loaded.store, "A-2") == ("REVERSED", "0.00", "0.00")
     assert told(loaded, "returns.csv") == "done"
 

@@ -101,7 +101,7 @@ def test_a_released_delivery_is_applied_after_the_lock_and_then_locked(loaded: D
     """It had arrived in time."""
     delivery = land(loaded, CUT, received_at=JUST_BEFORE)
     swept(loaded)
-    receipt = deciding.release(loaded, delivery, at=AFTER)
+    receipt = deciding.release(loaded, delivery, by="dana", at=AFTER)
     assert (receipt["state"], receipt["rows"]["applied"]) == (DeliveryState.DONE, 2)
     assert swept(loaded) == [Swept(SID, 1, 0, ())]
     assert values(loaded.store, "A-1") == ("APPROVED", "40.00", "2.00")

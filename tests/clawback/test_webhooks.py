@@ -80,7 +80,7 @@ def test_told_of_what_is_held_and_released(acme: Desk, tmp_path: Path, clock: Cl
     listen(acme, heard.url, at=clock)
     held = acme.spool.land(b"ActionId,Amount,Reason\nA-1,0,OTHER", account=SID, channel="ftp", name="cut.csv")
     pipeline.ingest(acme, held.delivery, at=clock())
-    deciding.release(acme, held.delivery, at=clock.pass_by(minutes=1))
+    deciding.release(acme, held.delivery, by="dana", at=clock.pass_by(minutes=1))
     courier(acme, tmp_path, clock).send_due()
     assert heard.kinds() == ["delivery.held", "action.changed", "delivery.finished"]
     assert [one["Receipt"]["state"] for one in heard.heard if "Receipt" in one] == ["held", "done"]

@@ -62,7 +62,7 @@ def test_a_delivery_without_a_sound_line_is_held(hundred: Desk, clock: Clock) ->
     assert receipt["message"].startswith("20 of its 20 lines would be rejected or refused.")
     assert (receipt["rows"]["rejected"], receipt["rows"]["held"], receipt["money"]) == (20, 0, {})
     assert codes(receipt) == [(number, "rejected", "AMOUNT_NEGATIVE") for number in range(2, 22)]
-    deciding.release(hundred, receipt["delivery"], at=clock())
+    deciding.release(hundred, receipt["delivery"], by="dana", at=clock())
     released = pipeline.receipt(hundred, receipt["delivery"])
     assert (released["state"], codes(released)) == ("done", codes(receipt))
     assert pipeline.receipt(hundred, receipt["delivery"], 5)["lines"] == released["lines"][:5]
@@ -131,9 +131,10 @@ def test_a_person_releases_what_is_right(hundred: Desk, clock: Clock) -> None:
     rows = [f"A-{number},0,ITEM_RETURNED" for number in range(30)] + ["A-99,-1,OTHER"]
     held = ingest(hundred, lines("ActionId,Amount,Reason", *rows))
     assert (held["state"], held["rows"]["held"], held["rows"]["rejected"]) == ("held", 30, 1)
-    deciding.release(hundred, held["delivery"], at=clock.now)
+    deciding.release(hundred, held["delivery"], by="dana", at=clock.now)
     receipt = pipeline.receipt(hundred, held["delivery"])
     assert (receipt["rows"]["applied"], receipt["rows"]["rejected"], receipt["rows"]["held"]) == (30, 1, 0)
+    assert receipt["message"] == f"dana released it. {held['message']}"
     assert codes(receipt) == [(32, "rejected", "AMOUNT_NEGATIVE")]
 
 
