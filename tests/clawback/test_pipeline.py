@@ -135,7 +135,7 @@ def test_what_a_newer_delivery_found_right_stands(loaded: Desk, clock: Clock, un
     assert newer["rows"]["unchanged"] == 1
     if undone:
         revising.undo(loaded, newer["delivery"], by="dana", reason=None, at=clock.now)
-    deciding.release(loaded, held, at=clock.now)
+    deciding.release(loaded, held, by="dana", at=clock.now)
     assert values(loaded.store, "A-1")[1] == ("40.00" if undone else "100.00")
     assert values(loaded.store, "A-2")[0] == "REVERSED"
 
