@@ -19,7 +19,7 @@ from schemas.result import REPAIRABLE, write_fix, write_result
 from schemas.sidecar import described
 
 # Who sends by Web Services asks for the answers there.
-ASKED_FOR: Final = frozenset({"api", "http"})
+ASKED_FOR: Final = frozenset({deliveries.API, "http"})
 
 # json.dumps would make one for each line.
 _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False)

@@ -30,6 +30,8 @@ VERDICTS: Final[dict[str, bulk.Kind]] = {
 }
 """The verdicts of a delivery as result files need them; locks_at in microseconds, ``NONE`` for none."""
 
+# The channel of single lines by Web Services.
+API: Final = "api"
 # The channels of what has no bytes: a person's change of one action, and the undoing of a delivery.
 PERSON: Final = "person"
 UNDO: Final = "undo"

@@ -12,8 +12,9 @@ from clawback.web.access import Writer, office_of
 from clawback.web.bodies import parameters
 from clawback.web.described import CHANGE_ERRORS, QUEUED, body
 from clawback.web.representation import Single, respond
+from processing.deliveries import API
 
-CHANNEL: Final = "api"
+CHANNEL: Final = API
 
 router = APIRouter(tags=["Actions"])
 Key = Annotated[
