@@ -333,6 +333,7 @@ def actions(*rows: dict[str, Any]) -> Actions:
         "version": 0,
         "changed_by": NONE,
         "changed_at": NONE,
+        "last_line": 0,
     }
     filled = [{"id": at, "action_id": f"A-{at}", **known, **row} for at, row in enumerate(rows, 1)]
     columns: dict[str, Any] = {

@@ -140,6 +140,7 @@ LATE = Ask(Change.MODIFY, amount=1)
         ("foreign reversal", Ask(Change.REVERSE, amount=0, foreign=True), {}, NOW, "applied"),
         ("foreign and reversed", Ask(Change.MODIFY, foreign=True), REVERSED, NOW, Code.ACTION_REVERSED),
         ("changed by a later delivery", LATE, {"changed_at": NOW + 1}, NOW, Code.SUPERSEDED),
+        ("before a line of its delivery", LATE, {"last_line": 9}, NOW, Code.SUPERSEDED),
         ("changed at the same instant", LATE, {"changed_at": NOW}, NOW, "applied"),
         ("later, but nothing to do", Ask(Change.MODIFY, amount=10_000), {"changed_at": NOW + 1}, NOW, "unchanged"),
         ("reversed later", LATE, {**REVERSED, "changed_at": NOW + 1}, NOW, Code.SUPERSEDED),
