@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
@@ -13,8 +13,6 @@ from clawback.web.bodies import parameters
 from clawback.web.described import CHANGE_ERRORS, QUEUED, body
 from clawback.web.representation import Single, respond
 from processing.deliveries import API
-
-CHANNEL: Final = API
 
 router = APIRouter(tags=["Actions"])
 Key = Annotated[
@@ -80,7 +78,7 @@ async def _queued(request: Request, sid: str, name: str, columns: Mapping[str, s
     """
     spool, line = office_of(request).desk.spool, one_line(columns)
     landed = await office_of(request).land(
-        lambda: spool.land(line, account=sid, channel=CHANNEL, name=name, again=True, key=key, proven=True)
+        lambda: spool.land(line, account=sid, channel=API, name=name, again=True, key=key, proven=True)
     )
     uri = f"/Advertisers/{sid}/APISubmissions/A-{landed.delivery}"
     return respond(request, Single({"Status": "QUEUED", "QueuedUri": uri}))

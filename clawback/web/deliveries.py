@@ -23,7 +23,6 @@ from clawback.intake import arrival_of
 from clawback.web import described
 from clawback.web.access import Reader, Writer, office_of
 from clawback.web.bodies import blocks
-from clawback.web.changes import CHANNEL as LINES
 from clawback.web.changes import Key
 from clawback.web.multipart import file_part
 from clawback.web.refusal import Refusal, Refused, invalid
@@ -290,6 +289,6 @@ def _receipt(desk: Desk, sid: str, number: str) -> dict[str, Any] | None:
         except NotFound:
             landed(desk.spool, sid, number, lines=False)
             return None
-        if found.sid != sid or found.channel in {deliveries.PERSON, LINES}:
+        if found.sid != sid or found.channel in {deliveries.PERSON, deliveries.API}:
             raise NotFound(number)
         return deliveries.head(found)

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Row
 from clawback.web import described, windows
 from clawback.web.access import Reader, office_of
 from clawback.web.actions import answered
-from clawback.web.changes import CHANNEL
 from clawback.web.paging import Paged
 from clawback.web.representation import Document, Fields, Single
 from clawback.web.shapes import Shaper
@@ -22,15 +21,15 @@ from connectors.envelope import Envelope
 from connectors.spool import Spool
 from processing import submissions
 from processing.codes import Verdict
-from processing.deliveries import PERSON, UNDO, DeliveryState
+from processing.deliveries import API, PERSON, UNDO, DeliveryState
 from processing.errors import NotFound, SpoolBroken
 from processing.instants import micros
 from processing.pages import Keys, Page
 from processing.submissions import Wanted
 
 router = APIRouter(tags=["Submissions"])
-LINES: Final = frozenset({CHANNEL})
-NO_FILES: Final = frozenset({CHANNEL, PERSON, UNDO})
+LINES: Final = frozenset({API})
+NO_FILES: Final = frozenset({API, PERSON, UNDO})
 _KINDS: Final = {"PUT Actions": "Modification", "PUT Items": "Modification", "DELETE Actions": "Reversal"}
 _BATCH: Final = r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
 _OPEN: Final = {DeliveryState.BROKEN, DeliveryState.HELD, DeliveryState.WAITING}
@@ -183,7 +182,7 @@ def landed(spool: Spool, sid: str, number: str, *, lines: bool) -> Envelope:
         envelope = spool.find(number)
     except SpoolBroken:
         raise NotFound(number) from None
-    if envelope.account != sid or (envelope.channel == CHANNEL) is not lines:
+    if envelope.account != sid or (envelope.channel == API) is not lines:
         raise NotFound(number)
     return envelope
 
