@@ -199,6 +199,16 @@ def test_a_corrected_mapping_is_told_and_applied_on_request(crm: Crm, tmp_path: 
     assert (done.records["read"], done.records["changed"], done.deliveries) == (3, 0, [])
 
 
+def test_a_trigger_that_meets_a_corrected_mapping_first_tells_of_it(crm: Crm, tmp_path: Path) -> None:
+    """The settings are checked once, by whoever comes first."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(statuses=STATUSES | {"Returned": {"outcome": "none"}})])
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1", "Returned")
+    crm.round()
+    crm.settings = settings_for(crm.org)
+    assert crm.listen().otherwise == 1
+
+
 def test_judging_anew_reaches_every_record(crm: Crm, tmp_path: Path) -> None:
     """Also those beyond what one query reads."""
     orders = [f"O-{n}" for n in range(501)]
