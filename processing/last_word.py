@@ -42,11 +42,17 @@ def of_later(db: Connection, account_id: int, received_at: int) -> Words:
     return _fetched(db, query)
 
 
-def heed(words: Words, actions: Ints, latest: Ints) -> None:
-    """Raise ``latest``, which stands beside sorted row ids of actions, to the last word on each of them."""
-    ids, late = words
-    known = np.isin(ids, actions)
-    np.maximum.at(latest, np.searchsorted(actions, ids[known]), late[known])
+def heed(words: Words, actions: Ints, latest: Ints, until: Ints | None = None) -> None:
+    """Raise ``latest``, which stands beside sorted row ids of actions, to the last word on each of them.
+
+    What is as late as ``until`` had no say: a line that arrives after the lock finds nothing to change, too.
+    """
+    known = np.isin(words[0], actions)
+    at, late = np.searchsorted(actions, words[0][known]), words[1][known]
+    if until is not None:
+        in_time = late < until[at]
+        at, late = at[in_time], late[in_time]
+    np.maximum.at(latest, at, late)
 
 
 def _unchanged() -> ColumnElement[bool]:

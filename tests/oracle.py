@@ -401,7 +401,8 @@ class _Desk:
             fate.verdict, fate.code = "refused", refusal
         elif not moves:
             fate.verdict, fate.code = "unchanged", None
-            action.confirmed_at = max(action.confirmed_at or self.delivery.received_at, self.delivery.received_at)
+            if self.delivery.received_at < action.locks_at:
+                action.confirmed_at = max(action.confirmed_at or self.delivery.received_at, self.delivery.received_at)
         else:
             fate.verdict, fate.code = "applied", None
             if change == "modify" and new[1] > old[1]:

@@ -140,6 +140,17 @@ def test_what_a_newer_delivery_found_right_stands(loaded: Desk, clock: Clock, un
     assert values(loaded.store, "A-2")[0] == "REVERSED"
 
 
+def test_what_came_after_the_lock_had_no_say(loaded: Desk, clock: Clock) -> None:
+    """It found nothing to change, and could have changed nothing; what arrived in time stands."""
+    clock.now = LOCK - timedelta(seconds=1)
+    held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
+    clock.now = LOCK
+    late = ingest(loaded, lines("ActionId,Amount,Reason", "A-1,100.00,ORDER_UPDATE"))
+    assert late["rows"]["unchanged"] == 1
+    assert deciding.release(loaded, held, by="dana", at=clock.now)["rows"]["applied"] == 2
+    assert values(loaded.store, "A-1")[1] == "40.00"
+
+
 def test_a_released_delivery_overwrites_nothing_newer(loaded: Desk, clock: Clock) -> None:
     """What a brand said later stands; the older line is told so, and the rest of its delivery is applied."""
     held = ingest(loaded, GOOD.rstrip("\n"))["delivery"]
