@@ -15,6 +15,7 @@ from processing import deliveries
 from processing.columns import NONE, Ints
 from processing.deliveries import DeliveryState
 from processing.instants import told
+from processing.model import Trailer
 from schemas.result import REPAIRABLE, write_fix, write_result
 from schemas.sidecar import described
 
@@ -44,7 +45,8 @@ def files(db: Connection, found: Row[Any], case: Case | None) -> dict[str, Write
         document, verdicts = case.open(), _verdicts(db, found.id, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
         if deliveries.has_repairable(db, found.id, REPAIRABLE):
-            answers[results.FIX] = lambda out: write_fix(document, verdicts, out)
+            with_trailer = case.terms.trailer is Trailer.REQUIRED
+            answers[results.FIX] = lambda out: write_fix(document, verdicts, out, with_trailer=with_trailer)
     return answers
 
 

@@ -5,6 +5,7 @@ Both read the delivery again from its file and ask for the verdicts of a chunk a
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from html import escape
 from itertools import compress
 from typing import BinaryIO, Final, TypeAlias
@@ -20,6 +21,7 @@ from schemas.chunk import TEXT, Chunk
 from schemas.csv_lines import CsvHead
 from schemas.decode import Encoding, read_text
 from schemas.document import Document
+from schemas.trailer import Count
 from schemas.xlsx_lines import BETWEEN, XlsxHead
 from schemas.xlsx_write import write_rows
 from schemas.xml_lines import XmlHead, XmlRecord, read_records
@@ -78,10 +80,18 @@ def write_result(document: Document, verdicts: Verdicts, out: BinaryIO) -> None:
         _write(lambda: _xml_result(document, head, verdicts), Encoding("utf-8"), out)
 
 
-def write_fix(document: Document, verdicts: Verdicts, out: BinaryIO, repairable: Collection[Code] = REPAIRABLE) -> int:
+def write_fix(
+    document: Document,
+    verdicts: Verdicts,
+    out: BinaryIO,
+    repairable: Collection[Code] = REPAIRABLE,
+    *,
+    with_trailer: bool = False,
+) -> int:
     """Write the lines that the brand can repair and send again: all rejected ones and those with a ``repairable`` code.
 
-    Format as that of ``write_result``, with the brand's columns only. Returns how many lines were written.
+    Format as that of ``write_result``, with the brand's columns only; ``with_trailer`` ends a CSV with one. Returns how
+    many lines were written.
     """
 
     def chosen(frame: pd.DataFrame) -> Mask:
@@ -91,7 +101,8 @@ def write_fix(document: Document, verdicts: Verdicts, out: BinaryIO, repairable:
     if isinstance(head, XlsxHead):
         return write_rows(head.columns.header, _xlsx_fix(document, verdicts, chosen), out)
     if isinstance(head, CsvHead):
-        return _write(lambda: _csv_fix(document, head, verdicts, chosen), document.encoding, out)
+        pieces = partial(_csv_fix, document, head, verdicts, chosen, with_trailer=with_trailer)
+        return _write(pieces, document.encoding, out)
     return _write(lambda: _xml_fix(document, head, verdicts, chosen), Encoding("utf-8"), out)
 
 
@@ -129,8 +140,10 @@ def _csv_result(document: Document, head: CsvHead, verdicts: Verdicts) -> Iterat
         yield head.trailer.text + head.line_break, 0
 
 
-def _csv_fix(document: Document, head: CsvHead, verdicts: Verdicts, chosen: Choice) -> Iterator[Piece]:
-    names = pa.array(head.columns.header, pa.string())
+def _csv_fix(
+    document: Document, head: CsvHead, verdicts: Verdicts, chosen: Choice, *, with_trailer: bool
+) -> Iterator[Piece]:
+    names, count = pa.array(head.columns.header, pa.string()), Count(head.columns)
     yield _header(names, head), 0
     for chunk in document.chunks():
         # Cells stay as sent: an apostrophe before a formula would come back as part of the value.
@@ -138,7 +151,11 @@ def _csv_fix(document: Document, head: CsvHead, verdicts: Verdicts, chosen: Choi
         raw = pa.array(chunk.raw.values(), pa.string())
         lines, texts = _in_order(chunk, _joined(own, head.delimiter), raw)
         mask = chosen(_asked(verdicts, lines))
+        if with_trailer:
+            count.add(chunk.only(lines[mask]))
         yield _text(texts.filter(pa.array(mask)), head.line_break), int(mask.sum())
+    if with_trailer:
+        yield count.text(head.delimiter) + head.line_break, 0
 
 
 def _xlsx_result(document: Document, verdicts: Verdicts) -> Iterator[tuple[int, list[str]]]:

@@ -1,8 +1,9 @@
 """The trailer of a CSV file, ``#TRAILER,<lines>,<sum of Amount>``: its last line, which proves that none is missing.
 
 It stands in the file's own delimiter or in commas. Lines are those below the header that are not blank, whatever is
-wrong with them. The sum is that of the amounts as they are written; a blank one, and one that is no decimal number,
-counts 0. In a file of items it is that of all their amounts. A file without an Amount column may leave it out.
+wrong with them. The sum is that of the amounts as they are written, a blank one being 0; in a file of items, of all
+their amounts. It is not compared if a line cannot be read or an amount is no decimal number: that line is rejected for
+itself, and nobody knows what the brand's sum says of it. A file without an Amount column may leave it out.
 """
 
 import csv
@@ -32,27 +33,37 @@ _TAIL_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Trailer:
-    """The trailer as sent, without its line break, and its cells behind the mark."""
+    """The trailer as sent, without its line break, its cells behind the mark, and whether a line break ended it."""
 
     text: str
     cells: tuple[str, ...]
+    is_ended: bool
 
 
 @dataclass(slots=True)
 class Count:
-    """What the trailer of a file has to say: its lines and the sum of their amounts."""
+    """What the trailer of a file has to say: its lines and the sum of their amounts, if each ``is_readable``."""
 
     columns: Columns
     lines: int = 0
     amount: Decimal = field(default_factory=Decimal)
+    is_readable: bool = True
 
     def add(self, chunk: Chunk) -> None:
         """Add the lines of a chunk."""
         self.lines += len(chunk.lines) + len(chunk.bad)
+        self.is_readable = self.is_readable and not chunk.bad
         for at in amount_positions(self.columns):
             texts: list[str] = chunk.cells.iloc[:, at].tolist()
-            for text in filter(_AMOUNT.fullmatch, texts):
-                self.amount = _EXACT.add(self.amount, Decimal(text))
+            for text in filter(None, texts):
+                if _AMOUNT.fullmatch(text):
+                    self.amount = _EXACT.add(self.amount, Decimal(text))
+                else:
+                    self.is_readable = False
+
+    def text(self, delimiter: str) -> str:
+        """The trailer that says so."""
+        return delimiter.join((MARK, str(self.lines), f"{self.amount:f}"))
 
     def check(self, trailer: Trailer) -> None:
         """Raise ``Unreadable`` (TRAILER_MISMATCH) unless the trailer says the same."""
@@ -61,7 +72,9 @@ class Count:
             told = (*told, "0")
         if len(told) != 2 or not _LINES.fullmatch(told[0]) or not _AMOUNT.fullmatch(told[1]):
             raise mismatch(f"The trailer {quoted(trailer.text)} is not {MARK},<lines>,<sum of Amount>.")
-        if (int(told[0]), Decimal(told[1])) != (self.lines, self.amount):
+        # A sum that is not compared and has no line break behind it may have been cut off itself.
+        is_compared = self.is_readable or not trailer.is_ended
+        if int(told[0]) != self.lines or (is_compared and Decimal(told[1]) != self.amount):
             says = f"The trailer says {told[0]} lines and amounts of {told[1]} in all"
             raise mismatch(f"{says}; the file has {self.lines} lines and {self.amount}.")
 
@@ -72,7 +85,7 @@ def mismatch(reason: str) -> Unreadable:
 
 
 def trailer_in(line: str, delimiter: str) -> Trailer | None:
-    """The trailer that a physical line is, ``None`` if it is none."""
+    """The trailer that a physical line is, with its line break if it has one; ``None`` if it is none."""
     if not line.startswith(_BEGINNINGS):
         return None
     text = line.rstrip("\r\n")
@@ -82,7 +95,7 @@ def trailer_in(line: str, delimiter: str) -> Trailer | None:
             while not cells[-1]:
                 # A spreadsheet gives every line as many cells as the header has.
                 cells.pop()
-            return Trailer(text, tuple(cells[1:]))
+            return Trailer(text, tuple(cells[1:]), text != line)
     return None
 
 
@@ -93,7 +106,8 @@ def trailer_of(path: Path, encoding: Encoding, delimiter: str) -> Trailer | None
         file.seek(max(size - _TAIL_BYTES, len(encoding.mark)))
         # The first character may be half a one; a line break is a byte of its own in every encoding that we read.
         tail = file.read().decode(encoding.name, "replace")
-    return trailer_in(re.split(r"[\r\n]", tail.rstrip("\r\n"))[-1], delimiter)
+    lines = tail.rstrip("\r\n")
+    return trailer_in(re.split(r"[\r\n]", lines)[-1] + tail[len(lines) :], delimiter)
 
 
 def until_trailer(stretches: Iterator[list[str]], delimiter: str) -> Iterator[list[str]]:

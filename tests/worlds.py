@@ -116,6 +116,8 @@ currency = "JPY"
     payout = { percent = "10.00" }
 """
 
+WITH_TRAILERS: Final = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme Outdoor"\ntrailer = "required"')
+
 _HEADER: Final = (
     "ActionId,CampaignId,ActionTrackerId,MediaPartnerId,Oid,EventDate,Amount,Currency,CustomerStatus,CreationDate,"
     "LockingDate"

@@ -12,7 +12,7 @@ from processing import deliveries
 from processing.model import Change
 from processing.person import Wish
 from tests.conftest import Clock
-from tests.worlds import CATALOGUE, SID, Sale, dump, ingest, land, lines, load, values
+from tests.worlds import SID, WITH_TRAILERS, Sale, dump, ingest, land, lines, load, values
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 CUT = WHOLE[:-12]
@@ -143,8 +143,7 @@ def test_an_account_whose_files_end_with_a_trailer(
     desk: Desk, tmp_path: Path, clock: Clock, case: str, content: str, expected: str
 ) -> None:
     """Then a file that is cut off between two lines shows it; a person may release it, and a longer one replaces it."""
-    catalogue = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme Outdoor"\ntrailer = "required"')
-    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=catalogue)
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
     receipt = ingest(desk, content)
     assert receipt["state"] == expected, case
     if expected == "held":
@@ -153,6 +152,30 @@ def test_an_account_whose_files_end_with_a_trailer(
         assert state(desk, receipt["delivery"]) == ("rejected", "REPLACED")
         again = ingest(desk, lines("ActionId,Amount,Reason", "A-1,50.00,ORDER_UPDATE"))["delivery"]
         assert deciding.release(desk, again, by="dana", at=clock.now)["rows"]["applied"] == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "bad", "repaired", "trailer"),
+    [
+        ("a reason", "A-1;50.00;REFUND", "A-1;50.00;OTHER", "#TRAILER;1;50.00"),
+        ("an amount", "A-1;50,00;OTHER", "A-1;50.00;OTHER", "#TRAILER;1;0"),
+        ("a cell too few", "A-1;50.00", "A-1;50.00;OTHER", "#TRAILER;1;0"),
+    ],
+)
+def test_a_fix_file_ends_with_a_trailer_where_files_have_to(
+    desk: Desk, tmp_path: Path, case: str, bad: str, repaired: str, trailer: str
+) -> None:
+    """It is taken when it comes back; a sum that the repair has moved is told."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
+    header = "ActionId;Amount;Reason"
+    assert ingest(desk, lines(header, bad, "A-2;40.00;OTHER", "#TRAILER;2;90.00"))["rows"]["applied"] == 1, case
+    [fix] = (desk.brands / SID / "results").glob("fix_*")
+    assert fix.read_text() == lines(header, bad, trailer)
+    text = fix.read_text().replace(bad, repaired)
+    if trailer != "#TRAILER;1;50.00":
+        assert "the file has 1 lines and 50.00" in ingest(desk, text)["message"]
+        text = text.replace(trailer, "#TRAILER;1;50.00")
+    assert ingest(desk, text)["rows"]["applied"] == 1
 
 
 def test_what_a_person_changed_is_told_already(loaded: Desk, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from schemas.document import Document
 from tests.conftest import Clock
 from tests.schemas.test_containers import gzipped, zipped
 from tests.workbooks import table
-from tests.worlds import CATALOGUE, SID, Sale, ingest, lines, load, values, written
+from tests.worlds import CATALOGUE, SID, WITH_TRAILERS, Sale, ingest, lines, load, values, written
 
 HEADER: Final = "ActionId,Amount,Reason"
 ROWS: Final = ("A-1,40.05,ORDER_UPDATE", "A-2,0,ITEM_RETURNED", "A-3,7.5,ORDER_UPDATE")
@@ -32,9 +32,10 @@ XML: Final = (
     f"<ModificationRequests>{''.join(RECORD.format(*row.split(',')) for row in ROWS)}</ModificationRequests>"
 ).encode()
 XLSX: Final = table(HEADER.split(","), *(row.split(",") for row in ROWS))
-WITH_TRAILERS: Final = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme Outdoor"\ntrailer = "required"')
 PROVEN: Final = {
     "csv-with-trailer": WITH_TRAILER,
+    # Its sum cannot be compared, so the trailer's own end counts.
+    "csv-with-trailer-and-bad-lines": lines(HEADER, *ROWS, "A-3,x,OTHER", "A-3", "#TRAILER,5,48.55").encode(),
     "xml": XML,
     "gz": gzipped(CSV),
     "gz-of-xml": gzipped(XML),
