@@ -3,6 +3,7 @@
 ``python -m tests.golden [CASE …]`` writes the answers anew; read its diff before you keep it. All cases meet the world
 of ``fixtures/catalog.toml`` and ``fixtures/actions.csv``, those called ``items-…`` that of ``fixtures/items.csv``. A
 case is one delivery that arrives at ``ARRIVED``, unless its ``steps.txt`` tells more; each step is a minute later.
+``allow 100`` lets later deliveries have a hundred bytes.
 """
 
 import json
@@ -10,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +20,7 @@ from clawback import deciding, pipeline, revising
 from clawback.loading import load_actions, load_catalog, load_rates
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
-from processing import history
+from processing import adjustments, history
 from schemas.sidecar import described
 
 FIXTURES: Final = Path(__file__).parent.parent / "fixtures"
@@ -28,7 +30,7 @@ CASES: Final = sorted({path.parent.name for path in FIXTURES.glob("*/delivery.*"
 STEPS: Final = "steps.txt"
 # What differs from run to run.
 _OF_THE_RUN: Final = ("delivery", "duplicate_of", "sha256")
-_ANSWERS: Final = ("receipt*.json", "result*", "fix*", "ledger.json")
+_ANSWERS: Final = ("receipt*.json", "result*", "fix*", "ledger.json", "adjustments.json")
 
 
 class Story:
@@ -39,6 +41,7 @@ class Story:
         self.made: dict[str, str] = {}
         self._verbs: dict[str, Callable[[str], object]] = {
             "ingest": self._ingest,
+            "allow": self._allow,
             "load-actions": lambda name: load_actions(desk, folder / name),
             "load-catalog": lambda name: load_catalog(desk, folder / name),
             "load-rates": lambda name: load_rates(desk, folder / name),
@@ -65,6 +68,9 @@ class Story:
         self.made[name] = landed.delivery
         pipeline.ingest(self.desk, landed.delivery, at=self.at)
 
+    def _allow(self, most_bytes: str) -> None:
+        self.desk = replace(self.desk, most_bytes=int(most_bytes))
+
     def _undo(self, name: str) -> None:
         undone = revising.undo(self.desk, self.made[name], by="dana", reason=None, at=self.at)
         self.made[f"undo-of-{name}"] = undone["delivery"]
@@ -84,7 +90,7 @@ def kept(case: str) -> dict[str, bytes]:
 
 
 def answered(desk: Desk, case: str) -> dict[str, bytes]:
-    """Tell a case; gives its answers and the ledger after it, by file name."""
+    """Tell a case; gives its answers, the ledger after it and the adjustments that it proposes, by file name."""
     load_catalog(desk, FIXTURES / "catalog.toml")
     load_actions(desk, FIXTURES / ("items.csv" if case.startswith("items-") else "actions.csv"))
     story = Story(desk, FIXTURES / case)
@@ -100,6 +106,8 @@ def answered(desk: Desk, case: str) -> dict[str, bytes]:
     with desk.store.read() as db:
         ledger = [history.show(db, SID, one["action_id"]) for one in history.listing(db, SID)]
         files["ledger.json"] = _json([_short(one) for one in ledger])
+        if proposed := list(adjustments.listing(db, SID)):
+            files["adjustments.json"] = _json(proposed)
     return {name: _named(content, story.made) for name, content in files.items()}
 
 
