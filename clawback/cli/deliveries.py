@@ -128,8 +128,8 @@ def reject(delivery: str, by: str) -> Outcome:
 def replay(delivery: str, *, preview: bool) -> Outcome:
     """Judge again the lines of a delivery that were not applied, after a fix of the catalogue.
 
-    They are judged with the terms of now and the arrival of then. A delivery that was rejected as a whole is judged
-    anew; one that is held is to be released instead.
+    They are judged with the terms of now and the arrival of then. A delivery that was rejected as a whole, also by a
+    person, is judged anew from the beginning, holds included; one that is held is to be released instead.
 
     \b
     Example:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clawback.wiring import Desk
-from tests.worlds import CATALOGUE, Sale, ingest, lines, load, values
+from tests.worlds import CATALOGUE, Sale, codes, ingest, lines, load, values
 
 COLUMNS = ("ActionId", "Oid", "ActionTrackerId", "Amount", "currencyCode", "CustomerStatus", "Comment", "Reason")
 LINES = 7
@@ -128,6 +128,33 @@ def test_exactly_the_damaged_line_is_rejected(damage: Damage, seven: Desk) -> No
     assert (receipt["rows"]["applied"], receipt["rows"]["read"]) == (LINES - 1, LINES)
     amounts = [values(seven.store, f"A-{number}")[1] for number in range(1, LINES + 1)]
     assert amounts == [("100.00" if number == DAMAGED else f"{number}0.50") for number in range(1, LINES + 1)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "code", "told"),
+    [
+        ("Amount", "CustomerStatus", "AMOUNT_MALFORMED", "Amount 'NEW'"),
+        ("Amount", "currencyCode", "AMOUNT_MALFORMED", "Amount 'USD'"),
+        ("ActionId", "Oid", "MISSING_IDENTIFIER", "names no action"),
+        ("Reason", "CustomerStatus", "REASON_UNKNOWN", "Reason 'NEW'"),
+        ("currencyCode", "CustomerStatus", "CURRENCY_UNKNOWN", "CurrencyCode 'NEW'"),
+    ],
+)
+def test_swapped_cells_are_found(one: str, other: str, code: str, told: str, seven: Desk) -> None:
+    """Two cells of a line in each other's columns; the same under a header that has them swapped, too, is no fault."""
+    row = content().splitlines()[PHYSICAL - 1].split(",")
+    here, there = COLUMNS.index(one), COLUMNS.index(other)
+    row[here], row[there] = row[there], row[here]
+    swapped = content().splitlines()
+    swapped[PHYSICAL - 1] = ",".join(row)
+    receipt = ingest(seven, lines(*swapped))
+    assert codes(receipt) == [(PHYSICAL, "rejected", code)]
+    assert told in receipt["lines"][0]["message"]
+    assert receipt["rows"]["applied"] == LINES - 1
+    assert values(seven.store, f"A-{DAMAGED}")[1] == "100.00"
+    header = list(COLUMNS)
+    header[here], header[there] = header[there], header[here]
+    assert ingest(seven, lines(",".join(header), ",".join(row)))["rows"]["applied"] == 1
 
 
 @pytest.mark.parametrize("cell", ["NA", "nan", "NULL", "None", "1e5", "0", "A-04"])

@@ -1,5 +1,6 @@
 """When is a delivery the one that came before? By its bytes, whatever it is called and whenever it comes."""
 
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -7,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from clawback import pipeline
 from clawback.wiring import Desk
+from processing.catalog import read_terms
+from processing.instants import micros
+from processing.tables import delivery
 from tests.conftest import Clock
-from tests.worlds import OTHER_SID, Sale, action, ingest, land, lines, load, values
+from tests.worlds import OTHER_SID, SID, Sale, action, ingest, land, lines, load, values
 
 HEADER = "ActionId,Amount,Reason"
 ROWS = ("A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 FIRST = lines(HEADER, *ROWS)
+MANY = 10_001
 SALES = [Sale("A-1"), Sale("A-2"), Sale("A-3"), Sale("A-1", "", "5000", "JPY", event_type=26027, program=2000)]
 
 Receipt = dict[str, Any]
@@ -76,9 +82,15 @@ def test_other_bytes_are_another_delivery(
 
 def test_a_year_and_many_files_later_it_is_still_known(once: Desk, clock: Clock) -> None:
     """Nothing of what was seen is forgotten."""
-    for number in range(50):
-        ingest(once, lines(HEADER, f"A-3,{number + 1}.00,OTHER"))
     clock.now += timedelta(days=366)
+    seen = {"channel": "ftp", "name": "other.csv", "size_bytes": 1, "state": "done", "finished_at": micros(clock.now)}
+    with once.store.write() as db:
+        seen |= {"account_id": read_terms(db, SID).account_id, "received_at": micros(clock.now)}
+        digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(MANY)]
+        db.execute(
+            insert(delivery),
+            [seen | {"delivery": one, "sha256": one, "identity": one, "answered_at": 0} for one in digests],
+        )
     assert ingest(once, FIRST)["state"] == "duplicate"
 
 

@@ -132,6 +132,15 @@ def test_what_was_rejected_as_a_whole_is_judged_anew(loaded: Desk, tmp_path: Pat
     assert values(loaded.store, "A-1")[1] == "40.00"
 
 
+def test_what_a_person_rejected_waits_for_a_person_again(loaded: Desk, clock: Clock) -> None:
+    """It was held for a reason, and nobody has said yet that it may be applied."""
+    held = ingest(loaded, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER").rstrip("\n"))["delivery"]
+    assert deciding.reject(loaded, held, by="dana", at=clock.now)["state"] == "rejected"
+    receipt = revising.replay(loaded, held, at=clock.now)
+    assert (receipt["state"], receipt["code"], receipt["rows"]["held"]) == ("held", "MAYBE_INCOMPLETE", 1)
+    assert deciding.release(loaded, held, by="dana", at=clock.now)["rows"]["applied"] == 1
+
+
 def test_what_was_sent_again_meanwhile_is_a_duplicate_by_now(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
     """The same bytes were applied as another delivery: they are not applied once more."""
     noted = lines("ActionId,Amount,Reason,Note", "A-1,40.00,OTHER,hm")
