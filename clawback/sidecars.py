@@ -94,7 +94,7 @@ def _takes_up(found: Row[Any]) -> bool:
 
 def _is_unproven(db: Connection, found: Row[Any]) -> bool:
     """Whether a delivery was applied, was not undone since, and has no sidecar, be it one that contradicts it."""
-    if found.state != DeliveryState.DONE or found.undone_by is not None:
+    if found.state not in {DeliveryState.DONE, DeliveryState.UNPACKED} or found.undone_by is not None:
         return False
     # The spool may have moved its arrival behind the instant at which it was judged, to keep the order.
     words, since = (found.delivery, found.sha256), min(found.received_at, found.finished_at)
@@ -129,7 +129,10 @@ def _mismatch(has: str, sidecar: str, says: str) -> str:
 
 
 def _contradiction(applied: Row[Any], says: str) -> str:
+    became, what = (
+        ("unpacked", "its files") if applied.state == DeliveryState.UNPACKED else ("applied", "that delivery")
+    )
     return (
         f"It says the digest {says}, but the file before it, delivery {applied.delivery}, has the digest "
-        f"{applied.sha256} and was applied. Have that delivery undone, and send the file again."
+        f"{applied.sha256} and was {became}. Have {what} undone, and send the file again."
     )

@@ -185,6 +185,17 @@ def test_a_stale_sidecar_rejects_no_later_file(desk: Desk, tmp_path: Path) -> No
     assert state(desk, stale["delivery"]) == ("rejected", "DIGEST_MISMATCH")
 
 
+def test_a_stale_sidecar_rejects_no_later_container(loaded: Desk) -> None:
+    """What was unpacked was applied, too."""
+    first, *later = (zipped({"inside.csv": f"ActionId,Amount,Reason\nA-1,{n}.00,OTHER\n".encode()}) for n in (40, 30))
+    assert ingest(loaded, first, name="returns.zip")["state"] == "unpacked"
+    stale = send_sidecar(loaded, "something else", "returns.zip.sha256")
+    assert (stale["state"], stale["code"]) == ("rejected", "DIGEST_MISMATCH")
+    assert "was unpacked. Have its files undone" in stale["message"]
+    assert [ingest(loaded, one, name="returns.zip")["state"] for one in later] == ["unpacked"]
+    assert values(loaded.store, "A-1")[1] == "30.00"
+
+
 @pytest.mark.parametrize("proof", ["before", "behind"])
 def test_a_sidecar_behind_a_proven_file_waits_for_the_next(desk: Desk, tmp_path: Path, proof: str) -> None:
     """What is proven needs no second proof."""
