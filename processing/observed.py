@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, insert, select, true, union, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processing.instants import instant, micros
@@ -196,11 +196,14 @@ def batch_to_land(db: Connection, source: str) -> Row[Any] | None:
     return db.execute(query.order_by(observed_batch.c.id).limit(1)).one_or_none()
 
 
-def due(db: Connection, source: str) -> list[Row[Any]]:
-    """The oldest changes that are in no batch, up to the second of one record: their lines may stand in any order."""
-    query = select(observation).where(
-        observation.c.source == source, observation.c.batch.is_(None), observation.c.held.is_(None)
-    )
+def due(db: Connection, source: str, mappings: Collection[str] | None = None) -> list[Row[Any]]:
+    """The oldest changes that are in no batch, up to the second of one record: their lines may stand in any order.
+
+    Those of some mappings, or of all.
+    """
+    query = select(observation).where(observation.c.source == source, *_UNDELIVERED)
+    if mappings is not None:
+        query = query.where(observation.c.mapping.in_(mappings))
     found: list[Row[Any]] = []
     records = set[tuple[str, str]]()
     for one in db.execute(query.order_by(observation.c.id).limit(_MOST)):
@@ -211,14 +214,34 @@ def due(db: Connection, source: str) -> list[Row[Any]]:
     return found
 
 
-def undelivered(db: Connection, source: str, mapping: str) -> set[str]:
-    """The orders of all changes that have not landed, in a batch or in none; held ones are not among them."""
-    query = (
-        select(observation.c.order_id)
-        .outerjoin(observed_batch, observed_batch.c.id == observation.c.batch)
-        .where(*_of(observation, source, mapping), observation.c.held.is_(None), observed_batch.c.landed_at.is_(None))
+def unsettled(db: Connection, source: str) -> dict[int, set[str]]:
+    """The orders, by event type, of all changes that are held or have not landed; whatever became of their mapping."""
+    told = select(observation.c.event_type_id, observation.c.order_id).where(
+        observation.c.source == source, observation.c.order_id.is_not(None)
     )
-    return {order for order in db.execute(query.distinct()).scalars() if order}
+    landing = told.join(observed_batch, observed_batch.c.id == observation.c.batch)
+    landing = landing.where(observed_batch.c.source == source, observed_batch.c.landed_at.is_(None))
+    found: dict[int, set[str]] = {}
+    for one in db.execute(union(told.where(*_HELD), told.where(*_UNDELIVERED), landing)):
+        found.setdefault(one.event_type_id, set()).add(one.order_id)
+    return found
+
+
+def was_delivered(db: Connection, source: str, mapping: str) -> bool:
+    """Whether any change that a mapping observed was ever put into a batch."""
+    mine = (*_of(observation, source, mapping), observation.c.batch.is_not(None))
+    return db.execute(select(observation.c.id).where(*mine).limit(1)).one_or_none() is not None
+
+
+def forget(db: Connection, source: str, mapping: str) -> None:
+    """Forget all that a mapping has read and observed, nothing of which was delivered; it begins anew."""
+    for table in (observation, record_seen, record_cursor):
+        db.execute(delete(table).where(*_of(table, source, mapping)))
+
+
+def forget_cursor(db: Connection, source: str, mapping: str) -> None:
+    """Read the records of a mapping again from the beginning."""
+    db.execute(delete(record_cursor).where(*_of(record_cursor, source, mapping)))
 
 
 def make_batch(db: Connection, source: str, observations: Iterable[int], received_at: datetime, at: datetime) -> int:
@@ -245,16 +268,16 @@ def landed(db: Connection, number: int, deliveries: Collection[str], at: datetim
 def counts(db: Connection, source: str) -> dict[str, int]:
     """How many changes were observed, are held, and wait to become lines."""
     mine = observation.c.source == source
-    waits = observation.c.batch.is_(None) & observation.c.held.is_(None)
 
     def count(*where: ColumnElement[bool]) -> int:
         return int(db.execute(select(func.count()).select_from(observation).where(mine, *where)).scalar_one())
 
-    return {"observed": count(), "held": count(*_HELD), "undelivered": count(waits)}
+    return {"observed": count(), "held": count(*_HELD), "undelivered": count(*_UNDELIVERED)}
 
 
 _LEFT: Final = observation.c.left_at.is_not(None)
 _HELD: Final = (observation.c.held.is_not(None), observation.c.ended_at.is_(None))
+_UNDELIVERED: Final = (observation.c.batch.is_(None), observation.c.held.is_(None))
 
 
 def _seen(db: Connection, source: str, mapping: str, key: ColumnElement[Any], values: Iterable[str]) -> Iterator[Seen]:

@@ -1,4 +1,4 @@
-"""The store's record of brands' orgs: who reads one, whether that is approved, checked, or paused."""
+"""The store's record of brands' orgs: who reads one, and whether its settings are checked, or its reading is paused."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -40,13 +40,6 @@ def find(db: Connection, source: str) -> Row[Any] | None:
     return db.execute(select(org_claim).where(org_claim.c.source == source)).one_or_none()
 
 
-def approve(db: Connection, source: str, at: datetime) -> None:
-    """From now on what is observed is applied."""
-    _make(db, source)
-    unapproved = (org_claim.c.source == source) & org_claim.c.approved_at.is_(None)
-    db.execute(update(org_claim).where(unapproved).values(approved_at=micros(at)))
-
-
 def pause(db: Connection, source: str, until: datetime) -> None:
     """Call the org no more before an instant."""
     _set(db, source, paused_until=micros(until))
@@ -61,7 +54,7 @@ def paused(db: Connection, source: str, at: datetime) -> datetime | None:
 
 
 def checked(db: Connection, source: str, settings: str | None, at: datetime) -> None:
-    """Remember by their digest which settings were found right, None for those that were not."""
+    """Remember by their digest which settings, mappings apart, were found right, None for those that were not."""
     _set(db, source, checked=settings, checked_at=micros(at))
 
 

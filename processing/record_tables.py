@@ -27,13 +27,30 @@ org_claim = Table(
     # Whose claim it is until ``until``; whoever comes later takes another token, and the earlier one writes no more.
     Column("token", String(32)),
     Column("until", BigInteger),
-    # From when on what was observed is applied; null while the first reading waits to be approved.
-    Column("approved_at", BigInteger),
     # No call before: the org's calls of the day were used up.
     Column("paused_until", BigInteger),
-    # The settings that were checked last and found right, and when.
+    # The settings, but for the mappings, that were checked last and found right, and when.
     Column("checked", String(64)),
     Column("checked_at", BigInteger),
+)
+
+# What people decided or found about a mapping of an org.
+org_mapping = Table(
+    "org_mapping",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("mapping", Text, nullable=False),
+    # From when on what it observes is applied; null while its first reading waits to be approved.
+    Column("approved_at", BigInteger),
+    # The digests of the mapping that was found right last, and of what it reads.
+    Column("checked", String(64)),
+    Column("reading", String(64)),
+    # The digest of one that was found wrong since then, and why.
+    Column("refused", String(64)),
+    Column("because", Text),
+    # When either was found; null when it is in doubt.
+    Column("checked_at", BigInteger),
+    PrimaryKeyConstraint("source", "mapping"),
 )
 
 # How far the records of a mapping were read; instants by the org's clock.

@@ -64,7 +64,7 @@ def reconsider(name: str, everything: bool, preview: bool) -> Outcome:  # noqa: 
       clawback sources reconsider acme-crm --all
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.cli.running import now
-    from clawback.salesforce.rounds import otherwise
+    from clawback.salesforce.checking import otherwise
     from clawback.salesforce.rounds import reconsider as run
 
     if not preview:

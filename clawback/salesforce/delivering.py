@@ -16,7 +16,7 @@ from clawback import pipeline
 from clawback.salesforce.reading import Reader
 from clawback.wiring import Desk
 from connectors.salesforce_settings import SalesforceSettings
-from processing import observed
+from processing import observed, org_mappings
 from processing.instants import instant
 from processing.open_actions import locks_passed
 from schemas.observed import ObservedLine, files
@@ -28,7 +28,7 @@ _TICK: Final = timedelta(microseconds=1)
 
 
 def deliver(desk: Desk, reader: Reader) -> list[dict[str, Any]]:
-    """Land and finish all that was observed; gives the heads of the receipts."""
+    """Land and finish all that approved mappings observed; gives the heads of the receipts."""
     heads = []
     # One batch may take long to finish, so each has a time of its own.
     while (batch := _next(reader, desk.spool.clock())) is not None:
@@ -56,7 +56,7 @@ def _next(reader: Reader, at: datetime) -> Row[Any] | None:
         reader.fence(db)
         if (left := observed.batch_to_land(db, settings.name)) is not None:
             return left
-        due = observed.due(db, settings.name)
+        due = observed.due(db, settings.name, org_mappings.approved(db, settings.name))
         if not due:
             return None
         for received_at, some in _by_arrival(db, settings, due, at).items():

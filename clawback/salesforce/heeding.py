@@ -1,6 +1,7 @@
 """Reads again what triggers told of; a trigger is a hint, whatever it says of the record."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 
 from clawback.salesforce.reading import Reader
@@ -11,11 +12,13 @@ from processing.errors import ClawbackError, SourceRefused, SourceUnreachable
 _log = logging.getLogger(__name__)
 
 
-def heed(reader: Reader, org: Org, *, at: datetime) -> tuple[int, list[ClawbackError]]:
+def heed(
+    reader: Reader, org: Org, refused: Mapping[str, SourceRefused], *, at: datetime
+) -> tuple[int, list[ClawbackError]]:
     """Read all records that are due by their hints; gives how many, and what kept others from being read.
 
-    What could not be read is put off, and the next object goes on; polling sees it anyway. Raises SourceExhausted,
-    after which nothing else can be read.
+    What could not be read, or not by a mapping that is ``refused``, is put off, and the next object goes on; polling
+    sees it anyway. Raises SourceExhausted, after which nothing else can be read.
     """
     read, wrong = 0, list[ClawbackError]()
     while True:
@@ -25,7 +28,7 @@ def heed(reader: Reader, org: Org, *, at: datetime) -> tuple[int, list[ClawbackE
             return read, wrong
         for of, notifications in due.items():
             try:
-                _read(reader, org, of, notifications, at)
+                _read(reader, org, of, notifications, refused, at)
                 read += len(notifications)
             except (SourceRefused, SourceUnreachable) as error:
                 wrong.append(error)
@@ -40,10 +43,20 @@ def put_off(reader: Reader, *, at: datetime) -> None:
                 hints.put_off(db, [one for its in notifications.values() for one in its], at)
 
 
-def _read(reader: Reader, org: Org, of: str, notifications: dict[str, list[int]], at: datetime) -> None:
+def _read(
+    reader: Reader,
+    org: Org,
+    of: str,
+    notifications: dict[str, list[int]],
+    refused: Mapping[str, SourceRefused],
+    at: datetime,
+) -> None:
     ids = [one for its in notifications.values() for one in its]
     try:
-        for mapping in reader.settings.of_object(of):
+        # Those that are refused last, so that they keep none of the others from being read.
+        for mapping in sorted(reader.settings.of_object(of), key=lambda one: one.name in refused):
+            if mapping.name in refused:
+                raise refused[mapping.name]
             for page in org.with_ids(mapping, list(notifications)):
                 reader.take(mapping, page, at)
     except ClawbackError as error:

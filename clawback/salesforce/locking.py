@@ -44,10 +44,10 @@ class OrgWatch:
         """
         found: dict[str, set[int]] = {}
         for settings in self._of(sid):
-            unread, waiting = set[int](), set[int]()
-            for mapping in settings.mappings:
-                unread |= _unread(db, settings, mapping, account_id, as_of)
-                waiting |= _waiting(db, settings, mapping, account_id, as_of)
+            unread = set[int]().union(
+                *(_unread(db, settings, mapping, account_id, as_of) for mapping in settings.mappings)
+            )
+            waiting = _waiting(db, settings, account_id, as_of)
             if settings.on_stale == "lock_anyway":
                 if unread - waiting:
                     _log.warning("locked_anyway source=%s actions=%d", settings.name, len(unread - waiting))
@@ -76,10 +76,11 @@ def _unread(
     return due_of_type(db, account_id, mapping.event_type, micros(min(read, cursor.swept_at)), as_of)
 
 
-def _waiting(
-    db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime
-) -> set[int]:
+def _waiting(db: Connection, settings: SalesforceSettings, account_id: int, as_of: datetime) -> set[int]:
     """The actions of which a record says something that was read and is not applied, held or not."""
-    orders = {one.order_id for one in observed.held(db, settings.name, mapping.name) if one.order_id}
-    orders |= observed.undelivered(db, settings.name, mapping.name)
-    return due_with_orders(db, account_id, mapping.event_type, sorted(orders), as_of)
+    return set[int]().union(
+        *(
+            due_with_orders(db, account_id, event_type, sorted(orders), as_of)
+            for event_type, orders in observed.unsettled(db, settings.name).items()
+        )
+    )

@@ -3,7 +3,7 @@
 What is wrong keeps a source from being read; what is only unusual is right, and says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,34 +22,47 @@ _MISUSED: Final = {"reverse": FOR_MODIFICATIONS_ONLY, "modify": FOR_REVERSALS_ON
 
 def steps(org: Org, settings: SalesforceSettings, terms: Terms, at: datetime) -> list[Step]:
     """All checks, one after the other; raises SourceUnreachable and SourceExhausted when there is no asking."""
-    found: list[Step] = []
     try:
-        skew = abs(org.server_time() - at)
-        found.append(Step(skew <= _SKEW, f"logged in; the clocks differ by {skew.total_seconds():.0f} s"))
-        identity = org.identity()
+        found = of_org(org, settings, at)
     except SourceRefused as error:
-        return [*found, Step(ok=False, message=str(error))]
+        return [Step(ok=False, message=str(error))]
+    for mapping in settings.mappings:
+        found += of_mapping(org, settings, mapping, terms)
+    return found
+
+
+def of_org(org: Org, settings: SalesforceSettings, at: datetime) -> list[Step]:
+    """Whether the org is the right one; raises as ``steps`` does, and SourceRefused when it lets us not in."""
+    skew = abs(org.server_time() - at)
+    identity = org.identity()
     same = identity == settings.org_id
-    found.append(Step(same, f"org {identity}" if same else f"this is org {identity}, org_id is {settings.org_id}"))
+    found = [
+        Step(skew <= _SKEW, f"logged in; the clocks differ by {skew.total_seconds():.0f} s"),
+        Step(same, f"org {identity}" if same else f"this is org {identity}, org_id is {settings.org_id}"),
+    ]
     if org.usage is not None:
         used = f"{org.usage.used:,} of {org.usage.quota:,} API calls of the day are used"
         low = org.usage.percent > 100 - settings.api_reserve_percent
         # No fault of the settings, and the reserve is there to be used: for the look-up before the lock.
         found.append(Step(ok=True, message=f"{used}; what is left is for what locks soon" if low else used))
-    for mapping in settings.mappings:
-        found += _mapping(org, settings, mapping, terms)
     return found
 
 
-def _mapping(org: Org, settings: SalesforceSettings, mapping: Mapping_, terms: Terms) -> Iterator[Step]:
+def of_mapping(
+    org: Org, settings: SalesforceSettings, mapping: Mapping_, terms: Terms, *, is_running: bool = False
+) -> list[Step]:
+    """Whether a mapping fits the org and the catalogue; raises as ``steps`` does.
+
+    One that ``is_running`` was found right before: a status that has gone from the org since then is no reason to stop
+    it. Records that say another one now are held, as those of any status without a mapping.
+    """
     found = [*_reasons(mapping, terms), *_heirs(settings, mapping)]
     try:
         told = org.describe(mapping.object)
-        found += [*_object(mapping, told), *_fields(org, mapping, told)]
+        found += [*_object(mapping, told), *_fields(org, mapping, told, is_running=is_running)]
     except SourceRefused:
         found.append(Step(ok=False, message=f"the object {mapping.object} does not exist, or the user may not see it"))
-    for one in found:
-        yield Step(one.ok, f"{mapping.name}: {one.message}")
+    return [Step(one.ok, f"{mapping.name}: {one.message}") for one in found]
 
 
 def _object(mapping: Mapping_, told: dict[str, Any]) -> Iterator[Step]:
@@ -58,7 +71,7 @@ def _object(mapping: Mapping_, told: dict[str, Any]) -> Iterator[Step]:
         yield Step(ok, f"{mapping.object} is {'' if ok else 'not '}{what}")
 
 
-def _fields(org: Org, mapping: Mapping_, told: dict[str, Any]) -> Iterator[Step]:
+def _fields(org: Org, mapping: Mapping_, told: dict[str, Any], *, is_running: bool) -> Iterator[Step]:
     wanted = {"order_id": mapping.order_id, "status": mapping.status}
     wanted |= {name: path for name in ("amount", "currency") if (path := getattr(mapping, name)) is not None}
     wanted |= {f"filter {at}": one.field for at, one in enumerate(mapping.filter, 1)}
@@ -68,10 +81,10 @@ def _fields(org: Org, mapping: Mapping_, told: dict[str, Any]) -> Iterator[Step]
             message = f"{name}: {path} does not exist, or is hidden from the user (field-level security)"
             yield Step(ok=False, message=message)
             continue
-        yield from _field(mapping, name, path, field)
+        yield from _field(mapping, name, path, field, is_running=is_running)
 
 
-def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any]) -> Iterator[Step]:
+def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any], *, is_running: bool) -> Iterator[Step]:
     if field.get("calculated"):
         # A formula moves without its record being stamped, so neither polling nor triggers would see it.
         yield Step(ok=False, message=f"{name}: {path} is a formula; use the field that it is computed from")
@@ -86,7 +99,7 @@ def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any]) -> It
         unique = field.get("unique") or field.get("externalId")
         yield Step(ok=True, message=f"order_id: {path}" + ("" if unique else " is not unique; an order twice is held"))
     elif name == "status":
-        yield from _status(mapping, path, field)
+        yield from _status(mapping, path, field, is_running=is_running)
     elif name == "amount":
         number = field.get("type") in _NUMBERS
         yield Step(number, f"amount: {path} is a {field.get('type')}" + ("" if number else "; it has to be a number"))
@@ -94,22 +107,28 @@ def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any]) -> It
         yield Step(ok=True, message=f"{name}: {path}")
 
 
-def _status(mapping: Mapping_, path: str, field: dict[str, Any]) -> Iterator[Step]:
+def _status(mapping: Mapping_, path: str, field: dict[str, Any], *, is_running: bool) -> Iterator[Step]:
     if field.get("type") not in _LISTS:
         yield Step(ok=True, message=f"status: {path} is no picklist; what it may say cannot be checked")
         return
-    active = [one["value"] for one in field.get("picklistValues", []) if one.get("active")]
-    gone = [one for one in mapping.statuses if one not in active]
-    yield Step(
-        not gone,
-        f"status: {path} has no active value {', '.join(map(repr, gone))}; API names count, with their case"
-        if gone
-        else f"status: {path}, {len(mapping.statuses)} values mapped",
-    )
-    unmapped = [one for one in active if one not in mapping.statuses]
-    if unmapped:
+    is_active = {one["value"]: bool(one.get("active")) for one in field.get("picklistValues", [])}
+    gone = [one for one in mapping.statuses if one not in is_active]
+    if gone:
+        why = (
+            "what its records say now is held if it is not mapped" if is_running else "API names count, with their case"
+        )
+        yield Step(is_running, f"status: {path} has no value {_listed(gone)}; {why}")
+    else:
+        yield Step(ok=True, message=f"status: {path}, {len(mapping.statuses)} values mapped")
+    if retired := [one for one in mapping.statuses if is_active.get(one) is False]:
+        yield Step(ok=True, message=f"status: {_listed(retired)} inactive; only records that have it already say so")
+    if unmapped := [one for one, active in is_active.items() if active and one not in mapping.statuses]:
         what = "held" if mapping.on_unmapped == "hold" else "ignored"
-        yield Step(ok=True, message=f"status: {', '.join(map(repr, unmapped))} not mapped; {what} when they occur")
+        yield Step(ok=True, message=f"status: {_listed(unmapped)} not mapped; {what} when they occur")
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def _resolved(org: Org, told: dict[str, Any], path: str) -> dict[str, Any] | None:

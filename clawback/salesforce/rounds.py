@@ -1,6 +1,5 @@
 """One round of an org: heed the triggers, read what has changed, look up what locks soon, deliver it all."""
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Iterator
@@ -9,25 +8,26 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from clawback.salesforce import delivering, heeding, polling, preflight, reading, sweeping
-from clawback.salesforce.reading import Reader, Tally, add, again
+from sqlalchemy import Connection
+
+from clawback.salesforce import delivering, heeding, polling, sweeping
+from clawback.salesforce.checking import check
+from clawback.salesforce.reading import Reader, add, again
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import SalesforceSettings
-from processing import catalog, fetched, hints, observed, org_claims
+from processing import fetched, hints, observed, org_claims, org_mappings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, StoreUnavailable
-from processing.instants import instant
 
 _log = logging.getLogger(__name__)
 
 # An org whose calls of the day are used up is left alone for so long.
 PAUSE: Final = timedelta(minutes=15)
-CHECKED: Final = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class Round:
-    """What a round did; ``unapproved`` changes wait for a person, since nothing of this org was applied before."""
+    """What a round did; ``unapproved`` changes wait for a person: nothing that their mapping reads was applied yet."""
 
     source: str
     records: dict[str, Any] = field(default_factory=dict)
@@ -96,9 +96,9 @@ def listen(desk: Desk, settings: SalesforceSettings, org: Org) -> Round | None:
         try:
             with org:
                 if _may_call(desk, settings, done):
-                    _checked(desk, settings, org, done)
-                    done.hints, wrong = heeding.heed(reader, org, at=desk.spool.clock())
-                    if wrong:
+                    refused, done.otherwise = check(desk, settings, org, patience=PAUSE)
+                    done.hints, wrong = heeding.heed(reader, org, refused, at=desk.spool.clock())
+                    if wrong := [*refused.values(), *wrong]:
                         raise wrong[0]
         except ClawbackError as error:
             # Whatever it was, asking the org for it again every second would use up the calls of the day.
@@ -119,7 +119,7 @@ def approve(desk: Desk, settings: SalesforceSettings) -> Round | None:
         if reader is None:
             return None
         with desk.store.write() as db:
-            org_claims.approve(db, settings.name, desk.spool.clock())
+            _approve(db, settings, desk.spool.clock())
         _deliver(desk, reader, done)
     return done
 
@@ -138,17 +138,6 @@ def reconsider(desk: Desk, settings: SalesforceSettings, *, everything: bool = F
         done.records = reader.tally.told()
         _deliver(desk, reader, done)
     return done
-
-
-def otherwise(desk: Desk, settings: SalesforceSettings, at: datetime) -> Tally:
-    """What judging all records anew by today's settings would come to; nothing is written."""
-    tally = Tally()
-    with desk.store.read() as db:
-        for mapping in settings.mappings:
-            add(tally, reading.otherwise(db, settings, mapping, at))
-    if tally.changed:
-        _log.warning("judged_otherwise source=%s records=%d", settings.name, tally.changed)
-    return tally
 
 
 @contextmanager
@@ -171,10 +160,13 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
     settings, at = reader.settings, desk.spool.clock()
     if not _may_call(desk, settings, done):
         return
-    _checked(desk, settings, org, done)
-    # A hint that cannot be heeded does not keep the mappings from being read.
-    done.hints, wrong = heeding.heed(reader, org, at=at)
+    refused, done.otherwise = check(desk, settings, org)
+    # A hint that cannot be heeded does not keep the mappings from being read, nor one mapping the others.
+    done.hints, unheeded = heeding.heed(reader, org, refused, at=at)
+    wrong = [*refused.values(), *unheeded]
     for mapping in settings.mappings:
+        if mapping.name in refused:
+            continue
         try:
             # The last calls of the day are for what locks soon.
             done.low = org.usage is not None and org.usage.percent > 100 - settings.api_reserve_percent
@@ -190,14 +182,12 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
                     "drifted": list(swept.drifted),
                 }
         except SourceRefused as error:
-            # One mapping that is wrong does not keep the others from being read.
             _log.error("mapping_refused source=%s mapping=%s because=%r", settings.name, mapping.name, str(error))
+            with desk.store.write() as db:
+                org_mappings.doubt(db, settings.name, mapping.name)
             wrong.append(error)
     if done.low:
         _log.warning("calls_run_out source=%s usage=%s", settings.name, org.usage)
-    if any(isinstance(one, SourceRefused) for one in wrong):
-        with desk.store.write() as db:
-            org_claims.checked(db, settings.name, None, at)
     if wrong:
         raise wrong[0]
 
@@ -207,33 +197,6 @@ def _may_call(desk: Desk, settings: SalesforceSettings, done: Round) -> bool:
         paused = org_claims.paused(db, settings.name, desk.spool.clock())
     done.paused_until = None if paused is None else paused.isoformat()
     return paused is None
-
-
-def _checked(desk: Desk, settings: SalesforceSettings, org: Org, done: Round) -> None:
-    """Check the settings, and tell what they would have made of what was read before they were changed."""
-    at = desk.spool.clock()
-    if _check(desk, settings, org, at):
-        done.otherwise = otherwise(desk, settings, at).changed
-
-
-def _check(desk: Desk, settings: SalesforceSettings, org: Org, at: datetime) -> bool:
-    """Refuse to read by settings that do not fit the org; asked once a day, and whenever the settings change.
-
-    Tells whether they have changed.
-    """
-    digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
-    with desk.store.read() as db:
-        known = org_claims.find(db, settings.name)
-        terms = catalog.read_terms(db, settings.account)
-    at_us = None if known is None or known.checked != digest else known.checked_at
-    if at_us is not None and at - instant(at_us) < CHECKED:
-        return False
-    red = [step.message for step in preflight.steps(org, settings, terms, at) if not step.ok]
-    with desk.store.write() as db:
-        org_claims.checked(db, settings.name, None if red else digest, at)
-    if red:
-        raise SourceRefused(f"Source {settings.name} is not started: {' '.join(red)}")
-    return known is not None and known.checked != digest
 
 
 def _pause(desk: Desk, settings: SalesforceSettings, done: Round) -> None:
@@ -247,14 +210,16 @@ def _deliver(desk: Desk, reader: Reader, done: Round) -> None:
     settings = reader.settings
     with desk.store.write() as db:
         if settings.backfill == "apply":
-            org_claims.approve(db, settings.name, desk.spool.clock())
-        known = org_claims.find(db, settings.name)
-    if known is not None and known.approved_at is not None:
-        done.deliveries += delivering.deliver(desk, reader)
+            _approve(db, settings, desk.spool.clock())
+    done.deliveries += delivering.deliver(desk, reader)
     delivering.finish(desk, settings)
     with desk.store.read() as db:
         counts = observed.counts(db, settings.name)
     done.held, done.unapproved = counts["held"], counts["undelivered"]
+
+
+def _approve(db: Connection, settings: SalesforceSettings, at: datetime) -> None:
+    org_mappings.approve(db, settings.name, [one.name for one in settings.mappings], at)
 
 
 def _end(desk: Desk, reader: Reader, done: Round) -> None:

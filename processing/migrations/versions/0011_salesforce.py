@@ -11,6 +11,7 @@ def upgrade() -> None:
     _observation()
     _observed_batch()
     _org_claim()
+    _org_mapping()
     _record_cursor()
     _record_hint()
     _record_seen()
@@ -59,11 +60,24 @@ def _org_claim() -> None:
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('token', sa.String(length=32), nullable=True),
     sa.Column('until', sa.BigInteger(), nullable=True),
-    sa.Column('approved_at', sa.BigInteger(), nullable=True),
     sa.Column('paused_until', sa.BigInteger(), nullable=True),
     sa.Column('checked', sa.String(length=64), nullable=True),
     sa.Column('checked_at', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('source', name=op.f('org_claim_pkey'))
+    )
+
+
+def _org_mapping() -> None:
+    op.create_table('org_mapping',
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('mapping', sa.Text(), nullable=False),
+    sa.Column('approved_at', sa.BigInteger(), nullable=True),
+    sa.Column('checked', sa.String(length=64), nullable=True),
+    sa.Column('reading', sa.String(length=64), nullable=True),
+    sa.Column('refused', sa.String(length=64), nullable=True),
+    sa.Column('because', sa.Text(), nullable=True),
+    sa.Column('checked_at', sa.BigInteger(), nullable=True),
+    sa.PrimaryKeyConstraint('source', 'mapping', name=op.f('org_mapping_pkey'))
     )
 
 

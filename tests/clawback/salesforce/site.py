@@ -33,6 +33,9 @@ STATUSES: dict[str, Any] = {
     "Negotiation": {"outcome": "none"},
 }
 
+# A condition of a mapping.
+PARTNERS: dict[str, Any] = {"field": "RecordType.DeveloperName", "value": "Partner"}
+
 
 def mapping_table(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - of Mapping_
     """A mapping as its TOML table; by default opportunities as sales."""

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from clawback.salesforce import rounds
-from processing import observed
+from processing import observed, org_claims
 from processing.errors import SourceUnreachable, UploadRefused
 from processing.tables import adjustment
-from tests.clawback.salesforce.site import Crm, mapping_table, settings_for
+from tests.clawback.salesforce.site import PARTNERS, Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
 from tests.worlds import LOCK, action
 
@@ -186,9 +186,27 @@ def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Pat
         with crm.desk.store.write() as db:
             while due := observed.due(db, "crm"):
                 observed.make_batch(db, "crm", [one.id for one in due], crm.clock.now, crm.clock.now)
+            assert org_claims.claim(db, "crm", "another", LOCK)
+        # Somebody else reads it, so that the batches do not land before the lock; what was read holds it.
+        crm.settings = settings_for(crm.org, backfill="ask", on_stale="lock_anyway")
     crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
     [swept] = crm.lock()
     assert (swept.locked, swept.deferred, swept.waits_for) == (1, 2, ("salesforce:crm",))
+
+
+def test_a_hold_outlives_its_mapping(crm: Crm, tmp_path: Path) -> None:
+    """Renamed, or taken out of the settings: what a person has to decide waits for one, and so does the lock."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    held = crm.opportunity("O-1", "Nobody knows")
+    crm.opportunity("O-2", "Closed Won")
+    crm.round()
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(name="others", filter=[PARTNERS])])
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (1, 1)
+    with crm.desk.store.write() as db:
+        observed.let_go(db, "crm", held, crm.clock.now)
+    assert [one.locked for one in crm.lock()] == [1]
 
 
 @pytest.mark.parametrize("policy", ["hold", "lock_anyway"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clawback import deciding, pipeline
-from clawback.salesforce import rounds
+from clawback.salesforce import checking, rounds
 from clawback.salesforce.asking import Asked, Line, answers
 from clawback.salesforce_tables import parse
 from connectors.salesforce_records import State
@@ -188,7 +188,7 @@ def test_a_corrected_mapping_is_told_and_applied_on_request(crm: Crm, tmp_path: 
     crm.settings = settings_for(crm.org)
     assert (crm.round().otherwise, crm.values("O-1")[0]) == (1, "PENDING")
     assert crm.round().otherwise == 0
-    told = rounds.otherwise(crm.desk, crm.settings, crm.clock.now)
+    told = checking.otherwise(crm.desk, crm.settings, crm.clock.now)
     assert (told.read, told.changed, told.held, crm.values("O-1")[0]) == (3, 1, 0, "PENDING")
     done = rounds.reconsider(crm.desk, crm.settings, everything=True)
     assert done is not None

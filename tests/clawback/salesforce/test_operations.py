@@ -15,9 +15,9 @@ from processing import hints
 from processing.catalog import read_terms
 from processing.errors import SourceRefused
 from processing.hints import Hint
-from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for
+from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
-from tests.salesforce_org.world import OBJECTS, Field, checked
+from tests.salesforce_org.world import OBJECTS, STAGES, Field, checked
 from tests.worlds import SID
 
 
@@ -33,8 +33,9 @@ def preflight(crm: Crm, **its: Any) -> list[Step]:  # noqa: ANN401 - of the sett
 
 def test_s48_all_green(crm: Crm) -> None:
     """And what is only unusual is said without refusing anything."""
-    found = preflight(crm)
+    found = preflight(crm, mapping=[mapping_table(statuses=STATUSES | {"Old": STATUSES["Closed Lost"]})])
     assert [one.message for one in found if not one.ok] == []
+    assert any("'Old' inactive" in one.message for one in found)
     assert any("'Closed Won'" not in one.message and "mapped" in one.message for one in found)
 
 
@@ -58,7 +59,8 @@ def as_text(crm: Crm) -> None:
 
 
 def late(crm: Crm) -> None:
-    """Our clock is ten minutes off."""
+    """Our clock is ten minutes off, a day after the org was checked."""
+    crm.pass_by(days=1)
     crm.clock.pass_by(minutes=10)
 
 
@@ -74,8 +76,8 @@ RED: tuple[tuple[Callable[[Crm], None], dict[str, Any], str], ...] = (
     (nothing, {"object": "Opportunitty"}, "the object Opportunitty does not exist"),
     (nothing, {"order_id": "Description"}, "Description cannot be filtered"),
     (nothing, {"order_id": "RecordType.Nothing"}, "order_id: RecordType.Nothing does not exist"),
-    (nothing, {"statuses": {"Old": STATUSES["Closed Lost"]}}, "no active value 'Old'"),
-    (nothing, {"statuses": {"closed lost": STATUSES["Closed Lost"]}}, "no active value 'closed lost'"),
+    (nothing, {"statuses": {"Lost": STATUSES["Closed Lost"]}}, "no value 'Lost'"),
+    (nothing, {"statuses": {"closed lost": STATUSES["Closed Lost"]}}, "no value 'closed lost'"),
     (nothing, {"event_type": 99}, "no event type 99"),
     (nothing, {"statuses": {"Returned": {"outcome": "reverse", "reason": "NOPE"}}}, "reason NOPE for reverse"),
     (nothing, {"statuses": {"Returned": {"outcome": "reverse", "reason": "ORDER_UPDATE"}}}, "ORDER_UPDATE"),
@@ -169,6 +171,107 @@ def test_a_mapping_that_is_wrong_does_not_stop_the_others(crm: Crm, tmp_path: Pa
         cursor = observed.cursor(db, "crm", "sales")
     assert cursor is not None
     assert cursor.complete_at == crm.clock.now
+
+
+LEADS = mapping_table(name="leads", object="Lead", status="Status", amount=None)
+LEADS["statuses"] = {"Rejected": STATUSES["Closed Lost"]}
+
+
+@pytest.mark.parametrize("wrong", ["leads", "sales"])
+def test_a_red_mapping_does_not_stop_the_others(crm: Crm, tmp_path: Path, wrong: str) -> None:
+    """From the first round on; it is read as soon as it is right, and its actions do not lock before."""
+    tables = {"leads": LEADS, "sales": mapping_table()}
+    crm.settings = settings_for(crm.org, mapping=[*(tables | {wrong: {**tables[wrong], "event_type": 99}}).values()])
+    crm.sell(tmp_path, "O-1", "O-2")
+    opportunity, lead = crm.opportunity("O-1", "Closed Lost"), crm.world.add("Lead", Order_Number__c="O-2")
+    crm.world.change(lead, Status="Rejected")
+    for _ in range(2):
+        with pytest.raises(SourceRefused, match=f"^Mapping {wrong} of source crm is not started: .* no event type 99"):
+            crm.round()
+    assert [crm.values(order)[0] == "REVERSED" for order in ("O-1", "O-2")] == [wrong == "leads", wrong == "sales"]
+    hint(crm, ("Opportunity", opportunity), ("Lead", lead))
+    calls = len(crm.org.calls)
+    with pytest.raises(SourceRefused, match=wrong):
+        crm.listen()
+    # The record of the one that is right, and nothing about the other: it was refused a moment ago.
+    assert [one.rsplit("/", 2)[-2] for one in crm.org.calls[calls:]] == ["oauth2", "queryAll"]
+    crm.settings = settings_for(crm.org, mapping=[*tables.values()])
+    crm.round()
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["REVERSED", "REVERSED"]
+
+
+def test_a_status_that_goes_from_the_org_stops_no_mapping(crm: Crm, tmp_path: Path) -> None:
+    """A status that was renamed in the org is one without a mapping: its records are held, the others go on."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    renamed = crm.opportunity("O-1")
+    crm.round()
+    prefix, fields = OBJECTS["Opportunity"]
+    stages = tuple("Lost" if one == "Closed Lost" else one for one in STAGES)
+    changed = tuple(replace(one, values=stages) if one.name == "StageName" else one for one in fields)
+    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, changed)}
+    crm.pass_by(days=1, minutes=1)
+    crm.world.change(renamed, StageName="Lost")
+    crm.opportunity("O-2", "Returned")
+    crm.round()
+    assert (crm.held()[0][:26], crm.values("O-2")[0]) == ("The status 'Lost' is not m", "REVERSED")
+
+
+def test_a_mapping_that_is_added_waits_to_be_approved(crm: Crm, tmp_path: Path) -> None:
+    """Those that were approved go on, and one that is taken out again leaves nothing behind."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(), LEADS])
+    lead = crm.world.add("Lead", Order_Number__c="O-2", Status="Rejected")
+    crm.opportunity("O-1b", "Closed Won")
+    done = crm.round()
+    assert (len(done.deliveries), done.unapproved, crm.values("O-2")[0]) == (1, 1, "PENDING")
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.round()
+    assert crm.round().unapproved == 0
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(), LEADS])
+    assert crm.round().unapproved == 1
+    crm.world.change(lead, Status="Rejected")
+    assert crm.round().unapproved == 1
+    rounds.approve(crm.desk, crm.settings)
+    assert crm.values("O-2")[0] == "REVERSED"
+
+
+@pytest.mark.parametrize("trigger", [False, True])
+def test_a_mapping_that_reads_otherwise_waits_to_be_approved(crm: Crm, tmp_path: Path, *, trigger: bool) -> None:
+    """Another filter, another field: everything is read again, and nothing is applied before somebody has seen it."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.opportunity("O-2", "Closed Won", RecordTypeId=crm.world.add("RecordType", DeveloperName="Partner"))
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.pass_by(hours=1)
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=[PARTNERS])])
+    if trigger:
+        hint(crm, ("Opportunity", record))
+        crm.listen()
+    done = crm.round()
+    assert (done.unapproved, done.otherwise, crm.values("O-1")[0]) == (1, 0, "APPROVED")
+    rounds.approve(crm.desk, crm.settings)
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["PENDING", "APPROVED"]
+
+
+def test_a_mapping_that_is_corrected_before_its_start_begins_anew(crm: Crm, tmp_path: Path) -> None:
+    """Nothing of what the wrong one would have done is applied."""
+    wrong = STATUSES | {"Closed Won": STATUSES["Closed Lost"]}
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(statuses=wrong)])
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Closed Won")
+    crm.opportunity("O-2", "Nobody knows")
+    crm.round()
+    crm.settings = settings_for(crm.org, backfill="ask")
+    done = crm.round()
+    assert (done.unapproved, done.otherwise, done.held) == (1, 0, 1)
+    rounds.approve(crm.desk, crm.settings)
+    assert (crm.entries(), len(crm.held())) == ([("approve", "PENDING", "APPROVED")], 1)
 
 
 def hint(crm: Crm, *hints_of: tuple[str, str]) -> None:

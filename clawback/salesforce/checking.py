@@ -1,0 +1,174 @@
+"""Checks the settings of an org before it is read by them, and finds what has changed in them since the last time.
+
+The org is asked once a day, and whenever the settings change. What does not fit the org as a whole keeps it from being
+read; what does not fit a mapping keeps that mapping from being read, and the others go on.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from clawback.salesforce import preflight, reading
+from clawback.salesforce.reading import Tally, add
+from clawback.wiring import Desk
+from connectors.salesforce_org import Org
+from connectors.salesforce_settings import Mapping_, SalesforceSettings
+from connectors.source import Step
+from processing import catalog, observed, org_claims, org_mappings
+from processing.errors import SourceRefused
+from processing.instants import instant
+
+_log = logging.getLogger(__name__)
+
+CHECKED: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is known of a mapping from the last times, beside the ``digest`` that it has now."""
+
+    known: Row[Any] | None
+    digest: str
+
+    @property
+    def is_same(self) -> bool:
+        """Whether this is the one that was found right last."""
+        return self.known is not None and self.known.checked == self.digest
+
+    @property
+    def is_another(self) -> bool:
+        """Whether another one was found right last."""
+        return self.known is not None and self.known.checked not in {None, self.digest}
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether this one was found wrong last."""
+        return self.known is not None and self.known.refused == self.digest
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing was found wrong with it since."""
+        return self.is_same and self.known is not None and self.known.refused is None
+
+    @property
+    def because(self) -> str:
+        """Why it was found wrong."""
+        return "" if self.known is None else str(self.known.because)
+
+    def is_younger(self, at: datetime, than: timedelta) -> bool:
+        """Whether it was looked at less than so long ago."""
+        return _is_younger(self.known, at, than)
+
+
+def check(
+    desk: Desk, settings: SalesforceSettings, org: Org, *, patience: timedelta = timedelta(0)
+) -> tuple[dict[str, SourceRefused], int]:
+    """Gives why mappings cannot be read, by their names, and how many records the others would judge otherwise now.
+
+    A mapping that was refused less than ``patience`` ago is refused without asking again. Raises SourceRefused when the
+    org cannot be read at all.
+    """
+    at = desk.spool.clock()
+    _check_org(desk, settings, org, at)
+    with desk.store.read() as db:
+        known, terms = org_mappings.known(db, settings.name), catalog.read_terms(db, settings.account)
+    refused, judged_otherwise = dict[str, SourceRefused](), list[Mapping_]()
+    for mapping in settings.mappings:
+        before = _Before(known.get(mapping.name), _digest(mapping.model_dump_json()))
+        if before.is_right and before.is_younger(at, CHECKED):
+            continue
+        if before.is_refused and before.is_younger(at, patience):
+            refused[mapping.name] = SourceRefused(before.because)
+            continue
+        because = _red(preflight.of_mapping(org, settings, mapping, terms, is_running=before.is_same))
+        with desk.store.write() as db:
+            if because:
+                because = f"Mapping {mapping.name} of source {settings.name} is not started: {because}"
+                org_mappings.refused(db, settings.name, mapping.name, digest=before.digest, because=because, at=at)
+                refused[mapping.name] = SourceRefused(because)
+                continue
+            if before.known is not None and before.is_another and _take_on(db, settings, mapping, before.known):
+                judged_otherwise.append(mapping)
+            reads = _of_reading(mapping)
+            org_mappings.checked(db, settings.name, mapping.name, digest=before.digest, reading=reads, at=at)
+    _drop(desk, settings, known)
+    return refused, otherwise(desk, settings, at, judged_otherwise).changed if judged_otherwise else 0
+
+
+def otherwise(
+    desk: Desk, settings: SalesforceSettings, at: datetime, mappings: Sequence[Mapping_] | None = None
+) -> Tally:
+    """What judging all records of some mappings anew, or of all, would come to today; nothing is written."""
+    tally = Tally()
+    with desk.store.read() as db:
+        for mapping in settings.mappings if mappings is None else mappings:
+            add(tally, reading.otherwise(db, settings, mapping, at))
+    if tally.changed:
+        _log.warning("judged_otherwise source=%s records=%d", settings.name, tally.changed)
+    return tally
+
+
+def _check_org(desk: Desk, settings: SalesforceSettings, org: Org, at: datetime) -> None:
+    digest = _digest(settings.model_dump_json(exclude={"mappings"}))
+    with desk.store.read() as db:
+        known = org_claims.find(db, settings.name)
+    if known is not None and known.checked == digest and _is_younger(known, at, CHECKED):
+        return
+    because = _red(preflight.of_org(org, settings, at))
+    with desk.store.write() as db:
+        org_claims.checked(db, settings.name, None if because else digest, at)
+    if because:
+        raise SourceRefused(f"Source {settings.name} is not started: {because}")
+
+
+def _take_on(db: Connection, settings: SalesforceSettings, mapping: Mapping_, known: Row[Any]) -> bool:
+    """Make way for a mapping that was changed; whether what was read by the old one is to be judged by the new one.
+
+    One of which nothing was ever applied begins anew. One that reads other fields, or by another filter, reads
+    everything again, and what that comes to waits to be approved: nobody has seen yet what it would do.
+    """
+    source, name = settings.name, mapping.name
+    if known.approved_at is None and not observed.was_delivered(db, source, name):
+        observed.forget(db, source, name)
+        return False
+    if known.reading == _of_reading(mapping):
+        return True
+    observed.forget_cursor(db, source, name)
+    org_mappings.withdraw(db, source, name)
+    _log.warning("reads_otherwise source=%s mapping=%s", source, name)
+    return False
+
+
+def _drop(desk: Desk, settings: SalesforceSettings, known: dict[str, Row[Any]]) -> None:
+    """Forget mappings that were taken out of the settings before anything of them was applied."""
+    gone = [name for name in known if settings.mapping(name) is None and known[name].approved_at is None]
+    for name in gone:
+        with desk.store.write() as db:
+            if not observed.was_delivered(db, settings.name, name):
+                observed.forget(db, settings.name, name)
+                org_mappings.forget(db, settings.name, name)
+
+
+def _red(steps: Sequence[Step]) -> str:
+    return " ".join(step.message for step in steps if not step.ok)
+
+
+def _is_younger(found: Row[Any] | None, at: datetime, than: timedelta) -> bool:
+    return found is not None and found.checked_at is not None and at - instant(found.checked_at) < than
+
+
+def _of_reading(mapping: Mapping_) -> str:
+    """The digest of what is read, and of which actions it speaks: records read by another one cannot be compared."""
+    fields = (mapping.order_id, mapping.status, mapping.amounts, mapping.amounts and mapping.currency)
+    conditions = [one.model_dump(mode="json") for one in mapping.filter]
+    return _digest(json.dumps([mapping.object, mapping.event_type, *fields, conditions]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
