@@ -15,8 +15,9 @@ from processing.errors import SourceRefused
 class State:
     """What of a record counts: as long as this is the same, the record says the same.
 
-    ``amount`` is as exact as the org told it, as text; ``follows`` is the record that has taken this one's place. One
-    that is ``gone`` was read before and cannot be seen any more.
+    ``amount`` is as exact as the org told it, as text. ``follows`` is the record that has taken this one's place, and
+    ``heirless`` whether no record speaks for the order since; None while nobody has looked. One that is ``gone`` was
+    read before and cannot be seen any more.
     """
 
     order_id: str | None
@@ -27,6 +28,7 @@ class State:
     deleted: bool = False
     follows: str | None = None
     gone: bool = False
+    heirless: bool | None = None
 
     def told(self) -> dict[str, Any]:
         """As JSON keeps it."""
@@ -69,7 +71,7 @@ def _state(row: Mapping[str, Any], mapping: Mapping_) -> State:
         currency=_text(currency),
         matches=all(one.keeps(_at(row, one.field)) for one in mapping.filter),
         deleted=bool(row["IsDeleted"]),
-        follows=_follows(row) if mapping.follows_leads else None,
+        follows=_follows(row, mapping),
     )
 
 
@@ -81,9 +83,9 @@ def plain(amount: object) -> str:
     return f"{exact.normalize():f}" if exact else "0"
 
 
-def _follows(row: Mapping[str, Any]) -> str | None:
-    heir = row.get("ConvertedOpportunityId") if row.get("IsConverted") else None
-    heir = heir or (row.get("MasterRecordId") if row["IsDeleted"] else None)
+def _follows(row: Mapping[str, Any], mapping: Mapping_) -> str | None:
+    heir = row["ConvertedOpportunityId"] if mapping.has_conversions and row["IsConverted"] else None
+    heir = heir or (row["MasterRecordId"] if mapping.has_merges and row["IsDeleted"] else None)
     return None if heir is None else canonical(heir)
 
 

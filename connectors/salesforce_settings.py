@@ -27,6 +27,10 @@ KIND: Final = "salesforce"
 _NAME: Final = r"[A-Za-z][A-Za-z0-9_]{0,79}"
 # Ours are settings, and Prefect's are taken away from the processes that poll.
 _NOT_PASSED_ON: Final = ("env:CLAWBACK_", "env:PREFECT_")
+# Of all objects these alone have records that are converted, or merged into others.
+CONVERTED: Final = "Lead"
+HEIR_OF_CONVERTED: Final = "Opportunity"
+_MERGED: Final = frozenset({"Account", "Case", "Contact", "Lead"})
 _PREFIX: Final = {"organization": "00D", "action": "04k"}
 
 
@@ -104,7 +108,7 @@ class Mapping_(_Table):  # noqa: N801 - Mapping is collections.abc's
     """Which records speak of which actions, and what they say.
 
     ``tolerance``: differences of an amount up to it are none. The policies: what happens to a record whose status has
-    no mapping, that is open again, that is deleted, and (of leads) that is converted.
+    no mapping, that is open again, that is deleted, and that is converted or merged into another.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -137,9 +141,14 @@ class Mapping_(_Table):  # noqa: N801 - Mapping is collections.abc's
         return self
 
     @property
-    def follows_leads(self) -> bool:
+    def has_conversions(self) -> bool:
         """Whether its records may be converted into opportunities."""
-        return self.object == "Lead"
+        return self.object == CONVERTED
+
+    @property
+    def has_merges(self) -> bool:
+        """Whether its records may be merged into others."""
+        return self.object in _MERGED
 
     @property
     def of_parents(self) -> tuple[str, ...]:
@@ -244,3 +253,8 @@ class SalesforceSettings(_Table):
     def of_object(self, name: str) -> tuple[Mapping_, ...]:
         """The mappings of an object."""
         return tuple(one for one in self.mappings if one.object == name)
+
+    def heirs_of(self, mapping: Mapping_) -> tuple[Mapping_, ...]:
+        """The mappings of the records that those of a mapping are converted into, about the same actions."""
+        heirs = self.of_object(HEIR_OF_CONVERTED) if mapping.has_conversions else ()
+        return tuple(one for one in heirs if one.event_type == mapping.event_type)

@@ -20,8 +20,10 @@ def fields(mapping: Mapping_) -> tuple[str, ...]:
     wanted = ["Id", "SystemModstamp", "IsDeleted", mapping.order_id, mapping.status]
     wanted += [one for one in (mapping.amounts, mapping.amounts and mapping.currency) if one]
     wanted += [one.field for one in mapping.filter]
-    if mapping.follows_leads:
-        wanted += ["IsConverted", "ConvertedOpportunityId", "MasterRecordId"]
+    if mapping.has_conversions:
+        wanted += ["IsConverted", "ConvertedOpportunityId"]
+    if mapping.has_merges:
+        wanted.append("MasterRecordId")
     return tuple(dict.fromkeys(wanted))
 
 

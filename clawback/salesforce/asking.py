@@ -84,8 +84,8 @@ def _answer(before: Asked | None, after: State, order_id: str, mapping: Mapping_
     if after.gone:
         return held("The record can no longer be seen: it is hidden from our user, or removed for good.")
     if after.follows is not None:
-        follow = mapping.on_converted == "follow"
-        return Answer(order_id, asked=before) if follow else held(f"The record became {after.follows}.")
+        why = _unfollowed(after, order_id, mapping)
+        return Answer(order_id, asked=before) if why is None else held(why)
     if after.deleted:
         reverse = mapping.on_deleted == "reverse"
         return _reversed(before, order_id, mapping.deleted_reason or "") if reverse else held("The record is deleted.")
@@ -152,6 +152,14 @@ def _reopened(before: Asked | None, order_id: str, mapping: Mapping_, what: str)
     if mapping.on_reopened == "hold":
         return Answer(order_id, held=f"The record {what}.", asked=before)
     return Answer(order_id, (Line(RESET),), asked=Asked(order_id, "reset"))
+
+
+def _unfollowed(after: State, order_id: str, mapping: Mapping_) -> str | None:
+    if mapping.on_converted == "hold":
+        return f"The record became {after.follows}."
+    if after.heirless:
+        return f"The record became {after.follows}, and no record speaks for order {order_id!r} any more."
+    return None
 
 
 def _same_amount(before: Asked | None, wanted: Asked, mapping: Mapping_) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from connectors.salesforce_org import Org
-from connectors.salesforce_settings import Mapping_, SalesforceSettings
+from connectors.salesforce_settings import HEIR_OF_CONVERTED, Mapping_, SalesforceSettings
 from connectors.source import Step
 from processing.catalog import Terms
 from processing.errors import SourceRefused
@@ -162,7 +162,6 @@ def _reasons(mapping: Mapping_, terms: Terms) -> Iterator[Step]:
 
 
 def _heirs(settings: SalesforceSettings, mapping: Mapping_) -> Iterator[Step]:
-    if mapping.follows_leads and mapping.on_converted == "follow" and not settings.of_object("Opportunity"):
-        yield Step(
-            ok=False, message="on_converted is follow: add a mapping of Opportunity, which converted leads become"
-        )
+    if mapping.has_conversions and mapping.on_converted == "follow" and not settings.heirs_of(mapping):
+        missing = f"a mapping of {HEIR_OF_CONVERTED}, which they become, with event_type {mapping.event_type}"
+        yield Step(ok=False, message=f"on_converted is follow: add {missing}; or hold those that are converted")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -65,6 +65,7 @@ def observe(
     source = settings.name
     newest = {one.id: one for one in records}
     before = observed.seen(db, source, mapping.name, newest)
+    newest = {name: _with_heirs(one, before.get(name)) for name, one in newest.items()}
     tally, kept, changes = Tally(read=len(newest)), list[Seen](), list[Observation]()
     differing = [one for one in newest.values() if _differs(one, before.get(one.id), tally, kept)]
     rivals = _rivals(db, source, mapping, newest)
@@ -134,6 +135,13 @@ def _judged_anew(
         kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
         changes += _observations(records[name], known, found, mapping)
     return tally, kept, changes
+
+
+def _with_heirs(one: Record, known: Seen | None) -> Record:
+    """A record that became another, with what was found of its heirs when somebody looked for them last."""
+    if known is None or one.state.heirless is not None or one.state.follows != known.state["follows"]:
+        return one
+    return replace(one, state=replace(one.state, heirless=known.state.get("heirless")))
 
 
 def _differs(one: Record, known: Seen | None, tally: Tally, kept: list[Seen]) -> bool:

@@ -173,7 +173,7 @@ def test_a_mapping_that_is_wrong_does_not_stop_the_others(crm: Crm, tmp_path: Pa
     assert cursor.complete_at == crm.clock.now
 
 
-LEADS = mapping_table(name="leads", object="Lead", status="Status", amount=None)
+LEADS = mapping_table(name="leads", object="Lead", status="Status", amount=None, on_converted="hold")
 LEADS["statuses"] = {"Rejected": STATUSES["Closed Lost"]}
 
 
