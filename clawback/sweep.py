@@ -13,6 +13,7 @@ from clawback.judging import named_actions
 from clawback.wiring import Desk
 from processing import catalog, deliveries, lock, waiting
 from processing.instants import instant, micros
+from processing.lock import Doubts
 from processing.store import claim_account
 
 _log = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ class Feeds(Protocol):
     def freshen(self, desk: Desk, sid: str, as_of: datetime) -> None:
         """Read what an account's feeds have to say by now; never raises."""
 
-    def deferred(self, db: Connection, sid: str, account_id: int, as_of: datetime) -> dict[str, set[int]]:
-        """The due actions (row ids) that must not lock yet, by the channel that they wait for."""
+    def doubts(self, db: Connection, sid: str, account_id: int, as_of: datetime) -> Doubts:
+        """The due actions of which something may not have been read, or is not applied."""
 
 
 def lock_due(desk: Desk, *, as_of: datetime, at: datetime, feeds: Feeds | None = None) -> list[Swept]:
@@ -74,10 +75,13 @@ def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime, feeds:
             if named:
                 waits_for.append(one.delivery)
                 deferred |= named
-        for channel, named in (feeds.deferred(db, sid, account_id, as_of) if feeds else {}).items():
+        doubts = feeds.doubts(db, sid, account_id, as_of) if feeds else Doubts()
+        for channel, named in doubts.deferred.items():
             waits_for.append(channel)
             deferred |= named
         locked = lock.lock_due(db, catalog.read_terms(db, sid), as_of, deferred)
+        for channel, unread in doubts.unread.items():
+            lock.record_unread(db, channel, unread - deferred)
     _log.info("locked account=%s actions=%d deferred=%d waits_for=%s", sid, locked, len(deferred), waits_for)
     return Swept(sid, locked, len(deferred), tuple(waits_for))
 

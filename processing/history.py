@@ -8,6 +8,7 @@ from processing.errors import NotFound
 from processing.instants import instant
 from processing.model import State
 from processing.money import to_text
+from processing.record_tables import unread_lock
 from processing.tables import account, action, delivery, entry, item, item_entry, partner
 
 _MONEY = ("amount", "payout")
@@ -18,7 +19,8 @@ def show(db: Connection, sid: str, action_id: str) -> dict[str, Any]:
     found = db.execute(_query().where(account.c.sid == sid, action.c.action_id == action_id)).one_or_none()
     if found is None:
         raise NotFound(f"Account {sid} has no action {action_id}.")
-    return {**_told(found), "items": _items(db, found), "history": _entries(db, found)}
+    told = {**_told(found), "locked_unread": _unread_feeds(db, found)}
+    return {**told, "items": _items(db, found), "history": _entries(db, found)}
 
 
 def listing(
@@ -85,6 +87,12 @@ def _entries(db: Connection, found: Row[Any]) -> list[dict[str, Any]]:
         }
         for one in db.execute(query)
     ]
+
+
+def _unread_feeds(db: Connection, found: Row[Any]) -> list[str]:
+    """The feeds that had not been read when the action locked, though they may have had something to say of it."""
+    query = select(unread_lock.c.channel).where(unread_lock.c.action_id == found.id).order_by(unread_lock.c.channel)
+    return list(db.execute(query).scalars())
 
 
 def _items(db: Connection, found: Row[Any]) -> list[dict[str, Any]]:

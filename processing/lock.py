@@ -1,18 +1,31 @@
 """The lock sweep: actions whose lock has come are locked, approved and given their clearing date."""
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Update, case, exists, null, select, update
+from sqlalchemy import ColumnElement, Connection, Update, case, exists, insert, null, select, update
 
 from processing import bulk
 from processing.catalog import Terms
 from processing.instants import instant, micros
 from processing.model import State
+from processing.record_tables import unread_lock
 from processing.staging import staged_id
 from processing.tables import account, action
 from processing.terms import clears_on
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What feeds may still have to say of due actions (row ids), by their channels.
+
+    Those that are ``deferred`` must not lock yet; the ``unread`` ones lock all the same, and that is remembered.
+    """
+
+    deferred: dict[str, set[int]] = field(default_factory=dict)
+    unread: dict[str, set[int]] = field(default_factory=dict)
 
 
 def due_accounts(db: Connection, as_of: datetime) -> list[str]:
@@ -44,6 +57,12 @@ def lock_due(db: Connection, terms: Terms, as_of: datetime, deferred: Collection
         of_group = (*due, action.c.locks_at == locks_at, action.c.contract_id.in_(contracts))
         locked += db.execute(_locking(as_of, paid_on).where(*of_group)).rowcount
     return locked
+
+
+def record_unread(db: Connection, channel: str, actions: Collection[int]) -> None:
+    """Remember of actions (row ids) that they locked though this feed had not been read."""
+    if actions:
+        db.execute(insert(unread_lock), [{"action_id": one, "channel": channel} for one in sorted(actions)])
 
 
 def _due(as_of: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ForeignKey,
     Index,
     Integer,
     PrimaryKeyConstraint,
@@ -127,6 +128,15 @@ observed_batch = Table(
     Column("deliveries", Text, nullable=False, server_default="[]"),
 )
 partial_index("observed_batch_due", "landed_at is null", observed_batch.c.source, observed_batch.c.id)
+
+# Actions that locked though a feed (a channel) that may have had something to say of them had not been read.
+unread_lock = Table(
+    "unread_lock",
+    metadata,
+    Column("action_id", ForeignKey("action.id"), nullable=False),
+    Column("channel", Text, nullable=False),
+    PrimaryKeyConstraint("action_id", "channel"),
+)
 
 # What triggers told: records to be read again. Kept, so that a notification that is sent twice is one.
 record_hint = Table(

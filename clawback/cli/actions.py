@@ -122,6 +122,8 @@ def text(action: dict[str, Any]) -> str:
     locked = (
         f"locked, clears on {action['clears_on'] or 'never'}" if action["locked"] else f"locks {action['locks_at']}"
     )
+    if action["locked_unread"]:
+        locked += f", though {', '.join(action['locked_unread'])} had not been read"
     head = (
         f"{action['action_id']}  {action['state']}  {action['amount']} {action['currency']}, "
         f"payout {action['payout']}\n"

@@ -13,6 +13,7 @@ from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import observed
 from processing.instants import micros
+from processing.lock import Doubts
 from processing.open_actions import due_of_type, due_with_orders
 
 _log = logging.getLogger(__name__)
@@ -36,13 +37,13 @@ class OrgWatch:
             except Exception as error:  # noqa: BLE001 - whatever it was: what was not read is not fresh
                 _log.warning("not_fresh source=%s because=%r", settings.name, str(error))
 
-    def deferred(self, db: Connection, sid: str, account_id: int, as_of: datetime) -> dict[str, set[int]]:
-        """The due actions (row ids) that must not lock yet, by the source that they wait for.
+    def doubts(self, db: Connection, sid: str, account_id: int, as_of: datetime) -> Doubts:
+        """The due actions of which a record may say something that was not read, or says something not applied yet.
 
-        Those of which a record may say something that was not read, unless the source locks anyway; and those of which
-        it says something that is not applied yet, or is held for a person.
+        What was read holds the lock, be it held for a person itself; what was not read does unless the source locks
+        anyway.
         """
-        found: dict[str, set[int]] = {}
+        found = Doubts()
         for settings in self._of(sid):
             unread = set[int]().union(
                 *(_unread(db, settings, mapping, account_id, as_of) for mapping in settings.mappings)
@@ -50,10 +51,11 @@ class OrgWatch:
             waiting = _waiting(db, settings, account_id, as_of)
             if settings.on_stale == "lock_anyway":
                 if unread - waiting:
+                    found.unread[settings.channel] = unread - waiting
                     _log.warning("locked_anyway source=%s actions=%d", settings.name, len(unread - waiting))
                 unread = set()
             if unread | waiting:
-                found[settings.channel] = unread | waiting
+                found.deferred[settings.channel] = unread | waiting
         return found
 
     def _of(self, sid: str) -> list[SalesforceSettings]:

@@ -156,7 +156,7 @@ RECEIPT_KEYS = {
 }  # fmt: skip
 ACTION_KEYS = {
     "action_id", "account", "program", "event_type", "partner", "order_id", "state", "locked", "amount", "payout",
-    "currency", "customer_status", "tracked", "event_at", "locks_at", "clears_on", "items", "history",
+    "currency", "customer_status", "tracked", "event_at", "locks_at", "clears_on", "locked_unread", "items", "history",
 }  # fmt: skip
 
 

@@ -51,6 +51,7 @@ def test_an_action_is_shown_with_its_history(loaded: Desk) -> None:
         "event_at": "2027-01-15T15:00:00+00:00",
         "locks_at": "2027-02-28T05:00:00+00:00",
         "clears_on": None,
+        "locked_unread": [],
         "items": [],
         "history": [
             {

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _record_cursor()
     _record_hint()
     _record_seen()
+    _unread_lock()
 
 
 def _observation() -> None:
@@ -125,3 +126,12 @@ def _record_seen() -> None:
     sqlite_with_rowid=False
     )
     op.create_index('record_seen_order', 'record_seen', ['source', 'mapping', 'order_id'], unique=False)
+
+
+def _unread_lock() -> None:
+    op.create_table('unread_lock',
+    sa.Column('action_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('channel', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['action_id'], ['action.id'], name=op.f('unread_lock_action_id_fkey')),
+    sa.PrimaryKeyConstraint('action_id', 'channel', name=op.f('unread_lock_pkey'))
+    )

@@ -82,6 +82,7 @@ def test_s22_the_org_is_down_over_a_lock(crm: Crm, tmp_path: Path, policy: str, 
     else:
         [swept] = crm.lock()
         assert (swept.locked, swept.deferred, crm.values("O-1")[0]) == (1, 0, "REVERSED")
+    assert action(crm.desk.store, "A-O-1")["locked_unread"] == (["salesforce:crm"] if locked else [])
 
 
 def test_s23_what_comes_late_is_kept_as_an_adjustment(crm: Crm, tmp_path: Path) -> None:
