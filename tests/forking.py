@@ -10,6 +10,7 @@ FORKING: Final = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(
     [
         "tests.clawback.statement_kills",
+        "tests.clawback.salesforce.round_kills",
         "tests.clawback.web.forked",
         # Imported when they are needed first.
         "pandera.strategies.pandas_strategies",

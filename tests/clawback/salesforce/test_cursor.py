@@ -1,17 +1,15 @@
 """The cursor against an org whose records are stamped when they are changed and seen when they are committed."""
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clawback.salesforce import polling
 from clawback.salesforce.polling import advanced
 from processing import observed
-from processing.errors import ClawbackError, SourceExhausted, SourceUnreachable
+from processing.errors import SourceExhausted, SourceUnreachable
 from processing.observed import Cursor
 from tests.clawback.salesforce.site import Crm, settings_for
 from tests.salesforce_org.server import refusal
@@ -206,63 +204,6 @@ def test_s11_the_floor_only_rises_and_stays_behind(crm: Crm) -> None:
         assert start.floor <= moved.floor <= now - lookback
         assert advanced(moved, now - timedelta(hours=1), crm.settings).floor == moved.floor
         assert moved.stalled is (covered is not None and covered < now - timedelta(days=1))
-
-
-def test_s05_a_crash_at_every_commit(crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed before or after any transaction of a round: the next one ends as if nothing had happened."""
-    crm.org.page = 2
-    orders = [f"O-{n}" for n in range(3)]
-    crm.sell(tmp_path, *orders)
-    records = [crm.opportunity(order) for order in orders]
-    crm.round()
-    crm.pass_by(minutes=5)
-    for one in records:
-        crm.world.change(one, StageName="Closed Lost")
-    store, real, count = type(crm.desk.store), type(crm.desk.store).write, [0]
-
-    def dying(after: int, *, commits: bool) -> Any:  # noqa: ANN401 - a context manager
-        from contextlib import contextmanager  # noqa: PLC0415
-
-        @contextmanager
-        def write(self: Any) -> Any:  # noqa: ANN401 - as the real one
-            count[0] += 1
-            if count[0] == after and not commits:
-                raise _Killed
-            with real(self) as db:
-                yield db
-            if count[0] == after:
-                raise _Killed
-
-        return write
-
-    for after in range(1, 14):
-        for commits in (False, True):
-            count[0] = 0
-            with monkeypatch.context() as patch, suppress(_Killed, ClawbackError):
-                patch.setattr(store, "write", dying(after, commits=commits))
-                crm.round()
-            crm.pass_by(minutes=11)
-            for one in records:
-                crm.world.change(one, StageName="Negotiation" if after % 2 else "Closed Lost")
-    crm.pass_by(minutes=11)
-    crm.round()
-    crm.pass_by(minutes=5)
-    crm.round()
-    wanted = crm.world.read(records[0])
-    assert wanted is not None
-    state = "REVERSED" if wanted["StageName"] == "Closed Lost" else "PENDING"
-    assert [crm.values(order)[0] for order in orders] == [state] * 3
-    # Every transition is one: a change applied twice would be two equal ones in a row.
-    with crm.desk.store.read() as db:
-        assert observed.batch_to_land(db, "crm") is None
-        assert observed.due(db, "crm") == []
-    changes = [one[0] for one in crm.entries()]
-    assert set(changes) <= {"reverse", "reset"}
-    assert abs(changes.count("reverse") - changes.count("reset")) in {0, 3}
-
-
-class _Killed(BaseException):
-    """The process is gone."""
 
 
 def test_a_floor_is_read_again_to_the_second(crm: Crm) -> None:
