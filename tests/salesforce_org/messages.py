@@ -1,8 +1,9 @@
 """The fake org's sender of outbound messages: batches, retries until acknowledged, duplicates, disorder, late data."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -13,6 +14,9 @@ from tests.salesforce_org.world import checked
 
 ACTION_ID: Final = checked("04k5g00000AbCdE")
 MOST: Final = 100
+FIRST_WAIT: Final = timedelta(minutes=1)
+LONGEST_WAIT: Final = timedelta(hours=2)
+GIVES_UP: Final = timedelta(hours=24)
 _FRAME: Final = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" \
@@ -65,10 +69,29 @@ class Sender:
         self.queue = left
         return not left
 
+    def keep_trying(self, pass_by: Callable[[timedelta], object]) -> list[timedelta]:
+        """Try until all is acknowledged, waiting longer and longer; gives the waits.
+
+        What was not acknowledged after a day is dropped.
+        """
+        waits: list[timedelta] = []
+        while not self.send():
+            wait = min(FIRST_WAIT * 2 ** len(waits), LONGEST_WAIT)
+            if sum(waits, wait) > GIVES_UP:
+                self.queue.clear()
+                break
+            waits.append(wait)
+            pass_by(wait)
+        return waits
+
     def post(self, message: bytes, kind: str = "text/xml; charset=UTF-8") -> bool:
         """Send one message; whether it was acknowledged."""
+        headers = {"Content-Type": kind, "SOAPAction": '""'}
         with httpx.Client(trust_env=False, timeout=60, verify=self.verify) as client:
-            answer = client.post(self.url, content=message, headers={"Content-Type": kind, "SOAPAction": '""'})
+            try:
+                answer = client.post(self.url, content=message, headers=headers)
+            except httpx.TransportError:
+                return False
         self.answers.append(answer)
         return answer.status_code == httpx.codes.OK and b"<Ack>true</Ack>" in answer.content
 

@@ -27,6 +27,10 @@ from tests.salesforce_org.world import ORG_ID, World
 KEY: Final = "3MVG9consumerkey"
 SECRET: Final = "5ecret0fTheConsumer"
 USER: Final = "integration@acme.example"
+MOST_AT_ONCE: Final = 25
+MOST_QUERIES_AT_ONCE: Final = 5
+_DATA: Final = "/services/data/"
+_NO_CLIENT: Final = "client identifier invalid"
 _STAMP: Final = "%Y-%m-%dT%H:%M:%S.000+0000"
 
 
@@ -40,6 +44,7 @@ class Fault:
     body: bytes = b""
     kind: str = "application/json"
     hang_s: float = 0
+    hangs_until: threading.Event | None = None
     cut: bool = False
 
 
@@ -63,6 +68,8 @@ class Org:
     shrinking: bool = False
     snapshot: bool = True
     skew: timedelta = timedelta()
+    # How far the time that answers tell lags behind the clock by which assertions are judged.
+    stale_date: timedelta = timedelta()
     used: int = 100
     quota: int = 100_000
     per_app: bool = False
@@ -116,7 +123,8 @@ class Org:
         elif grant == "urn:ietf:params:oauth:grant-type:jwt-bearer":
             problem = self._assertion_problem(form.get("assertion", ""))
             if problem:
-                return 400, {"error": "invalid_grant", "error_description": problem}
+                code = "invalid_client_id" if problem == _NO_CLIENT else "invalid_grant"
+                return 400, {"error": code, "error_description": problem}
         elif grant == "password":
             if (form.get("username"), form.get("password")) != (USER, "hunter2TOKEN"):
                 return 400, {"error": "invalid_grant", "error_description": "authentication failure"}
@@ -142,7 +150,9 @@ class Org:
         server_now = (self.world.now + self.skew).timestamp()
         if not server_now - 60 < claims.get("exp", 0) <= server_now + 400:
             return "assertion has expired"
-        return "" if (claims.get("iss"), claims.get("sub")) == (KEY, USER) else "user hasn't approved this consumer"
+        if claims.get("iss") != KEY:
+            return _NO_CLIENT
+        return "" if claims.get("sub") == USER else "user hasn't approved this consumer"
 
     # Data
 
@@ -158,7 +168,7 @@ class Org:
             return self._page(base, found, rows, 0)
         if parts[0] == "limits":
             return {"DailyApiRequests": {"Max": self.quota, "Remaining": self.quota - self.used}}
-        if parts[0] == "sobjects" and len(parts) == 3 and parts[2] in {"describe", "updated"}:
+        if parts[0] == "sobjects" and len(parts) == 3 and parts[2] in {"describe", "updated", "deleted"}:
             return self._object(parts[1], parts[2], query)
         raise Refused("NOT_FOUND", "The requested resource does not exist")
 
@@ -173,8 +183,32 @@ class Org:
             raise Refused("INVALID_REPLICATION_DATE", "startDate must be at least one minute before endDate")
         if self.world.now - start > timedelta(days=30):
             raise Refused("INVALID_REPLICATION_DATE", "startDate is older than 30 days")
-        covered = self.world.latest_date_covered().strftime(_STAMP)
-        return {"ids": self.world.updated(of, start, end), "latestDateCovered": covered}
+        covered = {"latestDateCovered": self.world.latest_date_covered().strftime(_STAMP)}
+        if what == "updated":
+            return {"ids": self.world.updated(of, start, end), **covered}
+        earliest = self.world.earliest_deleted(of)
+        if start < earliest:
+            raise Refused("INVALID_REPLICATION_DATE", "startDate is before what the delete log still holds")
+        found = self.world.deleted(of, start, end)
+        told = [{"id": one, "deletedDate": at.strftime(_STAMP)} for one, at in found]
+        return {"deletedRecords": told, "earliestDateAvailable": earliest.strftime(_STAMP), **covered}
+
+    def composite(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What several requests in one come to, each with its own status; reads only."""
+        asked = given["compositeRequest"]
+        queries = sum("/query" in one["url"] for one in asked)
+        if len(asked) > MOST_AT_ONCE or queries > MOST_QUERIES_AT_ONCE:
+            raise Refused("PROCESSING_HALTED", "Limit of subrequests exceeded")
+        return {"compositeResponse": [self._part(one) for one in asked]}
+
+    def _part(self, asked: dict[str, str]) -> dict[str, Any]:
+        split = urlsplit(asked["url"])
+        try:
+            query = {name: one[0] for name, one in parse_qs(split.query).items()}
+            status, told = 200, self.data(split.path.removeprefix(_DATA), query)
+        except Refused as error:
+            status, told = error.status, error.told()
+        return {"body": told, "httpHeaders": {}, "httpStatusCode": status, "referenceId": asked["referenceId"]}
 
     def _next_page(self, base: str, locator: str) -> dict[str, Any]:
         identity, _, at = locator.rpartition("-")
@@ -183,9 +217,11 @@ class Org:
         for act in self.between_pages[:1]:
             self.between_pages.pop(0)
             act()
-        query, rows, _ = self._locators[identity]
         if identity not in self._locators:
             raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
+        query, rows, _ = self._locators[identity]
+        if not self.snapshot:
+            rows = [self.world.read(row["Id"]) or row for row in rows]
         return self._page(base, query, rows, int(at), identity)
 
     def _page(self, base: str, query: Query, rows: list[dict[str, Any]], at: int, locator: str = "") -> dict[str, Any]:
@@ -228,14 +264,19 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        self._serve({name: values[0] for name, values in parse_qs(body).items()})
+        if self.headers.get("Content-Type", "").startswith("application/json"):
+            self._serve(json.loads(body))
+        else:
+            self._serve({name: values[0] for name, values in parse_qs(body).items()})
 
-    def _serve(self, form: dict[str, str]) -> None:
+    def _serve(self, form: dict[str, Any]) -> None:
         split = urlsplit(self.path)
         self.org.calls.append(split.path)
         fault = self.org.due_fault(self.path)
         if fault is not None:
             time.sleep(fault.hang_s)
+            if fault.hangs_until is not None:
+                fault.hangs_until.wait(60)
             if fault.cut:
                 self._tell(200, b'{"totalSize": 1, "done": tr', cut=True)
                 return
@@ -248,15 +289,16 @@ class _Answers(BaseHTTPRequestHandler):
         elif self._refused():
             self._tell(401, _json([{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]))
         else:
-            self._data(split.path, {name: one[0] for name, one in parse_qs(split.query).items()})
+            self._data(split.path, {name: one[0] for name, one in parse_qs(split.query).items()}, form)
 
-    def _data(self, path: str, query: dict[str, str]) -> None:
+    def _data(self, path: str, query: dict[str, str], form: dict[str, Any]) -> None:
         self.org.used += 1
+        composite = self.command == "POST" and path.endswith("/composite")
         try:
-            self._tell(200, _json(self.org.data(path.removeprefix("/services/data/"), query)))
+            told = self.org.composite(form) if composite else self.org.data(path.removeprefix(_DATA), query)
+            self._tell(200, _json(told))
         except Refused as error:
-            status = 404 if error.code == "NOT_FOUND" else 400
-            self._tell(status, _json([{"errorCode": error.code, "message": str(error)}]))
+            self._tell(error.status, _json(error.told()))
 
     def _refused(self) -> bool:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -268,7 +310,9 @@ class _Answers(BaseHTTPRequestHandler):
         if org.per_app:
             usage += "; per-app-api-usage=17/250(appName=clawback)"
         self.send_response_only(status)
-        self.send_header("Date", format_datetime((org.world.now + org.skew).astimezone(UTC), usegmt=True))
+        self.send_header(
+            "Date", format_datetime((org.world.now + org.skew - org.stale_date).astimezone(UTC), usegmt=True)
+        )
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body) + 100 * cut))
         self.send_header("Sforce-Limit-Info", usage)

@@ -38,6 +38,15 @@ class Refused(Exception):
         super().__init__(message)
         self.code = code
 
+    @property
+    def status(self) -> int:
+        """Its HTTP status."""
+        return 404 if self.code == "NOT_FOUND" else 400
+
+    def told(self) -> list[dict[str, str]]:
+        """Its body."""
+        return [{"errorCode": self.code, "message": str(self)}]
+
 
 @dataclass(frozen=True)
 class Token:

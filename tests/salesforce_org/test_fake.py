@@ -1,12 +1,14 @@
 """The fake org can see the faults that the connector is tested for, and refuses what it does not understand."""
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.salesforce_org.messages import envelope
+from tests.salesforce_org.messages import Sender, envelope
 from tests.salesforce_org.server import Org, refusal, serving
 from tests.salesforce_org.soql import Refused, parse
 from tests.salesforce_org.world import ORG_ID, World, checked
@@ -85,8 +87,6 @@ def test_instants_are_compared_to_the_second() -> None:
 
 def asked(org: Org, path: str, token: str, **params: str) -> httpx.Response:
     """An answer of the running org."""
-    import ssl  # noqa: PLC0415 - only here
-
     trust = ssl.create_default_context(cafile=str(org.ca_file))
     headers = {"Authorization": f"Bearer {token}"}
     return httpx.get(
@@ -111,6 +111,106 @@ def test_pages_tokens_and_faults(tmp_path: Path) -> None:
         assert asked(org, "limits", token).json()[0]["errorCode"] == "INVALID_SESSION_ID"
         with pytest.raises(httpx.ConnectError):
             httpx.get(org.url, trust_env=False)
+
+
+SPAN = {"start": "2027-01-20T12:00:59+00:00", "end": "2027-01-20T13:00:00+00:00"}
+
+
+def test_what_was_deleted_and_when(tmp_path: Path) -> None:
+    """What lies in the recycle bin, by the minute; not what was taken out of it again or is hidden from the reader."""
+    with serving(tmp_path) as org:
+        token, world = org.new_token(), org.world
+        one, back, hidden, kept = (world.add("Opportunity", StageName="Closed Won") for _ in range(4))
+        world.pass_by(seconds=30)
+        for record in (one, back, hidden):
+            world.delete(record)
+        world.hidden_records.add(hidden)
+        world.delete(back, deleted=False)
+        world.pass_by(minutes=10)
+        assert asked(org, "sobjects/Opportunity/deleted/", token, **SPAN).json() == {
+            "deletedRecords": [{"id": one, "deletedDate": "2027-01-20T12:00:30.000+0000"}],
+            "earliestDateAvailable": "2027-01-05T12:10:30.000+0000",
+            "latestDateCovered": "2027-01-20T12:10:30.000+0000",
+        }
+        later = {"start": "2027-01-20T12:01:00Z", "end": "2027-01-20T13:00:00Z"}
+        assert asked(org, "sobjects/Opportunity/deleted/", token, **later).json()["deletedRecords"] == []
+        updated = asked(org, "sobjects/Opportunity/updated/", token, **SPAN).json()
+        assert updated == {"ids": [back, kept], "latestDateCovered": "2027-01-20T12:10:30.000+0000"}
+        world.purged.add(one)
+        assert asked(org, "sobjects/Opportunity/deleted/", token, **SPAN).json()[0]["errorCode"] == REPLICATION
+
+
+REPLICATION = "INVALID_REPLICATION_DATE"
+
+
+@pytest.mark.parametrize(
+    ("what", "start", "end", "code"),
+    [
+        ("deleted", "2027-01-20T11:59:00Z", "2027-01-20T12:00:00Z", ""),
+        ("deleted", "2027-01-20T12:00:00Z", "2027-01-20T12:00:59Z", REPLICATION),
+        ("deleted", "2027-01-05T12:00:00Z", "2027-01-20T12:00:00Z", ""),
+        ("deleted", "2027-01-05T11:59:00Z", "2027-01-20T12:00:00Z", REPLICATION),
+        ("updated", "2026-12-21T12:00:00Z", "2027-01-20T12:00:00Z", ""),
+        ("updated", "2026-12-21T11:59:00Z", "2027-01-20T12:00:00Z", REPLICATION),
+        ("updated", "2027-01-20T12:00:00Z", "2027-01-20T12:00:59Z", REPLICATION),
+    ],
+)
+def test_how_far_back_an_org_tells(tmp_path: Path, what: str, start: str, end: str, code: str) -> None:
+    """Fifteen days of what was deleted, thirty of what was changed, and a minute at least."""
+    with serving(tmp_path) as org:
+        answer = asked(org, f"sobjects/Opportunity/{what}/", org.new_token(), start=start, end=end)
+        found = answer.json()
+        assert (answer.status_code, found[0]["errorCode"] if code else "") == (400 if code else 200, code)
+
+
+def test_several_requests_in_one(tmp_path: Path) -> None:
+    """Each has an answer and a status of its own; more queries than five are refused."""
+    query = "/services/data/v62.0/query/?q=SELECT+Id+FROM+Opportunity"
+    with serving(tmp_path) as org:
+        record = org.world.add("Opportunity")
+        for urls, statuses in (((query, "/services/data/v62.0/sobjects/No/describe"), [200, 404]), ((query,) * 6, [])):
+            parts = [{"method": "GET", "url": url, "referenceId": f"r{n}"} for n, url in enumerate(urls)]
+            told = posted(org, {"compositeRequest": parts})
+            if not statuses:
+                assert told[0]["errorCode"] == "PROCESSING_HALTED"
+                continue
+            answers = told["compositeResponse"]
+            assert [(one["referenceId"], one["httpStatusCode"]) for one in answers] == [("r0", 200), ("r1", 404)]
+            assert [one["Id"] for one in answers[0]["body"]["records"]] == [record]
+
+
+def posted(org: Org, document: object) -> Any:  # noqa: ANN401 - any JSON value
+    """The answer to a composite request."""
+    trust = ssl.create_default_context(cafile=str(org.ca_file))
+    url, headers = f"{org.url}/services/data/v62.0/composite", {"Authorization": f"Bearer {org.new_token()}"}
+    return httpx.post(url, json=document, headers=headers, verify=trust, trust_env=False).json()
+
+
+def test_a_query_is_a_view_of_one_instant_or_of_none(tmp_path: Path) -> None:
+    """What a record said when it was asked for, or, by a switch, what it says when its page is read: no row is lost."""
+    for snapshot, wanted in ((True, ["Closed Won"] * 2), (False, ["Closed Lost", "Closed Won"])):
+        (tmp_path / str(snapshot)).mkdir()
+        with serving(tmp_path / str(snapshot)) as org:
+            records = [org.world.add("Opportunity", StageName="Closed Won") for _ in range(3)]
+            org.page, org.snapshot, token = 1, snapshot, org.new_token()
+            told = asked(org, "queryAll/", token, q=SINCE.format("2027-01-20T11:00:00Z")).json()
+            org.world.change(records[1], StageName="Closed Lost")
+            found = []
+            while "nextRecordsUrl" in told:
+                told = asked(org, told["nextRecordsUrl"].removeprefix("/services/data/v62.0/"), token).json()
+                found += [one["StageName"] for one in told["records"]]
+            assert found == wanted
+
+
+def test_a_message_is_told_again_for_a_day(tmp_path: Path) -> None:
+    """Sooner at first and later every two hours; then it is dropped."""
+    with serving(tmp_path) as org:
+        sender = Sender(org, "http://127.0.0.1:9/")
+        sender.tell(org.world.add("Opportunity"))
+        waits = sender.keep_trying(lambda wait: org.world.pass_by(seconds=wait.total_seconds()))
+    assert [one.total_seconds() / 60 for one in waits[:8]] == [1, 2, 4, 8, 16, 32, 64, 120]
+    assert (max(waits), sender.queue) == (timedelta(hours=2), [])
+    assert timedelta(hours=22) < sum(waits, timedelta()) <= timedelta(hours=24)
 
 
 def test_ids_and_messages() -> None:

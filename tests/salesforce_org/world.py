@@ -18,6 +18,8 @@ from tests.salesforce_org.soql import KINDS, TEXTUAL, Query, Refused, parse
 
 START: Final = datetime(2027, 1, 20, 12, tzinfo=UTC)
 ORG_ID: Final = "00D5g000004XyZzEAK"
+# The recycle bin keeps what was deleted for so long.
+BIN: Final = timedelta(days=15)
 _LETTERS: Final = string.ascii_uppercase + "012345"
 
 
@@ -224,6 +226,16 @@ class World:
         """The ids of what was stamped between two instants."""
         found = self._current(of)
         return [one for one, its in found if start <= its.stamp <= end and not its.deleted]
+
+    def deleted(self, of: str, start: datetime, end: datetime) -> list[tuple[str, datetime]]:
+        """The ids of what lies in the recycle bin, and was put there between two instants."""
+        found = self._current(of)
+        return [(one, its.stamp) for one, its in found if its.deleted and start <= its.stamp <= end]
+
+    def earliest_deleted(self, of: str) -> datetime:
+        """How far back the delete log goes: two weeks and a day, or to what was removed from it for good."""
+        gone = [self._history(one)[-1].stamp for one in self.purged if self.object_of(one) == of]
+        return max([(self.now - BIN).replace(microsecond=0), *gone])
 
     def read(self, identity: str) -> dict[str, Any] | None:
         """A record as it is seen now; None for one that does not exist or that the reader may not see."""
