@@ -1,5 +1,7 @@
 """The cursor against an org whose records are stamped when they are changed and seen when they are committed."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,16 +29,17 @@ def cursor_of(crm: Crm) -> Cursor:
 
 
 def test_s01_a_commit_nine_minutes_late_is_seen(crm: Crm, tmp_path: Path) -> None:
-    """A newer record was read before it; its own stamp lies far behind."""
+    """A newer record was read nine minutes before it, again and again; its own stamp lies behind that."""
     crm.sell(tmp_path, "O-1", "O-2")
     late, other = crm.opportunity("O-1"), crm.opportunity("O-2")
     crm.round()
-    crm.world.change(late, timedelta(minutes=9), StageName="Closed Lost")
-    crm.pass_by(minutes=5)
+    crm.world.change(late, 10 * MINUTE, StageName="Closed Lost")
+    crm.pass_by(minutes=1)
     crm.world.change(other, StageName="Closed Lost")
-    crm.round()
-    assert (crm.values("O-1")[0], crm.values("O-2")[0]) == ("PENDING", "REVERSED")
-    crm.pass_by(minutes=5)
+    for _ in range(3):
+        crm.round()
+        assert (crm.values("O-1")[0], crm.values("O-2")[0]) == ("PENDING", "REVERSED")
+        crm.pass_by(minutes=3)
     crm.round()
     assert crm.values("O-1")[0] == "REVERSED"
 
@@ -59,9 +62,8 @@ def test_s02_a_commit_fifty_minutes_late(crm: Crm, tmp_path: Path, covered: bool
 
 
 def test_s03_equal_stamps_over_the_border_of_a_page(crm: Crm, tmp_path: Path) -> None:
-    """A bulk job gives 250 records one stamp; pages of 100 split them, and none is lost or taken twice."""
-    crm.org.page = 100
-    orders = [f"O-{n}" for n in range(250)]
+    """A bulk job gives 2,500 records one stamp; the org's page ends at 2,000, and none is lost or taken twice."""
+    orders = [f"O-{n}" for n in range(2_500)]
     crm.sell(tmp_path, *orders, amount="1.00")
     records = [crm.opportunity(order, Amount=1.0) for order in orders]
     crm.round()
@@ -70,21 +72,32 @@ def test_s03_equal_stamps_over_the_border_of_a_page(crm: Crm, tmp_path: Path) ->
         crm.world.change(one, StageName="Partly Returned", Amount=0.5)
     crm.world.touch_all(records[1::2])
     done = crm.round()
-    assert (done.records["changed"], done.records["unchanged"]) == (125, 125)
-    assert len(crm.entries()) == 125
+    assert (done.records["changed"], done.records["unchanged"]) == (1_250, 1_250)
+    assert crm.entries() == [("modify", "PENDING", "PENDING")] * 1_250
+    pages = [one for one in crm.org.calls if "/query/01g" in one]
+    assert len(pages) == 2
 
 
-def test_s04_a_record_that_moves_while_pages_are_read(crm: Crm, tmp_path: Path) -> None:
-    """It is read as it was, and in the next round as it is."""
-    crm.org.page = 2
+@pytest.mark.parametrize("snapshot", [True, False])
+def test_s04_a_record_that_moves_while_pages_are_read(
+    crm: Crm,
+    tmp_path: Path,
+    snapshot: bool,  # noqa: FBT001 - a switch
+) -> None:
+    """Before its page or behind it, and whether a query is a view of one instant or not: in the end it is as it is."""
+    crm.org.page, crm.org.snapshot = 2, snapshot
     crm.sell(tmp_path, *(f"O-{n}" for n in range(6)))
     records = [crm.opportunity(f"O-{n}") for n in range(6)]
     crm.org.between_pages.append(lambda: crm.world.change(records[0], StageName="Closed Lost"))
     crm.org.between_pages.append(lambda: crm.world.change(records[5], StageName="Closed Won"))
-    crm.round()
+    first = crm.round()
+    seen = {one: crm.values(one)[0] for one in ("O-0", "O-5")}
+    assert seen == {"O-0": "PENDING", "O-5": "PENDING" if snapshot else "APPROVED"}
     crm.pass_by(minutes=5)
-    crm.round()
+    second = crm.round()
+    assert (first.records["read"], second.records["read"]) == (6, 6)
     assert (crm.values("O-0")[0], crm.values("O-5")[0]) == ("REVERSED", "APPROVED")
+    assert sorted(crm.entries()) == [("approve", "PENDING", "APPROVED"), ("reverse", "PENDING", "REVERSED")]
 
 
 @pytest.mark.parametrize("skew_minutes", [-15, 15])
@@ -105,25 +118,45 @@ def test_s06_our_clock_counts_for_nothing(crm: Crm, tmp_path: Path, skew_minutes
     assert cursor_of(crm).floor <= crm.world.now - timedelta(minutes=15)
 
 
-def test_s06_a_floor_has_no_time_zone_but_utc(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine in New York, on the night its clocks go back, asks the org the same."""
-    monkeypatch.setenv("TZ", "America/New_York")
-    crm.clock.now = crm.world.now = datetime(2027, 11, 7, 5, 45, tzinfo=UTC)
+@pytest.fixture
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's time zone, as the process has it from now on; as it was, afterwards."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+FALL, SPRING = datetime(2027, 11, 7, 5, 45, tzinfo=UTC), datetime(2027, 3, 14, 6, 45, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset_h", "night"),
+    [("America/New_York", -4, FALL), ("America/New_York", -5, SPRING), ("Asia/Kolkata", 5.5, FALL)],
+    indirect=["zone"],
+)
+@pytest.mark.usefixtures("zone")
+def test_s06_a_floor_has_no_time_zone_but_utc(crm: Crm, offset_h: float, night: datetime) -> None:
+    """A machine in a zone of its own asks the same, also in a night in which an hour comes twice, or never."""
+    here = datetime.fromtimestamp(night.timestamp())  # noqa: DTZ006 - that the zone holds here
+    assert here - night.replace(tzinfo=None) == timedelta(hours=offset_h)
+    crm.clock.now = crm.world.now = night
     crm.opportunity("O-1")
     crm.round()
     crm.pass_by(minutes=30)
     crm.opportunity("O-2")
     assert crm.round().records["read"] == 2
-    assert cursor_of(crm).floor == datetime(2027, 11, 7, 6, tzinfo=UTC)
+    assert cursor_of(crm).floor == night + timedelta(minutes=15)
     assert crm.round().records["read"] == 1
 
 
 def test_s07_a_day_without_records(crm: Crm) -> None:
     """Empty polls move the floor by the org's clock, and a record that comes then is seen."""
-    for _ in range(8):
-        crm.pass_by(hours=3)
+    for _ in range(48):
+        crm.pass_by(minutes=30)
         assert crm.round().records["read"] == 0
-    assert cursor_of(crm).floor == crm.world.now - timedelta(minutes=15)
+        assert cursor_of(crm).floor == crm.world.now - timedelta(minutes=15)
     crm.opportunity("O-1")
     assert crm.round().records["read"] == 1
 
