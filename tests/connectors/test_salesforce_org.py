@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+import traceback
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -30,13 +32,18 @@ def fake(tmp_path: Path) -> Iterator[FakeOrg]:
         yield running
 
 
+def pem(key: rsa.RSAPrivateKey) -> bytes:
+    """A private key as its file has it."""
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, plain)
+
+
 @pytest.fixture(scope="module")
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A private key's file, and the public key as the app has it."""
     key = rsa.generate_private_key(65537, 2048)
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     path = tmp_path_factory.mktemp("key") / "app.pem"
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    path.write_bytes(pem(key))
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return path, public.decode()
 
@@ -66,21 +73,35 @@ def test_s32_a_signed_assertion(fake: FakeOrg, key_pair: tuple[Path, str]) -> No
         assert org.server_time() == START
 
 
-@pytest.mark.parametrize(
-    ("values", "why"),
-    [
-        ({"audience": "https://test.salesforce.com"}, "invalid_grant"),
-        ({"user": "nobody@acme.example"}, "invalid_grant"),
-    ],
+# What is wrong, the settings and the environment that make it so, by how much the org's Date lags, and its answer.
+REFUSED: tuple[tuple[str, dict[str, Any], dict[str, str], timedelta, str], ...] = (
+    ("wrong audience", {"audience": "https://test.salesforce.com"}, {}, timedelta(), "invalid_grant"),
+    ("wrong user", {"user": "nobody@acme.example"}, {}, timedelta(), "invalid_grant"),
+    ("wrong issuer", {}, {"SF_KEY": "3MVG9another"}, timedelta(), "invalid_client_id"),
+    ("signed by another key", {"private_key_file": "other.pem"}, {}, timedelta(), "invalid_grant"),
+    ("expired", {}, {}, timedelta(minutes=10), "invalid_grant"),
+    ("from the future", {}, {}, timedelta(minutes=-10), "invalid_grant"),
 )
+
+
 def test_s32_an_assertion_that_is_refused(
-    fake: FakeOrg, key_pair: tuple[Path, str], values: dict[str, str], why: str
+    fake: FakeOrg, key_pair: tuple[Path, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A matter of settings: asked once, never again and again."""
+    """A matter of settings: asked once, never again and again; and nothing that signs or is signed is told."""
+    caplog.set_level(logging.DEBUG)
     path, fake.public_key = key_pair
-    with jwt_settings(fake, path, **values) as org, pytest.raises(SourceRefused, match=why):
-        org.server_time()
-    assert fake.token_calls == 1
+    other = path.with_name("other.pem")
+    other.write_bytes(pem(rsa.generate_private_key(65537, 2048)))
+    keys = [line for file in (path, other) for line in file.read_text().splitlines()[1:-1]]
+    for case, values, environ, lag, why in REFUSED:
+        fake.stale_date, fake.token_calls = lag, 0
+        key = path.with_name(values.get("private_key_file", path.name))
+        settings = {"environ": environ, **values, "private_key_file": str(key)}
+        with jwt_settings(fake, path, **settings) as org, pytest.raises(SourceRefused, match=rf"\({why}\)") as raised:
+            org.server_time()
+        assert (fake.token_calls, [one for one in fake.calls if "/data/" in one]) == (1, []), case
+        told = "".join([*traceback.format_exception(raised.value), *(one.getMessage() for one in caplog.records)])
+        assert all(secret not in told for secret in ("eyJ", KEY, "3MVG9another", *keys)), case
 
 
 def test_s32_a_key_that_is_none(fake: FakeOrg, tmp_path: Path) -> None:
@@ -165,15 +186,24 @@ def test_s34_refusals_are_sorted(fake: FakeOrg) -> None:
                 assert len([one for one in fake.calls[before:] if "/data/" in one]) == 1
 
 
-def test_s35_an_org_that_hangs(fake: FakeOrg) -> None:
-    """The time limit ends the call, and no thread stays."""
-    threads = threading.active_count()
-    fake.fault(Fault(hang_s=3), times=1)
+@pytest.mark.parametrize("path", ["/data/", "/oauth2/token"])
+def test_s35_an_org_that_hangs(fake: FakeOrg, path: str) -> None:
+    """The time limit ends the call, the login's too, and no thread of ours stays."""
+    threads = ours()
+    answers = threading.Event()
+    fake.fault(Fault(hangs_until=answers), path, times=1)
+    began = time.monotonic()
     settings = settings_for(fake, timeout_s=1)
     with Org(settings, ENVIRON, waits_s=()) as org, pytest.raises(SourceUnreachable, match="Timeout"):
         org.server_time()
-    # The fake's own handler sleeps on; ours are none.
-    assert threading.active_count() <= threads + 1
+    assert time.monotonic() - began < 5
+    assert ours() == threads
+    answers.set()
+
+
+def ours() -> set[threading.Thread]:
+    """The threads that are running, but for those in which the fake answers."""
+    return {one for one in threading.enumerate() if "process_request_thread" not in one.name}
 
 
 @pytest.mark.parametrize(
@@ -211,8 +241,12 @@ def test_s37_an_org_that_moves(fake: FakeOrg, tmp_path: Path) -> None:
             org.server_time()
             fake.moves_to = moved.url
             fake.end_sessions()
-            org.server_time()
-            assert [one for one in moved.calls if one.endswith("/limits")]
+            before = len(fake.calls)
+            for _ in range(2):
+                org.server_time()
+            assert [one.rpartition("/")[2] for one in moved.calls] == ["limits", "limits"]
+            # The old address is asked once more, with the session that has ended, and then for a token.
+            assert [one.rpartition("/")[2] for one in fake.calls[before:]] == ["limits", "token"]
 
 
 @pytest.mark.parametrize("per_app", [False, True])
@@ -232,20 +266,24 @@ def test_s38_calls_that_are_left(fake: FakeOrg, per_app: bool) -> None:  # noqa:
 def test_s39_nothing_secret_is_told(fake: FakeOrg, caplog: pytest.LogCaptureFixture) -> None:
     """Not in a log, not in an exception, not in what describes the settings; and no order number."""
     caplog.set_level(logging.DEBUG)
-    texts = []
+    texts, order = [], "SECRET-1"
     settings = settings_for(fake)
     with opened(fake) as org:
         org.server_time()
         for status in (400, 403, 404, 500):
-            fake.fault(refusal(status, "SOME_CODE", "customer Jane Doe, order SECRET-1"), times=9)
+            fake.fault(refusal(status, "SOME_CODE", f"customer Jane Doe, order {order}"), times=9)
             with pytest.raises(ClawbackError) as raised:
-                list(org.with_orders(settings.mappings[0], ["SECRET-1"]))
+                list(org.with_orders(settings.mappings[0], [order]))
             fake.faults.clear()
-            texts.append(f"{raised.value!r} {raised.value} {raised.value.__cause__!r}")
+            texts += [repr(raised.value), *traceback.format_exception(raised.value)]
     texts += [repr(settings), str(as_table(settings)), repr(org.__dict__["_tokens"].token())]
-    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("urllib3")]
-    for secret in (KEY, SECRET, "SECRET-1", "Jane", *fake.tokens):
-        assert all(secret not in text for text in (*texts, *ours)), secret
+    logged = [(record.name, record.getMessage()) for record in caplog.records]
+    for secret in (KEY, SECRET, *fake.tokens):
+        assert all(secret not in text for text in (*texts, *(told for _, told in logged))), secret
+    # What urllib3 says when it is asked to say all are addresses, in which a query names its orders; we never ask it.
+    said = [told for name, told in logged if not name.startswith("urllib3")]
+    for secret in (order, "Jane"):
+        assert all(secret not in text for text in (*texts, *said)), secret
 
 
 def test_s40_another_authority_is_not_trusted(fake: FakeOrg, monkeypatch: pytest.MonkeyPatch) -> None:

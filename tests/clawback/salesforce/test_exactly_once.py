@@ -1,18 +1,21 @@
 """Each change of a record once, whoever reads it how often and by whichever way."""
 
 import threading
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from clawback import deciding
-from clawback.salesforce import rounds
-from processing import hints, org_claims
+from clawback.salesforce import heeding, rounds
+from processing import hints, observed, org_claims
 from processing.errors import LedgerConflict
 from processing.hints import Hint
 from processing.model import Change
 from processing.person import Wish
+from processing.record_tables import observation
 from tests.clawback.salesforce.site import Crm
 from tests.worlds import SID
 
@@ -25,31 +28,38 @@ def hint(crm: Crm, *records: str, key: str = "") -> None:
 
 
 def test_s12_the_same_window_again_and_again(crm: Crm, tmp_path: Path) -> None:
-    """Ten times the same, and it is one transition."""
+    """A hundred times the same, and it is one transition."""
     crm.sell(tmp_path, "O-1")
     crm.opportunity("O-1", "Closed Lost")
-    for _ in range(10):
-        crm.round()
-    assert crm.entries() == [("reverse", "PENDING", "REVERSED")]
+    read = [crm.round().records["read"] for _ in range(100)]
+    assert (read, crm.entries()) == ([1] * 100, [("reverse", "PENDING", "REVERSED")])
+
+
+def at_once(*acts: Callable[[], object]) -> list[Exception]:
+    """Do all of these at the same time; gives what was raised."""
+    failed: list[Exception] = []
+    start = threading.Barrier(len(acts))
+
+    def work(act: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - told to the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in acts]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    return failed
 
 
 def test_s13_two_workers(crm: Crm, tmp_path: Path) -> None:
     """At the same time: one reads, or both one after the other, and the change is one."""
     crm.sell(tmp_path, "O-1")
     crm.opportunity("O-1", "Closed Lost")
-    failed: list[Exception] = []
-
-    def work() -> None:
-        try:
-            rounds.run(crm.desk, crm.settings, crm.opened())
-        except Exception as error:  # noqa: BLE001 - told below
-            failed.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    failed = at_once(*[lambda: rounds.run(crm.desk, crm.settings, crm.opened())] * 3)
     assert (failed, crm.entries()) == ([], [("reverse", "PENDING", "REVERSED")])
 
 
@@ -80,22 +90,35 @@ def test_s13_a_long_round_keeps_its_claim(crm: Crm) -> None:
 
 
 def test_s14_poll_trigger_and_sweep_at_the_same_instant(crm: Crm, tmp_path: Path) -> None:
-    """Three ways see one change, and one is applied."""
-    crm.sell(tmp_path, "O-1")
+    """Three ways see one change, in one round or each by a worker of its own, and one is applied."""
+    crm.sell(tmp_path, "O-1", "O-2")
     record = crm.opportunity("O-1", "Closed Lost")
     hint(crm, record)
     crm.round(until=crm.clock.now + timedelta(days=60))
     assert crm.entries() == [("reverse", "PENDING", "REVERSED")]
+    record = crm.opportunity("O-2", "Closed Lost")
+    hint(crm, record)
+    opened = [crm.opened() for _ in range(3)]
+    failed = at_once(
+        lambda: rounds.run(crm.desk, crm.settings, opened[0]),
+        lambda: rounds.listen(crm.desk, crm.settings, opened[1]),
+        lambda: rounds.run(crm.desk, crm.settings, opened[2], until=crm.clock.now + timedelta(days=60)),
+    )
+    crm.round()
+    assert (failed, crm.entries()) == ([], [("reverse", "PENDING", "REVERSED")] * 2)
 
 
 def test_s15_lost_and_won_twice_are_four(crm: Crm, tmp_path: Path) -> None:
     """Every change is a change of its own; won again it is worth what it was."""
     crm.sell(tmp_path, "O-1")
     record = crm.opportunity("O-1", "Closed Won")
+    states = []
     for stage in ("Closed Won", "Closed Lost", "Closed Won", "Closed Lost"):
         crm.world.change(record, StageName=stage)
         crm.round()
+        states.append(crm.values("O-1"))
         crm.pass_by(minutes=5)
+    assert states == [("APPROVED", "100.00", "5.00"), ("REVERSED", "0.00", "0.00")] * 2
     assert crm.entries() == [
         ("approve", "PENDING", "APPROVED"),
         ("reverse", "APPROVED", "REVERSED"),
@@ -106,18 +129,34 @@ def test_s15_lost_and_won_twice_are_four(crm: Crm, tmp_path: Path) -> None:
 
 
 def test_s16_an_unrelated_touch_is_none(crm: Crm, tmp_path: Path) -> None:
-    """Touches of another field: nothing is observed, only the stamp moves."""
+    """A thousand touches of another field, each of which a trigger tells: nothing is observed, only the stamp moves."""
     crm.sell(tmp_path, "O-1")
     record = crm.opportunity("O-1", "Closed Won")
     crm.round()
-    before = crm.entries()
-    for _ in range(8):
-        crm.pass_by(seconds=1)
-        crm.world.change(record, Name="renamed")
-        hint(crm, record)
-        crm.listen()
+    before, observed_before = crm.entries(), observations(crm)
+    with rounds.claimed(crm.desk, crm.settings) as reader, crm.opened() as org:
+        assert reader is not None
+        for touch in range(1_000):
+            crm.pass_by(seconds=1)
+            crm.world.change(record, Name=f"renamed {touch}")
+            hint(crm, record)
+            assert heeding.heed(reader, org, {}, at=crm.clock.now) == (1, [])
+        assert (reader.tally.read, reader.tally.unchanged) == (1_000, 1_000)
     assert crm.round().records["changed"] == 0
-    assert crm.entries() == before
+    assert (crm.entries(), observations(crm)) == (before, observed_before)
+    assert stamp_of(crm, record) == crm.world.now
+
+
+def observations(crm: Crm) -> int:
+    """How many changes of records were written down."""
+    with crm.desk.store.read() as db:
+        return int(db.execute(select(func.count()).select_from(observation)).scalar_one())
+
+
+def stamp_of(crm: Crm, record: str) -> datetime:
+    """The stamp of a record when it was read last."""
+    with crm.desk.store.read() as db:
+        return observed.seen(db, "crm", "sales", [record])[record].stamp
 
 
 def test_s17_an_old_trigger_after_a_newer_poll(crm: Crm, tmp_path: Path) -> None:
