@@ -1,24 +1,30 @@
 """The addresses that triggers call: durable before it is acknowledged, and nothing believed."""
 
 import random
+import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 
+from clawback.settings import Settings
 from clawback.wiring import Desk
-from connectors.salesforce_messages import ACK
 from processing.record_tables import record_hint
 from tests.clawback.salesforce.site import ENVIRON, Crm, crm_at, settings_for
+from tests.clawback.web.hook_kills import serve_and_die
 from tests.clawback.web.site import Site, serving, settings_of
-from tests.conftest import Clock
+from tests.conftest import START, Clock
+from tests.forking import FORKING
 from tests.salesforce_org.messages import ACTION_ID, Sender, envelope
+from tests.salesforce_org.server import Fault
 from tests.salesforce_org.world import ORG_ID, checked
 from tests.worlds import load
 
@@ -35,12 +41,18 @@ class Hooked:
     crm: Crm
     site: Site
     sender: Sender
+    settings: Settings
 
     def hints(self) -> list[tuple[str | None, str | None]]:
         """Record and outcome of what was told."""
         with self.crm.desk.store.read() as db:
             found = db.execute(select(record_hint.c.record, record_hint.c.outcome).order_by(record_hint.c.id))
             return [(one.record, one.outcome) for one in found]
+
+    def away(self, store_url: str) -> AbstractContextManager[None]:
+        """The server's store takes nothing."""
+        engine = self.site.office.desk.store.engine
+        return busy(engine) if store_url.startswith("sqlite") else dying_at_commit(engine, store_url)
 
     def post(self, body: bytes, kind: str = "text/xml", slug: str = SLUG) -> httpx.Response:
         """Send anything."""
@@ -57,7 +69,7 @@ def hooked(desk: Desk, store_url: str, tmp_path: Path, clock: Clock) -> Iterator
         settings = settings_of(tmp_path, store_url)
         object.__setattr__(settings, "sources", (crm.settings,))
         with serving(desk, settings, clock, ENVIRON) as site:
-            yield Hooked(crm, site, Sender(crm.org, f"{site.url}/hooks/salesforce/{SLUG}"))
+            yield Hooked(crm, site, Sender(crm.org, f"{site.url}/hooks/salesforce/{SLUG}"), settings)
 
 
 @pytest.mark.parametrize("count", [1, 100])
@@ -97,17 +109,48 @@ def test_s41_a_callout(hooked: Hooked) -> None:
     assert hooked.hints() == [(RECORD, None)]
 
 
+ACKNOWLEDGED = (
+    b'<?xml version="1.0" encoding="UTF-8"?>'
+    b'<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
+    b'<notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack></notificationsResponse>'
+    b"</soapenv:Body></soapenv:Envelope>"
+)
+
+
 def test_s42_the_acknowledgement(hooked: Hooked) -> None:
-    """Byte for byte, and only once it is durable."""
+    """Byte for byte, and not before the commit is over, however long that takes."""
+    answered, early = threading.Event(), []
+    engine = hooked.site.office.desk.store.engine
+
+    def commits_slowly(db: Connection) -> None:
+        if db.get_execution_options().get("writes"):
+            early.append((answered.wait(0.5), hooked.hints()))
+
+    event.listen(engine, "commit", commits_slowly)
     answer = hooked.post(envelope(GOOD, ORG_ID))
-    assert (answer.content, answer.headers["content-type"].partition(";")[0]) == (ACK, "text/xml")
+    answered.set()
+    assert (answer.content, answer.headers["content-type"].partition(";")[0]) == (ACKNOWLEDGED, "text/xml")
+    assert (early, hooked.hints()) == ([(False, [])], [(RECORD, None)])
+
+
+@pytest.mark.parametrize(("moment", "kept"), [("before", []), ("after", [(RECORD, None)])])
+def test_s42_killed_around_the_commit(hooked: Hooked, moment: str, kept: list[tuple[str, None]]) -> None:
+    """No acknowledgement comes from who is dead; what is told again then is acknowledged, and kept once."""
+    ours, theirs = FORKING.Pipe(duplex=False)
+    child = FORKING.Process(target=serve_and_die, args=(hooked.settings, theirs, moment), daemon=True)
+    child.start()
+    assert ours.poll(60)
+    doomed = Sender(hooked.crm.org, f"{ours.recv()}/hooks/salesforce/{SLUG}")
+    assert not doomed.post(envelope(GOOD, ORG_ID))
+    child.join(60)
+    assert (child.exitcode, doomed.answers, hooked.hints()) == (-signal.SIGKILL, [], kept)
+    assert hooked.sender.post(envelope(GOOD, ORG_ID))
     assert hooked.hints() == [(RECORD, None)]
 
 
 def test_s42_a_store_that_does_not_take_it(hooked: Hooked, store_url: str) -> None:
     """503 and no acknowledgement: Salesforce sends it again."""
-    engine = hooked.site.office.desk.store.engine
-    with busy(engine) if store_url.startswith("sqlite") else dying_at_commit(engine, store_url):
+    with hooked.away(store_url):
         answer = hooked.post(envelope(GOOD, ORG_ID))
     assert (answer.status_code, b"Ack" in answer.content, hooked.hints()) == (503, False, [])
     assert hooked.sender.post(envelope(GOOD, ORG_ID))
@@ -207,13 +250,61 @@ def test_s45_duplicates_and_disorder(hooked: Hooked, tmp_path: Path) -> None:
     assert len(hooked.crm.entries()) == 6
 
 
+@pytest.mark.parametrize(("back_after_h", "waits_h"), [(20, 20), (None, 22)])
+def test_s45_told_again_for_a_day(
+    hooked: Hooked, store_url: str, tmp_path: Path, back_after_h: int | None, waits_h: int
+) -> None:
+    """Until it is acknowledged; what Salesforce drops after a day is found by polling."""
+    orders = [f"O-{n}" for n in range(3)]
+    hooked.crm.sell(tmp_path, *orders)
+    hooked.sender.tell(*(hooked.crm.opportunity(order, "Closed Lost") for order in orders))
+    with ExitStack() as outage:
+        outage.enter_context(hooked.away(store_url))
+
+        def pass_by(wait: timedelta) -> None:
+            hooked.crm.pass_by(seconds=wait.total_seconds())
+            if back_after_h is not None and hooked.crm.clock.now >= START + timedelta(hours=back_after_h):
+                outage.close()
+
+        waits = hooked.sender.keep_trying(pass_by)
+    assert sum(waits, timedelta()) // timedelta(hours=1) == waits_h
+    assert len(hooked.hints()) == (0 if back_after_h is None else 3)
+    assert hooked.crm.listen().hints == len(hooked.hints())
+    done = hooked.crm.round()
+    assert (done.records["changed"], len(hooked.crm.entries())) == (3 if back_after_h is None else 0, 3)
+
+
+def test_s45_told_once_more_weeks_later(hooked: Hooked, tmp_path: Path) -> None:
+    """Salesforce may deliver a notification again at any time: it is acknowledged, and nothing is read for it."""
+    hooked.crm.sell(tmp_path, "O-1")
+    hooked.sender.tell(hooked.crm.opportunity("O-1", "Closed Lost"))
+    message = hooked.sender.message(hooked.sender.queue)
+    for _ in range(3):
+        assert hooked.sender.post(message)
+        hooked.crm.listen()
+        hooked.crm.pass_by(days=11)
+        hooked.crm.round()
+        assert (len(hooked.hints()), len(hooked.crm.entries())) == (1, 1)
+
+
 def test_s46_an_answer_while_the_org_hangs(hooked: Hooked) -> None:
-    """Nothing is asked of Salesforce before the answer."""
-    calls = len(hooked.crm.org.calls)
-    began = time.monotonic()
-    assert hooked.sender.post(envelope(GOOD, ORG_ID))
-    assert time.monotonic() - began < 1
-    assert len(hooked.crm.org.calls) == calls
+    """A round waits for Salesforce, which says nothing; whoever tells something meanwhile has an answer at once."""
+    org, answers = hooked.crm.org, threading.Event()
+    org.fault(Fault(hangs_until=answers), "/queryAll")
+    hooked.crm.settings = hooked.crm.settings.model_copy(update={"timeout_s": 60})
+    reading = threading.Thread(target=hooked.crm.round)
+    reading.start()
+    while not any("queryAll" in one for one in org.calls):
+        time.sleep(0.01)
+    calls, took = len(org.calls), []
+    for number in range(5):
+        began = time.monotonic()
+        assert hooked.sender.post(envelope([(checked(f"04l5g000000000{number}"), *GOOD[0][1:])], ORG_ID))
+        took.append(time.monotonic() - began)
+    assert (reading.is_alive(), len(org.calls), len(hooked.hints())) == (True, calls, 5)
+    assert max(took) < 1
+    answers.set()
+    reading.join()
 
 
 def test_s47_what_is_set_aside_keeps_nothing_back(hooked: Hooked, tmp_path: Path) -> None:
