@@ -18,6 +18,7 @@ from connectors.salesforce_org import LIMIT, Org, Usage
 from connectors.salesforce_settings import SalesforceSettings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, Unusable
 from tests.clawback.salesforce.site import ENVIRON, settings_for, table
+from tests.salesforce_org.proxy import tunnelling
 from tests.salesforce_org.server import KEY, SECRET, USER, Fault, refusal, serving
 from tests.salesforce_org.server import Org as FakeOrg
 from tests.salesforce_org.world import START, checked
@@ -296,13 +297,21 @@ def test_s40_another_authority_is_not_trusted(fake: FakeOrg, monkeypatch: pytest
 
 
 def test_s40_a_proxy_of_the_environment_is_used(fake: FakeOrg, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls go through it; one that is not there means that the org cannot be reached."""
+    """Login and calls go through it, to an org that is trusted as before; one that is gone means no org."""
+    for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with tunnelling() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with opened(fake) as org:
+            assert org.server_time() == START
+        assert {*proxy.tunnels} == {fake.url.removeprefix("https://")}
+        with opened(fake, ca_file=None) as org, pytest.raises(SourceRefused, match="ca_file"):
+            org.server_time()
+    calls = len(fake.calls)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "")
-    monkeypatch.setenv("no_proxy", "")
     with opened(fake) as org, pytest.raises(SourceUnreachable, match="ProxyError"):
         org.server_time()
-    assert fake.calls == []
+    assert len(fake.calls) == calls
 
 
 @pytest.mark.parametrize(

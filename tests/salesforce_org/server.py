@@ -177,7 +177,8 @@ class Org:
             raise Refused("NOT_FOUND", "The requested resource does not exist")
         if what == "describe":
             fields = [one.told() for one in self.world.objects[of][1] if (of, one.name) not in self.world.hidden_fields]
-            return {"name": of, "queryable": True, "replicateable": True, "fields": fields}
+            able = {one: (of, one) not in self.world.unable for one in ("queryable", "replicateable")}
+            return {"name": of, **able, "fields": fields}
         start, end = (datetime.fromisoformat(query[name]).replace(second=0) for name in ("start", "end"))
         if end - start <= timedelta(minutes=1) - timedelta(seconds=1):
             raise Refused("INVALID_REPLICATION_DATE", "startDate must be at least one minute before endDate")
@@ -203,12 +204,12 @@ class Org:
 
     def _part(self, asked: dict[str, str]) -> dict[str, Any]:
         split = urlsplit(asked["url"])
+        query = {name: one[0] for name, one in parse_qs(split.query).items()}
+        part: dict[str, Any] = {"httpHeaders": {}, "httpStatusCode": 200, "referenceId": asked["referenceId"]}
         try:
-            query = {name: one[0] for name, one in parse_qs(split.query).items()}
-            status, told = 200, self.data(split.path.removeprefix(_DATA), query)
+            return part | {"body": self.data(split.path.removeprefix(_DATA), query)}
         except Refused as error:
-            status, told = error.status, error.told()
-        return {"body": told, "httpHeaders": {}, "httpStatusCode": status, "referenceId": asked["referenceId"]}
+            return part | {"body": error.told(), "httpStatusCode": error.status}
 
     def _next_page(self, base: str, locator: str) -> dict[str, Any]:
         identity, _, at = locator.rpartition("-")

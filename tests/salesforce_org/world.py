@@ -64,7 +64,11 @@ class Field:
             "precision": 18,
             "referenceTo": [self.refers_to] if self.refers_to else [],
             "relationshipName": self.relationship or None,
-            "picklistValues": [{"value": one, "label": one, "active": active} for one, active in every],
+            "picklistValues": [
+                # What people see of a value is never what the API calls it.
+                {"value": one, "label": f"{one} (label)", "active": active}
+                for one, active in every
+            ],
         }
 
 
@@ -141,6 +145,7 @@ class World:
     stalled_at: datetime | None = None
     hidden_records: set[str] = field(default_factory=set)
     hidden_fields: set[tuple[str, str]] = field(default_factory=set)
+    unable: set[tuple[str, str]] = field(default_factory=set)
     purged: set[str] = field(default_factory=set)
     _records: dict[str, dict[str, list[Version]]] = field(default_factory=dict)
     _open: dict[int, datetime] = field(default_factory=dict)
