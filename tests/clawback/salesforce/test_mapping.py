@@ -1,5 +1,6 @@
 """What a record's status, amount, order and fate mean for its action."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,17 @@ import pytest
 from clawback import deciding, pipeline
 from clawback.salesforce import checking, rounds
 from clawback.salesforce.asking import Asked, Line, answers
+from clawback.salesforce.preflight import steps
 from clawback.salesforce_tables import parse
+from connectors import salesforce_soql as soql
 from connectors.salesforce_records import State
 from connectors.salesforce_settings import Mapping_
 from processing import observed
+from processing.catalog import read_terms
 from processing.errors import SourceRefused, Unusable
 from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for, table
-from tests.worlds import LEAD, LOCK, SALE, Sale, load, values
+from tests.salesforce_org.world import OBJECTS, STAGES
+from tests.worlds import LEAD, LOCK, OTHER_SID, SALE, SID, Sale, load, values
 
 REVERSE = Line("ORDER_ERROR", reversal=True)
 RESET = Line("RESET")
@@ -113,6 +118,31 @@ def test_s25_a_status_without_a_meaning_is_held(crm: Crm, tmp_path: Path) -> Non
     )
     assert crm.entries() == []
     assert [lines(None, status, on_unmapped="ignore") for status in unknown] == [()] * 4
+
+
+def test_s25_a_value_that_is_renamed(crm: Crm, tmp_path: Path) -> None:
+    """Its records are held and what was done for them stays; the others are read on, and the check names the value."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    lost, won = crm.opportunity("O-1", "Closed Lost"), crm.opportunity("O-2", "Closed Won")
+    crm.round()
+    before = crm.entries()
+    prefix, fields = OBJECTS["Opportunity"]
+    values = tuple("Lost Deal" if one == "Closed Lost" else one for one in STAGES)
+    renamed = tuple(replace(one, values=values) if one.name == "StageName" else one for one in fields)
+    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, renamed)}
+    crm.pass_by(minutes=5)
+    crm.world.change(lost, StageName="Lost Deal")
+    crm.world.touch_all([won])
+    crm.round()
+    assert crm.held() == ["The status 'Lost Deal' is not mapped. Add it to statuses of the mapping sales."]
+    assert (crm.entries(), crm.values("O-1")[0]) == (before, "REVERSED")
+    crm.pass_by(days=1)
+    crm.world.change(won, StageName="Returned")
+    crm.round()
+    assert (crm.values("O-2")[0], len(crm.held())) == ("REVERSED", 1)
+    with crm.desk.store.read() as db, crm.opened() as org:
+        [red] = [one for one in steps(org, crm.settings, read_terms(db, SID), crm.clock.now) if not one.ok]
+    assert "StageName has no value 'Closed Lost'" in red.message
 
 
 def test_s25_a_held_status_that_gets_a_meaning(crm: Crm, tmp_path: Path) -> None:
@@ -229,7 +259,7 @@ def test_s26_a_formula_as_status_is_refused(crm: Crm) -> None:
 
 
 def test_s27_an_order_with_two_records_is_held(crm: Crm, tmp_path: Path) -> None:
-    """On one page or not; the one that goes away makes room."""
+    """Neither of them is heeded; the one that goes away makes room."""
     crm.sell(tmp_path, "O-1")
     first, second = crm.opportunity("O-1", "Closed Lost"), crm.opportunity("O-1", "Closed Won")
     crm.round()
@@ -265,6 +295,20 @@ def test_s28_amounts_to_the_cent(crm: Crm, tmp_path: Path) -> None:
     assert (head["rows"]["applied"], head["rows"]["refused"]) == (2, 1)
     crm.world.change(one, Amount=80.33)
     assert crm.round().deliveries == []
+
+
+def test_s28_amounts_without_cents(crm: Crm, tmp_path: Path) -> None:
+    """Yen have none: what an org tells with a point and a zero is whole, and half a yen is no amount."""
+    statuses = {"Partly Returned": STATUSES["Partly Returned"]}
+    its = mapping_table(event_type=26027, currency="CurrencyIsoCode", statuses=statuses)
+    crm.settings = settings_for(crm.org, account=OTHER_SID, mapping=[its])
+    crm.sell(tmp_path, "O-1", "O-2", amount="8000", currency="JPY", event_type=26027, program=2000)
+    crm.opportunity("O-1", "Partly Returned", Amount=7999.0, CurrencyIsoCode="JPY")
+    crm.opportunity("O-2", "Partly Returned", Amount=7999.5, CurrencyIsoCode="JPY")
+    [head] = crm.round().deliveries
+    assert (head["rows"]["applied"], head["rows"]["rejected"]) == (1, 1)
+    found = [values(crm.desk.store, f"A-{order}", OTHER_SID) for order in ("O-1", "O-2")]
+    assert found == [("PENDING", "7999", "800"), ("PENDING", "8000", "800")]
 
 
 def test_s29_deleted_and_undeleted(crm: Crm, tmp_path: Path) -> None:
@@ -322,6 +366,26 @@ def test_s29_leads_that_become_opportunities(crm: Crm, tmp_path: Path) -> None:
     crm.world.merge(winner, loser)
     crm.round()
     assert (crm.values("O-1")[0], crm.values("O-3")[0], crm.held()) == ("REVERSED", "PENDING", [])
+    # The winner of a merge speaks for its own order, and for no other.
+    crm.world.change(winner, Status="Rejected")
+    crm.round()
+    assert [crm.values(order)[0] for order in ("O-2", "O-3")] == ["REVERSED", "PENDING"]
+
+
+def test_s29_leads_that_are_held_when_they_are_converted(crm: Crm, tmp_path: Path) -> None:
+    """Where the mapping says so; the record that has taken their place is named."""
+    outcomes = {"Open": {"outcome": "none"}, "Rejected": {"outcome": "reverse", "reason": "ORDER_ERROR"}}
+    its = mapping_table(object="Lead", status="Status", amount=None, statuses=outcomes, on_converted="hold")
+    crm.settings = settings_for(crm.org, mapping=[its])
+    crm.sell(tmp_path, "O-1", "O-3")
+    lead, winner, loser = (crm.world.add("Lead", Order_Number__c=one, Status="Open") for one in ("O-1", "O-2", "O-3"))
+    heir = crm.opportunity("O-1", "Closed Lost")
+    crm.round()
+    crm.world.convert(lead, heir)
+    crm.world.merge(winner, loser)
+    crm.round()
+    assert crm.held() == [f"The record became {heir}.", f"The record became {winner}."]
+    assert crm.entries() == []
 
 
 def test_s30_items_of_orders_by_their_parent(crm: Crm, tmp_path: Path) -> None:
@@ -334,13 +398,16 @@ def test_s30_items_of_orders_by_their_parent(crm: Crm, tmp_path: Path) -> None:
     crm.sell(tmp_path, "00000101")
     order = crm.world.add("Order", OrderNumber="00000101", Status="Activated")
     item = crm.world.add("OrderItem", OrderId=order, Return_Status__c="Kept", TotalPrice=10.0)
+    with crm.desk.store.read() as db, crm.opened() as org:
+        told = [one.message for one in steps(org, crm.settings, read_terms(db, SID), crm.clock.now) if one.ok]
+    assert any("order_id: Order.OrderNumber belongs to a parent; a change there does not" in one for one in told)
     crm.round()
     crm.world.change(item, Return_Status__c="Sent Back")
     crm.round()
     assert crm.values("00000101")[0] == "REVERSED"
 
 
-HOSTILE = ["O'Neil", "back\\slash", "100%", "\u00d8-1 \u2603", "x') OR (Id != '", 'quo"te', "a,b;c", "=1+1"]
+HOSTILE = ["O'Neil", "back\\slash", "100%", "\u00d8-1 \u2603", "x') OR (Id != '", 'quo"te', "a,b;c", "=1+1", "IN ()"]
 
 
 def test_s31_hostile_orders(crm: Crm, tmp_path: Path) -> None:
@@ -357,6 +424,15 @@ def test_s31_hostile_orders(crm: Crm, tmp_path: Path) -> None:
     assert done.swept["sales"] == {"orders": len(HOSTILE) + 1, "missing": 0, "gone": 0, "drifted": []}
     assert {values(crm.desk.store, f"H-{n}")[0] for n in range(len(HOSTILE))} == {"REVERSED"}
     assert crm.values("O-1")[0] == "PENDING"
+
+
+def test_s31_nothing_to_look_up_is_not_asked(crm: Crm) -> None:
+    """An empty list is no query: without an order that locks soon there is the poll alone."""
+    assert crm.round(until=LOCK).swept["sales"]["orders"] == 0
+    assert sum("queryAll" in one for one in crm.org.calls) == 1
+    for ask in (soql.with_orders, soql.with_ids):
+        with pytest.raises(ValueError, match="empty list"):
+            ask(crm.settings.mappings[0], [])
 
 
 @pytest.mark.parametrize("name", ["StageName FROM User", "Stage;", "", "a.b.c.d.e.f", "Stage\nName", "1st", "F(x)"])
