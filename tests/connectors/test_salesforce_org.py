@@ -170,6 +170,15 @@ def test_s34_what_passes_is_tried_again(fake: FakeOrg, status: int) -> None:
     assert waits[-1] >= 16
 
 
+def test_s34_a_login_that_fails_for_a_while_is_tried_again(fake: FakeOrg) -> None:
+    """The token endpoint is as busy as the rest; its refusals are none of these."""
+    for status in (429, 500, 503):
+        fake.fault(Fault(status=status, body=b"<html>busy</html>", kind="text/html"), "/oauth2/token", times=2)
+        with opened(fake) as org:
+            assert org.server_time() == START
+    assert fake.calls.count("/services/oauth2/token") == 9
+
+
 def test_s34_refusals_are_sorted(fake: FakeOrg) -> None:
     """By their code: a limit, a permission, a setting; none of them is tried again."""
     with opened(fake) as org:

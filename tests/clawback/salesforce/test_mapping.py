@@ -8,7 +8,7 @@ import pytest
 
 from clawback import deciding, pipeline
 from clawback.salesforce import checking, rounds
-from clawback.salesforce.asking import Asked, Line, answers
+from clawback.salesforce.asking import Answer, Asked, Line, answers
 from clawback.salesforce.preflight import steps
 from clawback.salesforce_tables import parse
 from connectors import salesforce_soql as soql
@@ -78,6 +78,18 @@ def test_s24_a_status_that_resets() -> None:
     statuses = {"Reset": {"outcome": "reset"}}
     assert lines(asked("approve", "80"), "Reset", statuses=statuses, amount=None) == (RESET,)
     assert lines(asked("reset"), "Reset", statuses=statuses, amount=None) == ()
+
+
+@pytest.mark.parametrize("before", ["approve", "modify", "reverse"])
+def test_s24_a_reopened_record_may_be_held(before: str) -> None:
+    """Where the mapping says so a person decides, and what was asked stays asked."""
+    asked_before = asked(before, "80")
+    held = mapping(on_reopened="hold")
+    assert [*answers(asked_before, State("O-1", "Negotiation", "80"), held)] == [
+        Answer("O-1", held="The record is open again (Negotiation).", asked=asked_before)
+    ]
+    assert lines(asked_before, "Negotiation") == (RESET,)
+    assert lines(asked("reset"), "Negotiation", on_reopened="hold") == ()
 
 
 def test_s24_the_way_counts_for_nothing(crm: Crm, tmp_path: Path) -> None:

@@ -50,14 +50,14 @@ def test_s10_mutants_that_follow_the_highest_stamp_lose(rule: object) -> None:
 
 def test_s10_mutants_by_our_own_clock_lose() -> None:
     """A slice that ends in the future skips what is stamped until then; long transactions are lost anyway."""
-    assert any(Reader(slices, skew=timedelta(minutes=15)).loses(history(seed, TEN)) for seed in range(10))
-    assert any(Reader(slices).loses(history(seed, HOUR)) for seed in range(40))
+    assert all(Reader(slices, skew=timedelta(minutes=15)).loses(history(seed, TEN)) for seed in range(40))
+    assert sum(Reader(slices).loses(history(seed, HOUR)) for seed in range(40)) > 20
 
 
 def test_s10_without_coverage_only_the_lookback_protects() -> None:
     """Which is why what is not covered is looked up once more before the lock."""
     assert [seed for seed in range(60) if Reader(ours, covers=False).loses(history(seed, TEN))] == []
-    assert any(Reader(ours, covers=False).loses(history(seed, HOUR)) for seed in range(60))
+    assert sum(Reader(ours, covers=False).loses(history(seed, HOUR)) for seed in range(60)) > 30
 
 
 @pytest.fixture(params=STORES)
