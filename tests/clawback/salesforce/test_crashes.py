@@ -29,7 +29,7 @@ AT: Final = START + timedelta(hours=1)
 # Nobody takes the claim of a dead reader before it has run out.
 AGAIN: Final = AT + timedelta(minutes=11)
 ORDERS: Final = [f"O-{n}" for n in range(6)]
-PARTS: Final = 2
+PARTS: Final = 3
 # What every record comes to: by its page, by a trigger, and by the look-up before the lock alone.
 ONCE: Final = [
     ("A-O-0", "reverse", "PENDING", "REVERSED"),
