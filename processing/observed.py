@@ -144,6 +144,15 @@ def observe(db: Connection, source: str, mapping: str, changes: Collection[Obser
     db.execute(insert(observation), rows)
 
 
+def hold_back(db: Connection, source: str, mapping: str, order: str, records: Collection[str], why: str) -> set[str]:
+    """Hold the changes of records for an order that are in no batch yet; gives the records of which there were any."""
+    mine = (*_of(observation, source, mapping), observation.c.order_id == order, observation.c.record.in_(records))
+    found = set(db.execute(select(observation.c.record).where(*mine, *_UNDELIVERED)).scalars())
+    if found:
+        db.execute(update(observation).where(*mine, *_UNDELIVERED).values(held=why))
+    return found
+
+
 def end_holds(db: Connection, source: str, mapping: str, orders: Mapping[str, str | None], at: datetime) -> None:
     """End the holds of records, given with their orders, that say something else now, and what a person let go of them.
 

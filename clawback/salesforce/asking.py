@@ -16,9 +16,9 @@ from connectors.salesforce_settings import Mapping_, Status
 RESET: Final = "RESET"
 # An approval's own reason says nothing of an amount.
 _AMOUNT_CHANGED: Final = "ORDER_UPDATE"
-# Of a record that came back to an order: what was asked for it there is not known any more.
-_UNKNOWN: Final = "unknown"
-_CHANGED: Final = frozenset({"approve", "modify", "reverse", _UNKNOWN})
+# What was asked for a record is not known any more: it came back to an order, or what it asked was held back.
+UNKNOWN: Final = "unknown"
+_CHANGED: Final = frozenset({"approve", "modify", "reverse", UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def answers(before: Asked | None, after: State, mapping: Mapping_, *, returned: 
         yield Answer(before.order_id, held=f"The record was moved from order {before.order_id!r} to {told}.")
         before = None
     if before is None and returned and after.order_id is not None:
-        before = Asked(after.order_id, _UNKNOWN)
+        before = Asked(after.order_id, UNKNOWN)
     if after.order_id is not None:
         yield _answer(before, after, after.order_id, mapping)
 
@@ -126,7 +126,7 @@ def _changed(before: Asked | None, wanted: Asked, mapping: Mapping_) -> Answer:
         outcome = "reverse"
     old = before.outcome if before is not None else "none"
     anew = (
-        old in {"reverse", _UNKNOWN}
+        old in {"reverse", UNKNOWN}
         or (old == "approve" and outcome != "approve")
         or (old == "modify" and amount is None)
     )

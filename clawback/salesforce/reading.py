@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from clawback.salesforce.asking import Answer, Asked, answers
+from clawback.salesforce.asking import UNKNOWN, Answer, Asked, answers
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import observed, org_claims
@@ -69,6 +69,9 @@ def observe(
     tally, kept, changes = Tally(read=len(newest)), list[Seen](), list[Observation]()
     differing = [one for one in newest.values() if _differs(one, before.get(one.id), tally, kept)]
     rivals = _rivals(db, source, mapping, newest)
+    held_back = _hold_back(db, source, mapping, rivals, newest)
+    tally.changed, tally.held = -len(held_back), len(held_back)
+    tally.holds.update(held_back.values())
     late = _unproven(db, settings, mapping, differing, at)
     returned = _returned(db, source, mapping, differing, before)
     for one in differing:
@@ -83,6 +86,7 @@ def observe(
     observed.keep_seen(db, source, mapping.name, kept)
     observed.end_holds(db, source, mapping.name, {one.id: one.state.order_id for one in differing}, at)
     observed.observe(db, source, mapping.name, changes, at)
+    add(tally, _make_room(db, settings, mapping, before, differing, at))
     return tally
 
 
@@ -102,11 +106,7 @@ def again(
         parts = [{name: known[name] for name in names}]
     tally = Tally()
     for some in parts:
-        counted, kept, changes = _judged_anew(db, settings, mapping, some, at)
-        add(tally, counted)
-        observed.keep_seen(db, settings.name, mapping.name, kept)
-        observed.end_holds(db, settings.name, mapping.name, {one.record: one.order_id for one in kept}, at)
-        observed.observe(db, settings.name, mapping.name, changes, at)
+        add(tally, _judge_anew(db, settings, mapping, some, at))
     return tally
 
 
@@ -116,6 +116,39 @@ def otherwise(db: Connection, settings: SalesforceSettings, mapping: Mapping_, a
     for some in observed.every(db, settings.name, mapping.name):
         add(tally, _judged_anew(db, settings, mapping, some, at)[0])
     return tally
+
+
+def _judge_anew(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, before: Mapping[str, Seen], at: datetime
+) -> Tally:
+    tally, kept, changes = _judged_anew(db, settings, mapping, before, at)
+    observed.keep_seen(db, settings.name, mapping.name, kept)
+    observed.end_holds(db, settings.name, mapping.name, {one.record: one.order_id for one in kept}, at)
+    observed.observe(db, settings.name, mapping.name, changes, at)
+    return tally
+
+
+def _make_room(
+    db: Connection,
+    settings: SalesforceSettings,
+    mapping: Mapping_,
+    before: Mapping[str, Seen],
+    differing: Iterable[Record],
+    at: datetime,
+) -> Tally:
+    """Judge records anew that are held with others which say now that they speak for that order no more."""
+    names, orders = set[str](), set[str]()
+    for one in differing:
+        names.add(one.id)
+        known = before.get(one.id)
+        if known is None or known.order_id is None or not counts(State(**known.state)):
+            continue
+        if one.state.order_id != known.order_id or not counts(one.state):
+            orders.add(known.order_id)
+    others = {one.record: one for one in observed.with_orders(db, settings.name, mapping.name, orders)}
+    held = {one.record for one in observed.held(db, settings.name, mapping.name)} if others else set()
+    freed = {name: others[name] for name in others.keys() & held - names}
+    return _judge_anew(db, settings, mapping, freed, at)
 
 
 def _judged_anew(
@@ -174,7 +207,7 @@ def _answered(
     others = rivals.get(order, set()) - {one.id}
     why = None
     if others and counts(one.state):
-        why = f"Order {order!r} has several records: {', '.join(sorted({one.id, *others}))}."
+        why = _several(order, {one.id, *others})
     elif order in late:
         why = (
             f"{' and '.join(mapping.of_parents)} of order {order!r} was read only after the lock, and no stamp tells "
@@ -208,6 +241,30 @@ def _rivals(db: Connection, source: str, mapping: Mapping_, newest: Mapping[str,
         if known.record not in newest and known.order_id and counts(State(**known.state)):
             found[known.order_id].add(known.record)
     return found
+
+
+def _hold_back(
+    db: Connection, source: str, mapping: Mapping_, rivals: Mapping[str, set[str]], newest: Mapping[str, Record]
+) -> dict[str, str]:
+    """Hold what records of earlier pages asked for an order that has another record, unless it was delivered already.
+
+    Gives why, by record. What is asked for such an order is not known any more.
+    """
+    why: dict[str, str] = {}
+    for order, names in rivals.items():
+        if len(names) > 1 and (earlier := names - newest.keys()):
+            held = observed.hold_back(db, source, mapping.name, order, earlier, _several(order, names))
+            why |= dict.fromkeys(held, _several(order, names))
+    unknown = [
+        replace(known, asked=Asked(known.order_id or "", UNKNOWN).told())
+        for known in observed.seen(db, source, mapping.name, why).values()
+    ]
+    observed.keep_seen(db, source, mapping.name, unknown)
+    return why
+
+
+def _several(order: str, records: Iterable[str]) -> str:
+    return f"Order {order!r} has several records: {', '.join(sorted(records))}."
 
 
 def _unproven(

@@ -270,17 +270,35 @@ def test_s26_a_formula_as_status_is_refused(crm: Crm) -> None:
         crm.round()
 
 
-def test_s27_an_order_with_two_records_is_held(crm: Crm, tmp_path: Path) -> None:
-    """Neither of them is heeded; the one that goes away makes room."""
+@pytest.mark.parametrize("page", [1, 2_000])
+def test_s27_an_order_with_two_records_is_held(crm: Crm, tmp_path: Path, page: int) -> None:
+    """On one page or on two; neither of them is heeded, and the one that goes away makes room."""
+    crm.org.page = page
     crm.sell(tmp_path, "O-1")
     first, second = crm.opportunity("O-1", "Closed Lost"), crm.opportunity("O-1", "Closed Won")
-    crm.round()
+    done = crm.round()
     assert crm.held() == [f"Order 'O-1' has several records: {first}, {second}."] * 2
-    assert crm.values("O-1")[0] == "PENDING"
+    assert (crm.values("O-1")[0], done.held, done.records["held"], done.records["changed"]) == ("PENDING", 2, 2, 0)
     crm.world.change(second, Order_Number__c="O-2")
     crm.world.change(first, StageName="Returned")
     crm.round()
     assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_a_record_that_goes_away_frees_the_other(crm: Crm, tmp_path: Path) -> None:
+    """Deleted or given another order: what the other one says counts, without its being touched."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    for order in ("O-1", "O-2"):
+        crm.opportunity(order, "Closed Lost")
+    moved, deleted = (crm.opportunity(order, "Closed Won") for order in ("O-1", "O-2"))
+    crm.round()
+    assert len(crm.held()) == 4
+    crm.world.change(moved, Order_Number__c="O-9")
+    crm.world.delete(deleted)
+    crm.round()
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["REVERSED", "REVERSED"]
+    # A person decides on the order that one was moved from, and on the deleted one.
+    assert (len(crm.held()), crm.held()[1]) == (2, "The record is deleted.")
 
 
 def test_s28_amounts_that_say_nothing_are_held(crm: Crm, tmp_path: Path) -> None:
