@@ -58,7 +58,7 @@ class Usage:
 
 
 class Org:
-    """An org, connected inside ``with``; ``pause`` waits between two tries.
+    """An org, connected inside ``with``; ``pause`` waits between two tries. One that lets us not in is not asked again.
 
     Every method raises SourceUnreachable for what passes, SourceExhausted when the org's calls of a day are used up,
     and SourceRefused for what somebody has to change: a setting, a permission, the org itself.
@@ -83,6 +83,8 @@ class Org:
         self._client: Salesforce | None = None
         self._server_time: datetime | None = None
         self._heard_at = 0.0
+        # Why it does not let us in: asking again and again has users locked out.
+        self._shut: SourceRefused | None = None
         self.usage: Usage | None = None
 
     def __enter__(self) -> Self:
@@ -125,10 +127,7 @@ class Org:
 
     def identity(self) -> str:
         """The org's own id."""
-        told = self._call(
-            "query of Organization", lambda client, how: client.query("SELECT Id FROM Organization", **how)
-        )
-        rows, _, _ = self._page(told)
+        rows = self._rows("Organization", "")
         return canonical(str(rows[0]["Id"])) if rows else ""
 
     def describe(self, of: str) -> dict[str, Any]:
@@ -136,6 +135,17 @@ class Org:
         path = f"sobjects/{of}/describe"
         told = self._call(path, lambda client, how: client.restful(path, **how))
         return told if isinstance(told, dict) else {}
+
+    def sees_all(self, of: str) -> bool | None:
+        """Whether our user may see every record of an object, whoever owns it; None if the org does not tell."""
+        try:
+            home = self._call("list of resources", lambda client, how: client.restful("", **how))
+            address = str(home["identity"]) if home else ""
+            user = canonical(address.rpartition("/")[2], "005")
+            sets = [str(one["PermissionSetId"]) for one in self._rows(*soql.permission_sets(user))]
+            return any(self._rows(*query) for query in soql.views_all(of, sets)) if sets else False
+        except (SourceRefused, KeyError, TypeError, ValueError):
+            return None
 
     def changed_since(self, mapping: Mapping_, floor: datetime) -> Iterator[list[Record]]:
         """All records stamped at ``floor`` or later, page by page; ends normally only when all were read."""
@@ -167,6 +177,11 @@ class Org:
                 f"Source {self._its.name}: the {name} told of {total:,} records and gave {read:,}. It is read again."
             )
 
+    def _rows(self, of: str, where: str, name: str = "Id") -> list[dict[str, Any]]:
+        """One field of the rows of an object, few enough for one page."""
+        query = soql.rows(of, where, name)
+        return self._page(self._call(f"query of {of}", lambda client, how: client.query(query, **how)))[0]
+
     def _page(self, told: Any) -> tuple[list[dict[str, Any]], int, str | None]:  # noqa: ANN401 - any JSON value
         try:
             on = None if told["done"] else str(told["nextRecordsUrl"])
@@ -181,14 +196,17 @@ class Org:
         renewed = False
         waits = iter(self._waits_s)
         while True:
+            if self._shut is not None:
+                raise SourceRefused(str(self._shut))
             try:
                 return self._try(what, act)
             except SalesforceExpiredSession:
                 if renewed or self._its.auth == "session":
-                    raise SourceRefused(
+                    self._shut = SourceRefused(
                         f"Source {self._its.name}: Salesforce does not accept the session ({what}). "
                         "Check that the app and its user are active."
-                    ) from None
+                    )
+                    raise self._shut from None
                 renewed = True
                 self._tokens.expired()
                 self._client = None
@@ -235,7 +253,11 @@ class Org:
 
     def _connected(self) -> Salesforce:
         if self._client is None:
-            token = self._tokens.token()
+            try:
+                token = self._tokens.token()
+            except SourceRefused as error:
+                self._shut = error
+                raise
             self._client = Salesforce(
                 session_id=token.value,
                 instance_url=token.instance_url,

@@ -15,6 +15,23 @@ _MOST: Final = 500
 _MARKS: Final = len("%27%27%2C")
 
 
+def rows(of: str, where: str, name: str) -> str:
+    """One field of the rows of an object."""
+    return f"SELECT {name} FROM {of}" + (f" WHERE {where}" if where else "")  # noqa: S608 - names and values of ours
+
+
+def permission_sets(user: str) -> tuple[str, str, str]:
+    """What gives a user its permissions, its profile among them; object, condition and field of its rows."""
+    return "PermissionSetAssignment", _among("AssigneeId", [user]), "PermissionSetId"
+
+
+def views_all(of: str, sets: Sequence[str]) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Those of these permission sets by which all records of an object are seen, or all of the org."""
+    by_object = f"{_among('ParentId', sets)} AND {_among('SobjectType', [of])} AND PermissionsViewAllRecords = true"
+    by_org = f"{_among('Id', sets)} AND PermissionsViewAllData = true"
+    return ("ObjectPermissions", by_object), ("PermissionSet", by_org)
+
+
 def fields(mapping: Mapping_) -> tuple[str, ...]:
     """What a query for the records of a mapping reads, each field once."""
     wanted = ["Id", "SystemModstamp", "IsDeleted", mapping.order_id, mapping.status]

@@ -59,7 +59,7 @@ def of_mapping(
     found = [*_reasons(mapping, terms), *_heirs(settings, mapping)]
     try:
         told = org.describe(mapping.object)
-        found += [*_object(mapping, told), *_fields(org, mapping, told, is_running=is_running)]
+        found += [*_object(mapping, told), _sharing(org, mapping), *_fields(org, mapping, told, is_running=is_running)]
     except SourceRefused:
         found.append(Step(ok=False, message=f"the object {mapping.object} does not exist, or the user may not see it"))
     return [Step(one.ok, f"{mapping.name}: {one.message}") for one in found]
@@ -69,6 +69,16 @@ def _object(mapping: Mapping_, told: dict[str, Any]) -> Iterator[Step]:
     for what in ("queryable", "replicateable"):
         ok = bool(told.get(what))
         yield Step(ok, f"{mapping.object} is {'' if ok else 'not '}{what}")
+
+
+def _sharing(org: Org, mapping: Mapping_) -> Step:
+    """What sharing hides is missing without a word, so that no right list can be told from a short one."""
+    sees_all = org.sees_all(mapping.object)
+    if sees_all:
+        return Step(ok=True, message=f"the user sees all records of {mapping.object}")
+    doubt = "it cannot be told whether the user has" if sees_all is None else "the user does not have"
+    then = f"what sharing hides of {mapping.object} is not read"
+    return Step(ok=True, message=f"{doubt} View All on {mapping.object}; {then}")
 
 
 def _fields(org: Org, mapping: Mapping_, told: dict[str, Any], *, is_running: bool) -> Iterator[Step]:

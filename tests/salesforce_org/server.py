@@ -22,7 +22,7 @@ import jwt
 import trustme
 
 from tests.salesforce_org.soql import Query, Refused
-from tests.salesforce_org.world import ORG_ID, World
+from tests.salesforce_org.world import ORG_ID, USER_ID, World
 
 KEY: Final = "3MVG9consumerkey"
 SECRET: Final = "5ecret0fTheConsumer"
@@ -131,8 +131,12 @@ class Org:
         else:
             return 400, {"error": "unsupported_grant_type", "error_description": "grant type not supported"}
         instance = self.moves_to or self.url
-        identity = f"{self.url}/id/{self.org_id}/0055g00000AbCdEAAV"
-        return 200, {"access_token": self.new_token(), "instance_url": instance, "id": identity, "token_type": "Bearer"}
+        told = {"instance_url": instance, "id": self._identity, "token_type": "Bearer"}
+        return 200, {"access_token": self.new_token(), **told}
+
+    @property
+    def _identity(self) -> str:
+        return f"{self.url}/id/{self.org_id}/{USER_ID}"
 
     def _assertion_problem(self, assertion: str) -> str:
         try:
@@ -166,6 +170,8 @@ class Org:
                 return self._next_page(base, unquote(parts[1]))
             found, rows = self.world.query(query["q"], deleted_too=parts[0] == "queryAll")
             return self._page(base, found, rows, 0)
+        if not rest:
+            return {"identity": self._identity, "limits": f"{base}/limits"}
         if parts[0] == "limits":
             return {"DailyApiRequests": {"Max": self.quota, "Remaining": self.quota - self.used}}
         if parts[0] == "sobjects" and len(parts) == 3 and parts[2] in {"describe", "updated", "deleted"}:

@@ -72,6 +72,9 @@ class Field:
         }
 
 
+# Our user, and what it is allowed.
+USER_ID: Final = checked("0055g00000AbCdE")
+PERMISSION_SET: Final = checked("0PS5g0000000001")
 SYSTEM: Final = (
     Field("Id", "id"),
     Field("SystemModstamp", "datetime"),
@@ -122,6 +125,24 @@ OBJECTS: Final[dict[str, tuple[str, tuple[Field, ...]]]] = {
     ),
     "RecordType": ("012", (*SYSTEM, Field("DeveloperName"))),
     "Organization": ("00D", (*SYSTEM, Field("Name"))),
+    "PermissionSet": ("0PS", (*SYSTEM, Field("PermissionsViewAllData", "boolean"))),
+    "PermissionSetAssignment": (
+        "0Pa",
+        (
+            *SYSTEM,
+            Field("AssigneeId", "reference", refers_to="User", relationship="Assignee"),
+            Field("PermissionSetId", "reference", refers_to="PermissionSet", relationship="PermissionSet"),
+        ),
+    ),
+    "ObjectPermissions": (
+        "110",
+        (
+            *SYSTEM,
+            Field("ParentId", "reference", refers_to="PermissionSet", relationship="Parent"),
+            Field("SobjectType", "picklist"),
+            Field("PermissionsViewAllRecords", "boolean"),
+        ),
+    ),
 }
 
 
@@ -155,6 +176,9 @@ class World:
     def __post_init__(self) -> None:
         long_ago = datetime(2020, 1, 1, tzinfo=UTC)
         self._put("Organization", ORG_ID, {"Name": "Acme"}, long_ago, long_ago)
+        self._put("PermissionSet", PERMISSION_SET, {"PermissionsViewAllData": True}, long_ago, long_ago)
+        assigned = {"AssigneeId": USER_ID, "PermissionSetId": PERMISSION_SET}
+        self._put("PermissionSetAssignment", checked("0Pa5g0000000001"), assigned, long_ago, long_ago)
 
     def pass_by(self, **parts: float) -> datetime:
         """Move the clock on."""

@@ -16,6 +16,8 @@ from clawback.salesforce_tables import parse
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import SalesforceSettings
+from processing import hints
+from processing.hints import Hint
 from processing.record_tables import observation
 from processing.tables import entry
 from tests.conftest import START, Clock
@@ -119,6 +121,12 @@ class Crm:
     def values(self, order: str) -> tuple[str, str, str]:
         """State, amount and payout of an order's action."""
         return values(self.desk.store, f"A-{order}")
+
+    def hint(self, *hints_of: tuple[str, str]) -> None:
+        """Triggers told of records of objects."""
+        with self.desk.store.write() as db:
+            told = [Hint(f"{self.clock.now}{one}", of, one) for of, one in hints_of]
+            hints.take(db, self.settings.name, told, self.clock.now)
 
     def lock(self) -> list[locks.Swept]:
         """The lock sweep."""

@@ -15,10 +15,9 @@ from connectors.source import Step
 from processing import hints
 from processing.catalog import read_terms
 from processing.errors import SourceRefused
-from processing.hints import Hint
-from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for
+from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
-from tests.salesforce_org.world import OBJECTS, STAGES, Field, checked
+from tests.salesforce_org.world import OBJECTS, PERMISSION_SET, Field, checked
 from tests.worlds import SID
 
 
@@ -42,6 +41,7 @@ GREEN = (
     "sales: reason RETURNED for reverse",
     "sales: Opportunity is queryable",
     "sales: Opportunity is replicateable",
+    "sales: the user sees all records of Opportunity",
     "sales: order_id: Order_Number__c",
     "sales: status: StageName, 5 values mapped",
     "sales: amount: Amount is a currency",
@@ -62,6 +62,25 @@ def test_s48_all_green(crm: Crm) -> None:
         "sales: currency: CurrencyIsoCode",
         "sales: filter 1: RecordType.DeveloperName",
     ]
+
+
+def test_s48_what_sharing_hides(crm: Crm) -> None:
+    """View All on the object does, or on the whole org; without it, or where nobody tells, the preflight says so."""
+    gone = "of Opportunity is not read"
+
+    def sharing() -> list[str]:
+        return [one.message for one in preflight(crm) if "sharing" in one.message or "sees all" in one.message]
+
+    crm.world.change(PERMISSION_SET, PermissionsViewAllData=False)
+    assert sharing() == [f"sales: the user does not have View All on Opportunity; what sharing hides {gone}"]
+    crm.world.add("ObjectPermissions", ParentId=PERMISSION_SET, SobjectType="Lead", PermissionsViewAllRecords=True)
+    assert "does not have" in sharing()[0]
+    crm.world.add(
+        "ObjectPermissions", ParentId=PERMISSION_SET, SobjectType="Opportunity", PermissionsViewAllRecords=True
+    )
+    assert sharing() == ["sales: the user sees all records of Opportunity"]
+    crm.world.objects = {name: its for name, its in OBJECTS.items() if name != "PermissionSetAssignment"}
+    assert sharing()[0].startswith("sales: it cannot be told whether the user has View All on Opportunity")
 
 
 def hide(crm: Crm) -> None:
@@ -230,7 +249,7 @@ def test_s50_what_is_older_than_what_was_read_counts_as_stale(crm: Crm, tmp_path
 def test_s32_credentials_that_are_refused_are_shown_once_a_round(crm: Crm) -> None:
     """However much there is to be read; and triggers, which are looked for every second, do not repeat it."""
     crm.environ["SF_SECRET"] = "wr0ng"
-    hint(crm, *(("Opportunity", crm.opportunity(f"O-{n}", "Closed Lost")) for n in range(3)))
+    crm.hint(*(("Opportunity", crm.opportunity(f"O-{n}", "Closed Lost")) for n in range(3)))
     for calls in (1, 2):
         with pytest.raises(SourceRefused, match="invalid_client"):
             crm.round()
@@ -263,113 +282,6 @@ def test_a_mapping_that_is_wrong_does_not_stop_the_others(crm: Crm, tmp_path: Pa
     assert cursor.complete_at == crm.clock.now
 
 
-LEADS = mapping_table(name="leads", object="Lead", status="Status", amount=None, on_converted="hold")
-LEADS["statuses"] = {"Rejected": STATUSES["Closed Lost"]}
-
-
-@pytest.mark.parametrize("wrong", ["leads", "sales"])
-def test_a_red_mapping_does_not_stop_the_others(crm: Crm, tmp_path: Path, wrong: str) -> None:
-    """From the first round on; it is read as soon as it is right, and its actions do not lock before."""
-    tables = {"leads": LEADS, "sales": mapping_table()}
-    crm.settings = settings_for(crm.org, mapping=[*(tables | {wrong: {**tables[wrong], "event_type": 99}}).values()])
-    crm.sell(tmp_path, "O-1", "O-2")
-    opportunity, lead = crm.opportunity("O-1", "Closed Lost"), crm.world.add("Lead", Order_Number__c="O-2")
-    crm.world.change(lead, Status="Rejected")
-    for _ in range(2):
-        with pytest.raises(SourceRefused, match=f"^Mapping {wrong} of source crm is not started: .* no event type 99"):
-            crm.round()
-    assert [crm.values(order)[0] == "REVERSED" for order in ("O-1", "O-2")] == [wrong == "leads", wrong == "sales"]
-    hint(crm, ("Opportunity", opportunity), ("Lead", lead))
-    calls = len(crm.org.calls)
-    with pytest.raises(SourceRefused, match=wrong):
-        crm.listen()
-    # The record of the one that is right, and nothing about the other: it was refused a moment ago.
-    assert [one.rsplit("/", 2)[-2] for one in crm.org.calls[calls:]] == ["oauth2", "queryAll"]
-    crm.settings = settings_for(crm.org, mapping=[*tables.values()])
-    crm.round()
-    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["REVERSED", "REVERSED"]
-
-
-def test_a_status_that_goes_from_the_org_stops_no_mapping(crm: Crm, tmp_path: Path) -> None:
-    """A status that was renamed in the org is one without a mapping: its records are held, the others go on."""
-    crm.sell(tmp_path, "O-1", "O-2")
-    renamed = crm.opportunity("O-1")
-    crm.round()
-    prefix, fields = OBJECTS["Opportunity"]
-    stages = tuple("Lost" if one == "Closed Lost" else one for one in STAGES)
-    changed = tuple(replace(one, values=stages) if one.name == "StageName" else one for one in fields)
-    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, changed)}
-    crm.pass_by(days=1, minutes=1)
-    crm.world.change(renamed, StageName="Lost")
-    crm.opportunity("O-2", "Returned")
-    crm.round()
-    assert (crm.held()[0][:26], crm.values("O-2")[0]) == ("The status 'Lost' is not m", "REVERSED")
-
-
-def test_a_mapping_that_is_added_waits_to_be_approved(crm: Crm, tmp_path: Path) -> None:
-    """Those that were approved go on, and one that is taken out again leaves nothing behind."""
-    crm.settings = settings_for(crm.org, backfill="ask")
-    crm.sell(tmp_path, "O-1", "O-2")
-    crm.opportunity("O-1", "Closed Won")
-    crm.round()
-    rounds.approve(crm.desk, crm.settings)
-    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(), LEADS])
-    lead = crm.world.add("Lead", Order_Number__c="O-2", Status="Rejected")
-    crm.opportunity("O-1b", "Closed Won")
-    done = crm.round()
-    assert (len(done.deliveries), done.unapproved, crm.values("O-2")[0]) == (1, 1, "PENDING")
-    crm.settings = settings_for(crm.org, backfill="ask")
-    crm.round()
-    assert crm.round().unapproved == 0
-    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(), LEADS])
-    assert crm.round().unapproved == 1
-    crm.world.change(lead, Status="Rejected")
-    assert crm.round().unapproved == 1
-    rounds.approve(crm.desk, crm.settings)
-    assert crm.values("O-2")[0] == "REVERSED"
-
-
-@pytest.mark.parametrize("trigger", [False, True])
-def test_a_mapping_that_reads_otherwise_waits_to_be_approved(crm: Crm, tmp_path: Path, *, trigger: bool) -> None:
-    """Another filter, another field: everything is read again, and nothing is applied before somebody has seen it."""
-    crm.settings = settings_for(crm.org, backfill="ask")
-    crm.sell(tmp_path, "O-1", "O-2")
-    record = crm.opportunity("O-1", "Closed Won")
-    crm.opportunity("O-2", "Closed Won", RecordTypeId=crm.world.add("RecordType", DeveloperName="Partner"))
-    crm.round()
-    rounds.approve(crm.desk, crm.settings)
-    crm.pass_by(hours=1)
-    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=[PARTNERS])])
-    if trigger:
-        hint(crm, ("Opportunity", record))
-        crm.listen()
-    done = crm.round()
-    assert (done.unapproved, done.otherwise, crm.values("O-1")[0]) == (1, 0, "APPROVED")
-    rounds.approve(crm.desk, crm.settings)
-    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["PENDING", "APPROVED"]
-
-
-def test_a_mapping_that_is_corrected_before_its_start_begins_anew(crm: Crm, tmp_path: Path) -> None:
-    """Nothing of what the wrong one would have done is applied."""
-    wrong = STATUSES | {"Closed Won": STATUSES["Closed Lost"]}
-    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(statuses=wrong)])
-    crm.sell(tmp_path, "O-1", "O-2")
-    crm.opportunity("O-1", "Closed Won")
-    crm.opportunity("O-2", "Nobody knows")
-    crm.round()
-    crm.settings = settings_for(crm.org, backfill="ask")
-    done = crm.round()
-    assert (done.unapproved, done.otherwise, done.held) == (1, 0, 1)
-    rounds.approve(crm.desk, crm.settings)
-    assert (crm.entries(), len(crm.held())) == ([("approve", "PENDING", "APPROVED")], 1)
-
-
-def hint(crm: Crm, *hints_of: tuple[str, str]) -> None:
-    """Triggers told of records of objects."""
-    with crm.desk.store.write() as db:
-        hints.take(db, "crm", [Hint(f"{crm.clock.now}{one}", of, one) for of, one in hints_of], crm.clock.now)
-
-
 def test_a_hint_that_cannot_be_heeded_keeps_nothing_from_being_read(crm: Crm, tmp_path: Path) -> None:
     """The query of its record fails; the hints of other objects and the polls go on, and the round says what it was."""
     leads = mapping_table(
@@ -384,7 +296,7 @@ def test_a_hint_that_cannot_be_heeded_keeps_nothing_from_being_read(crm: Crm, tm
     crm.round()
     opportunity = crm.opportunity("O-1", "Closed Lost")
     lead = crm.world.add("Lead", Order_Number__c="O-2", Status="Rejected")
-    hint(crm, ("Opportunity", opportunity), ("Lead", lead))
+    crm.hint(("Opportunity", opportunity), ("Lead", lead))
     crm.org.fault(Fault(status=400, body=b'[{"errorCode": "INVALID_FIELD", "message": "no"}]'), "/query", times=1)
     with pytest.raises(SourceRefused, match="Opportunity"):
         crm.round()
@@ -394,7 +306,7 @@ def test_a_hint_that_cannot_be_heeded_keeps_nothing_from_being_read(crm: Crm, tm
 def test_a_red_preflight_is_not_repeated_for_a_hint(crm: Crm) -> None:
     """Triggers are looked for every second; the org is not asked that often."""
     hide(crm)
-    hint(crm, ("Opportunity", crm.opportunity("O-1", "Closed Lost")))
+    crm.hint(("Opportunity", crm.opportunity("O-1", "Closed Lost")))
     with pytest.raises(SourceRefused, match="StageName"):
         crm.listen()
     with crm.desk.store.read() as db:

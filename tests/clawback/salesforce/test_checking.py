@@ -1,0 +1,142 @@
+"""Settings that do not fit the org, or were changed; and what the org refuses for good."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clawback.salesforce import rounds
+from processing.errors import SourceRefused
+from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for
+from tests.salesforce_org.world import OBJECTS, STAGES
+
+LEADS = mapping_table(name="leads", object="Lead", status="Status", amount=None, on_converted="hold")
+LEADS["statuses"] = {"Rejected": STATUSES["Closed Lost"]}
+
+
+@pytest.mark.parametrize("wrong", ["leads", "sales"])
+def test_a_red_mapping_does_not_stop_the_others(crm: Crm, tmp_path: Path, wrong: str) -> None:
+    """From the first round on; it is read as soon as it is right, and its actions do not lock before."""
+    tables = {"leads": LEADS, "sales": mapping_table()}
+    crm.settings = settings_for(crm.org, mapping=[*(tables | {wrong: {**tables[wrong], "event_type": 99}}).values()])
+    crm.sell(tmp_path, "O-1", "O-2")
+    opportunity, lead = crm.opportunity("O-1", "Closed Lost"), crm.world.add("Lead", Order_Number__c="O-2")
+    crm.world.change(lead, Status="Rejected")
+    for _ in range(2):
+        with pytest.raises(SourceRefused, match=f"^Mapping {wrong} of source crm is not started: .* no event type 99"):
+            crm.round()
+    assert [crm.values(order)[0] == "REVERSED" for order in ("O-1", "O-2")] == [wrong == "leads", wrong == "sales"]
+    crm.hint(("Opportunity", opportunity), ("Lead", lead))
+    calls = len(crm.org.calls)
+    with pytest.raises(SourceRefused, match=wrong):
+        crm.listen()
+    # The record of the one that is right, and nothing about the other: it was refused a moment ago.
+    assert [one.rsplit("/", 2)[-2] for one in crm.org.calls[calls:]] == ["oauth2", "queryAll"]
+    crm.settings = settings_for(crm.org, mapping=[*tables.values()])
+    crm.round()
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["REVERSED", "REVERSED"]
+
+
+def test_a_status_that_goes_from_the_org_stops_no_mapping(crm: Crm, tmp_path: Path) -> None:
+    """A status that was renamed in the org is one without a mapping: its records are held, the others go on."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    renamed = crm.opportunity("O-1")
+    crm.round()
+    prefix, fields = OBJECTS["Opportunity"]
+    stages = tuple("Lost" if one == "Closed Lost" else one for one in STAGES)
+    changed = tuple(replace(one, values=stages) if one.name == "StageName" else one for one in fields)
+    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, changed)}
+    crm.pass_by(days=1, minutes=1)
+    crm.world.change(renamed, StageName="Lost")
+    crm.opportunity("O-2", "Returned")
+    crm.round()
+    assert (crm.held()[0][:26], crm.values("O-2")[0]) == ("The status 'Lost' is not m", "REVERSED")
+
+
+def test_a_mapping_that_is_added_waits_to_be_approved(crm: Crm, tmp_path: Path) -> None:
+    """Those that were approved go on, and one that is taken out again leaves nothing behind."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(), LEADS])
+    lead = crm.world.add("Lead", Order_Number__c="O-2", Status="Rejected")
+    crm.opportunity("O-1b", "Closed Won")
+    done = crm.round()
+    assert (len(done.deliveries), done.unapproved, crm.values("O-2")[0]) == (1, 1, "PENDING")
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.round()
+    assert crm.round().unapproved == 0
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(), LEADS])
+    assert crm.round().unapproved == 1
+    crm.world.change(lead, Status="Rejected")
+    assert crm.round().unapproved == 1
+    rounds.approve(crm.desk, crm.settings)
+    assert crm.values("O-2")[0] == "REVERSED"
+
+
+@pytest.mark.parametrize("trigger", [False, True])
+def test_a_mapping_that_reads_otherwise_waits_to_be_approved(crm: Crm, tmp_path: Path, *, trigger: bool) -> None:
+    """Another filter, another field: everything is read again, and nothing is applied before somebody has seen it."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.opportunity("O-2", "Closed Won", RecordTypeId=crm.world.add("RecordType", DeveloperName="Partner"))
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.pass_by(hours=1)
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=[PARTNERS])])
+    if trigger:
+        crm.hint(("Opportunity", record))
+        crm.listen()
+    done = crm.round()
+    assert (done.unapproved, done.otherwise, crm.values("O-1")[0]) == (1, 0, "APPROVED")
+    rounds.approve(crm.desk, crm.settings)
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["PENDING", "APPROVED"]
+
+
+def test_a_mapping_that_is_corrected_before_its_start_begins_anew(crm: Crm, tmp_path: Path) -> None:
+    """Nothing of what the wrong one would have done is applied."""
+    wrong = STATUSES | {"Closed Won": STATUSES["Closed Lost"]}
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(statuses=wrong)])
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Closed Won")
+    crm.opportunity("O-2", "Nobody knows")
+    crm.round()
+    crm.settings = settings_for(crm.org, backfill="ask")
+    done = crm.round()
+    assert (done.unapproved, done.otherwise, done.held) == (1, 0, 1)
+    rounds.approve(crm.desk, crm.settings)
+    assert (crm.entries(), len(crm.held())) == ([("approve", "PENDING", "APPROVED")], 1)
+
+
+def read_by_three(crm: Crm) -> None:
+    """Three mappings, read once, and a trigger for one of their objects."""
+    items = mapping_table(name="items", object="OrderItem", order_id="Order.OrderNumber", status="Return_Status__c")
+    items |= {"amount": None, "statuses": {"Sent Back": STATUSES["Returned"]}}
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(), LEADS, items])
+    record = crm.opportunity("O-1")
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.hint(("Opportunity", record))
+
+
+def test_s33_a_session_that_never_opens_costs_two_tokens_a_round(crm: Crm) -> None:
+    """Refused with a new token, too: the org is not asked again in this round, whatever else there is to read."""
+    read_by_three(crm)
+    before = crm.org.token_calls
+    crm.org.refuses_all_tokens = True
+    with pytest.raises(SourceRefused, match="does not accept the session"):
+        crm.round()
+    assert crm.org.token_calls - before == 2
+
+
+def test_s32_a_secret_that_is_revoked_is_shown_once_a_round(crm: Crm) -> None:
+    """After the preflight of the day was green."""
+    read_by_three(crm)
+    before = crm.org.token_calls
+    crm.environ["SF_SECRET"] = "wr0ng"
+    with pytest.raises(SourceRefused, match="invalid_client"):
+        crm.round()
+    assert crm.org.token_calls - before == 1
