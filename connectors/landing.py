@@ -8,16 +8,19 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from connectors.durable import begin_new, begin_sync, claim, sync_folder
 from connectors.envelope import ENVELOPE, Envelope, sealed
 from connectors.keys import Keys
 
 _log = logging.getLogger(__name__)
+
+# How many uploads are put on disk at a time.
+_SYNCING: Final = 4
 
 
 class Unsure(Exception):
@@ -93,8 +96,9 @@ class Landing:
         self._waiting: list[Ticket] = []
         self._queue = threading.Lock()
         self._turn = threading.Lock()
-        # Its thread begins when it is needed.
+        # Their threads begin when they are needed.
         self._thread = ThreadPoolExecutor(1, "landing")
+        self._syncing = ThreadPoolExecutor(_SYNCING - 1, "syncing")
 
     def land(self, ticket: Ticket) -> None:
         """Make an upload visible, together with those that wait; ``ticket.result`` tells how it went."""
@@ -156,7 +160,8 @@ class Landing:
             begin_sync(ticket.placed().handle)
         for _, handle in written:
             begin_sync(handle)
-        kept = [ticket for ticket, handle in written if self._is_kept(ticket, handle)]
+        self._sync(written)
+        kept = [ticket for ticket, _ in written if ticket.error is None]
         moved = [ticket for ticket in kept if self._is_moved(ticket)]
         try:
             if moved:
@@ -175,17 +180,12 @@ class Landing:
             ticket.fail(error)
             return None
 
-    def _is_kept(self, ticket: Ticket, envelope: int) -> bool:
-        """Put the content and the envelope on disk."""
-        try:
-            os.fsync(ticket.placed().handle)
-            os.fsync(envelope)
-            sync_folder(ticket.placed().folder)
-        except OSError as error:
-            ticket.fail(error)
-        finally:
-            os.close(envelope)
-        return ticket.error is None
+    def _sync(self, written: list[tuple[Ticket, int]]) -> None:
+        """Put contents and envelopes on disk, in a few threads: the disk serves those that wait together at once."""
+        shares = [written[first::_SYNCING] for first in range(_SYNCING)]
+        others = [self._syncing.submit(_sync, share) for share in shares[1:] if share]
+        _sync(shares[0])
+        wait(others)
 
     def _is_moved(self, ticket: Ticket) -> bool:
         """Note an upload's key, and show it, if it is wanted still."""
@@ -212,6 +212,18 @@ class Landing:
             _log.exception("not_taken_back delivery=%s", ticket.envelope.delivery)
         else:
             ticket.fail(error)
+
+
+def _sync(written: list[tuple[Ticket, int]]) -> None:
+    for ticket, envelope in written:
+        try:
+            os.fsync(ticket.placed().handle)
+            os.fsync(envelope)
+            sync_folder(ticket.placed().folder)
+        except Exception as error:  # noqa: BLE001 - its sender is told; the others land
+            ticket.fail(error)
+        finally:
+            os.close(envelope)
 
 
 def _own(error: BaseException) -> BaseException:

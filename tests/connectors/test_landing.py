@@ -99,6 +99,31 @@ def test_one_that_fails_fails_alone(spool: Spool, tmp_path: Path) -> None:
     assert len(spool.pending()) == 4
 
 
+def test_all_are_on_disk_before_one_is_seen(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are put there at a time; one that the disk does not take fails alone."""
+    before, synced = list[Path](), list[Path]()
+
+    def shown(self: Landing, batch: list[Ticket], show: Callable[..., None] = Landing._show) -> None:  # noqa: SLF001 - what is seen at once
+        before[:] = (tmp_path / "new").iterdir()
+        show(self, batch)
+
+    def failing(folder: Path, sync: Callable[[Path], None] = durable.sync_folder) -> None:
+        if folder.parent == tmp_path / "tmp":
+            assert sorted((tmp_path / "new").iterdir()) == sorted(before)
+            synced.append(folder)
+            if len(synced) == TOGETHER:
+                raise OSError(5, "Input/output error")
+        sync(folder)
+
+    monkeypatch.setattr(Landing, "_show", shown)
+    monkeypatch.setattr("connectors.landing.sync_folder", failing)
+    with uploads(spool, *[None] * TOGETHER) as made:
+        outcomes = land(tmp_path, made)
+    assert sorted(type(one).__name__ for one in outcomes) == ["Envelope"] * (TOGETHER - 1) + ["UploadRefused"]
+    assert len(set(synced)) == TOGETHER
+    assert {one.delivery for one in spool.pending()} == {one.delivery for one in outcomes if isinstance(one, Envelope)}
+
+
 @pytest.mark.parametrize("together", [1, TOGETHER])
 def test_what_may_vanish_has_not_landed(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
