@@ -11,7 +11,7 @@ from clawback.web.refusal import Refusal, Refused, invalid
 from connectors.allowance import Left
 from connectors.tokens import Scope
 
-_BASIC: Final = HTTPBasic(auto_error=False, description="User AccountSID, password AuthToken.")
+BASIC: Final = HTTPBasic(auto_error=False, description="User AccountSID, password AuthToken.")
 CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="Clawback"'}
 
 
@@ -40,7 +40,7 @@ class _Door:
         self,
         request: Request,
         AccountSID: Annotated[str, Path(description="Your AccountSID.", examples=["IRacme1"])],  # noqa: N803 - the API's
-        given: Annotated[HTTPBasicCredentials | None, Depends(_BASIC)],
+        given: Annotated[HTTPBasicCredentials | None, Depends(BASIC)],
     ) -> str:
         office = office_of(request)
         scope = None if given is None else office.tokens.scope(given.username, given.password)
@@ -53,8 +53,9 @@ class _Door:
         if self._needed is Scope.WRITE and scope is Scope.READ:
             raise Refusal(Refused.FORBIDDEN)
         # A misspelt filter that is passed over in silence would show too much.
-        for name in request.query_params.keys() - query_names(request.app, request.scope["route"].operation_id):
-            raise invalid(name, "This resource has no such parameter.")
+        if request.query_params:
+            for name in request.query_params.keys() - query_names(request.app, request.scope["route"].operation_id):
+                raise invalid(name, "This resource has no such parameter.")
         return given.username
 
     def _count(self, request: Request, office: Office, sid: str) -> None:
@@ -66,5 +67,6 @@ class _Door:
             raise Refusal(Refused.RATE_LIMITED, headers={"Retry-After": str(left.reset_s)})
 
 
+may_write: Final = _Door(Scope.WRITE)
 Reader = Annotated[str, Depends(_Door(Scope.READ))]
-Writer = Annotated[str, Depends(_Door(Scope.WRITE))]
+Writer = Annotated[str, Depends(may_write)]

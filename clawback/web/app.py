@@ -18,6 +18,7 @@ from clawback.web.document import document, methods
 from clawback.web.office import Office
 from clawback.web.refusal import Refusal, Refused
 from clawback.web.representation import Single, Suffixes, respond
+from clawback.web.short_way import ShortWay
 from processing.errors import ClawbackError, KeyReused, NotFound, StoreUnavailable, UploadRefused
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def create_app(office: Office) -> FastAPI:
     account = APIRouter(prefix="/Advertisers/{AccountSID}")
     for part in (actions, changes, conversions, submissions, deliveries, company):
         account.include_router(part.router)
+    app.router.routes.append(ShortWay(f"{account.prefix}/Actions", {"PUT": changes.update, "DELETE": changes.reverse}))
     app.include_router(account)
     app.include_router(hooks.router)
     app.add_exception_handler(Refusal, _refuse)

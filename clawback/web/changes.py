@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
@@ -15,11 +15,13 @@ from clawback.web.representation import Single, respond
 from processing.deliveries import API
 
 router = APIRouter(tags=["Actions"])
+KEY_HEADER: Final = "Idempotency-Key"
+KEY: Final = r"[\x20-\x7e]{1,255}"
 Key = Annotated[
     str | None,
     Header(
-        alias="Idempotency-Key",
-        pattern=r"^[\x20-\x7e]{1,255}$",
+        alias=KEY_HEADER,
+        pattern=f"^{KEY}$",
         description="Your own word for this request: sent twice with the same body it is done once.",
         examples=["2027-01-20-return-0815"],
     ),
