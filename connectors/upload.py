@@ -106,6 +106,8 @@ class Upload:
         """Land what ``is_short`` without waiting: the outcome is that of ``land``, and comes in another thread."""
         self._refuse_if_over()
         told = Future[Envelope]()
+        # Whoever waits may stop to; what is on its way cannot be called back.
+        told.set_running_or_notify_cancel()
         ticket = self._ticket(None, proven, wanted)
 
         def then() -> None:

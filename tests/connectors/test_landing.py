@@ -218,3 +218,12 @@ def test_landing_without_waiting(spool: Spool, tmp_path: Path) -> None:
     assert told[1].result() == before
     assert spool.pending() == [before, told[0].result()]
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_who_waits_no_longer_calls_nothing_back(spool: Spool, tmp_path: Path) -> None:
+    """It lands, and so does what lands together with it."""
+    with uploads(spool, None, None) as made:
+        with claim(tmp_path / "order"):
+            told = [one.land_soon() for one in made]
+            assert not told[0].cancel()
+        assert [one.result(30) for one in told] == spool.pending()
