@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
 
 from clawback.web.access import office_of
 from clawback.web.refusal import Fault, Refusal, Refused
@@ -51,20 +50,19 @@ async def parameters(request: Request, model: type[Model]) -> Model:
 async def blocks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
     """The body as it arrives; raises Refusal when it grows too large, comes too slowly, or ends early."""
     idle_s = office_of(request).web.idle_timeout_s
-    announced, size = request.headers.get("content-length", ""), 0
+    announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most_bytes:
         raise Refusal(Refused.BODY_TOO_LARGE)
-    stream = request.stream()
-    while True:
+    size, more = 0, True
+    while more:
         try:
             async with asyncio.timeout(idle_s):
-                block = await anext(stream)
-        except StopAsyncIteration:
-            return
+                message = await request.receive()
         except TimeoutError:
             raise Refusal(Refused.BODY_TOO_SLOW) from None
-        except ClientDisconnect:
-            raise Refusal(Refused.LENGTH_MISMATCH) from None
+        if message["type"] == "http.disconnect":
+            raise Refusal(Refused.LENGTH_MISMATCH)
+        block, more = message.get("body", b""), message.get("more_body", False)
         size += len(block)
         if size > most_bytes:
             raise Refusal(Refused.BODY_TOO_LARGE)

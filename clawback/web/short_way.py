@@ -11,7 +11,7 @@ from typing import Final
 from fastapi import Request, Response
 from starlette.datastructures import Headers
 from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from clawback.web.access import BASIC, may_write
 from clawback.web.changes import KEY, KEY_HEADER
@@ -25,7 +25,7 @@ class ShortWay(Route):
     """Stands before FastAPI's routes of the same path and functions; ``changes`` are by their methods."""
 
     def __init__(self, path: str, changes: Mapping[str, Change]) -> None:
-        super().__init__(path, self._answer, methods=list(changes), include_in_schema=False)
+        super().__init__(path, self, methods=list(changes), include_in_schema=False)
         self._changes = changes
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -36,6 +36,9 @@ class ShortWay(Route):
         key = Headers(scope=scope).get(KEY_HEADER)
         return (match, found) if key is None or _KEY.fullmatch(key) else (Match.NONE, {})
 
-    async def _answer(self, request: Request) -> Response:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        request = Request(scope, receive, send)
         sid = await may_write(request, request.path_params["AccountSID"], await BASIC(request))
-        return await self._changes[request.method](request, sid, request.headers.get(KEY_HEADER))
+        response = await self._changes[request.method](request, sid, request.headers.get(KEY_HEADER))
+        await response(scope, receive, send)
