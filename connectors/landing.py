@@ -94,6 +94,8 @@ class Landing:
         self._new = new
         self._keys = keys
         self._waiting: list[Ticket] = []
+        # Whether the thread will look at what waits.
+        self._is_called = False
         self._queue = threading.Lock()
         self._turn = threading.Lock()
         # Their threads begin when they are needed.
@@ -110,7 +112,17 @@ class Landing:
         """The same without waiting: ``ticket.then`` is called when it is over."""
         with self._queue:
             self._waiting.append(ticket)
-        self._thread.submit(self._lead_for, ticket)
+            is_called, self._is_called = self._is_called, True
+        if not is_called:
+            self._thread.submit(self._lead_all)
+
+    def _lead_all(self) -> None:
+        with self._queue:
+            # Before the first look: whoever comes from now on calls again.
+            self._is_called = False
+        while self._waiting:
+            with self._turn:
+                self._lead()
 
     def _lead_for(self, ticket: Ticket) -> None:
         while not ticket.is_done:

@@ -220,6 +220,17 @@ def test_landing_without_waiting(spool: Spool, tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_the_same_request_without_waiting_lands_once(spool: Spool, tmp_path: Path) -> None:
+    """What has to find the first one landed is looked at after it, and what comes later is, too."""
+    with uploads(spool, *["return 1"] * TOGETHER, "return 2") as made:
+        with claim(tmp_path / "order"):
+            told = [one.land_soon() for one in made[:-1]]
+        outcomes = [one.result(30) for one in told]
+        assert outcomes == spool.pending() * TOGETHER
+        later = made[-1].land_soon().result(30)
+    assert spool.pending() == [outcomes[0], later]
+
+
 def test_who_waits_no_longer_calls_nothing_back(spool: Spool, tmp_path: Path) -> None:
     """It lands, and so does what lands together with it."""
     with uploads(spool, None, None) as made:
