@@ -144,7 +144,7 @@ class Org:
             user = canonical(address.rpartition("/")[2], "005")
             sets = [str(one["PermissionSetId"]) for one in self._rows(*soql.permission_sets(user))]
             return any(self._rows(*query) for query in soql.views_all(of, sets)) if sets else False
-        except (SourceRefused, KeyError, TypeError, ValueError):
+        except (SourceRefused, SourceUnreachable, KeyError, TypeError, ValueError):
             return None
 
     def changed_since(self, mapping: Mapping_, floor: datetime) -> Iterator[list[Record]]:

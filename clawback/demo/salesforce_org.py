@@ -22,6 +22,12 @@ from connectors.ftp_tls import ensure_certificate
 ORG_ID: Final = "00D5g000004XyZzEAK"
 MESSAGE_ID: Final = "04k5g00000AbCdEAAV"
 FIELDS: Final = {"Id": "id", "OrderNumber__c": "string", "StageName": "picklist"}
+# Of each of these the org has one, by which our user sees all records.
+_OTHERS: Final = {
+    "Organization": {"Id": ORG_ID},
+    "PermissionSetAssignment": {"PermissionSetId": "0PS5g0000000001EAA"},
+    "ObjectPermissions": {"Id": "1105g0000000001AAA"},
+}
 STAGES: Final = ("Negotiation", "Closed Won", "Closed Lost")
 _STAMP: Final = "%Y-%m-%dT%H:%M:%S.000+0000"
 _MESSAGE: Final = """\
@@ -58,16 +64,22 @@ class DemoOrg:
     def answer(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         """What a resource tells."""
         if path.endswith("/token"):
-            place = {"instance_url": self.url, "id": f"{self.url}/id/{ORG_ID}/0055g00000AbCdEAAV"}
-            return {"access_token": self.token, **place}
+            return {"access_token": self.token, "instance_url": self.url, "id": self._identity}
         if path.endswith("/limits"):
             return {"DailyApiRequests": {"Max": 15_000, "Remaining": 14_000}}
         if path.endswith("/describe"):
             return {"queryable": True, "replicateable": True, "fields": [_described(name) for name in FIELDS]}
         if path.endswith("/updated/"):
             return {"ids": [], "latestDateCovered": self.clock().strftime(_STAMP)}
-        rows = [{"Id": ORG_ID}] if "FROM Organization" in query["q"] else list(self._found(query["q"]))
+        if "q" not in query:
+            return {"identity": self._identity}
+        of = query["q"].partition(" FROM ")[2].split()[0]
+        rows = [_OTHERS[of]] if of in _OTHERS else list(self._found(query["q"]))
         return {"totalSize": len(rows), "done": True, "records": rows}
+
+    @property
+    def _identity(self) -> str:
+        return f"{self.url}/id/{ORG_ID}/0055g00000AbCdEAAV"
 
     def _found(self, soql: str) -> Iterator[dict[str, Any]]:
         since = re.search(r"SystemModstamp >= (\S+)", soql)
