@@ -95,6 +95,11 @@ class Org:
     ) -> None:
         self._session.close()
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether it has refused to let us in."""
+        return self._shut is not None
+
     def server_time(self) -> datetime:
         """The org's clock, in whole seconds, read now; never ours."""
         self._server_time = None
@@ -145,6 +150,8 @@ class Org:
             sets = [str(one["PermissionSetId"]) for one in self._rows(*soql.permission_sets(user))]
             return any(self._rows(*query) for query in soql.views_all(of, sets)) if sets else False
         except (SourceRefused, SourceUnreachable, KeyError, TypeError, ValueError):
+            if self._shut is not None:
+                raise
             return None
 
     def changed_since(self, mapping: Mapping_, floor: datetime) -> Iterator[list[Record]]:

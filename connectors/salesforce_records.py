@@ -15,7 +15,8 @@ from processing.errors import SourceRefused
 class State:
     """What of a record counts: as long as this is the same, the record says the same.
 
-    ``amount`` is as exact as the org told it, as text. ``follows`` is the record that has taken this one's place, and
+    ``amount`` is as exact as the org told it, as text. ``matches`` says whether it meets the filter, None where that is
+    not known since the mapping was changed. ``follows`` is the record that has taken this one's place, and
     ``heirless`` whether no record speaks for the order since; None while nobody has looked. One that is ``gone`` was
     read before and cannot be seen any more.
     """
@@ -24,7 +25,7 @@ class State:
     status: str | None
     amount: str | None = None
     currency: str | None = None
-    matches: bool = True
+    matches: bool | None = True
     deleted: bool = False
     follows: str | None = None
     gone: bool = False

@@ -254,6 +254,10 @@ class SalesforceSettings(_Table):
         """The mappings of an object."""
         return tuple(one for one in self.mappings if one.object == name)
 
+    def about_same(self, mapping: Mapping_) -> tuple[Mapping_, ...]:
+        """The mappings about the same actions, itself among them."""
+        return tuple(one for one in self.mappings if one.event_type == mapping.event_type)
+
     def heirs_of(self, mapping: Mapping_) -> tuple[Mapping_, ...]:
         """The mappings of the records that those of a mapping are converted into, about the same actions."""
         heirs = self.of_object(HEIR_OF_CONVERTED) if mapping.has_conversions else ()

@@ -153,15 +153,29 @@ def hold_back(db: Connection, source: str, mapping: str, order: str, records: Co
     return found
 
 
-def end_holds(db: Connection, source: str, mapping: str, orders: Mapping[str, str | None], at: datetime) -> None:
+def were_delivered(db: Connection, source: str, mapping: str, order: str, records: Collection[str]) -> set[str]:
+    """Of these records those of which a change for an order was ever put into a batch."""
+    mine = (*_of(observation, source, mapping), observation.c.order_id == order, observation.c.record.in_(records))
+    return set(db.execute(select(observation.c.record).where(*mine, observation.c.batch.is_not(None))).scalars())
+
+
+def end_holds(
+    db: Connection,
+    source: str,
+    mapping: str,
+    orders: Mapping[str, str | None],
+    at: datetime,
+    everywhere: Collection[str] = (),
+) -> None:
     """End the holds of records, given with their orders, that say something else now, and what a person let go of them.
 
-    A hold for an order that a record was moved away from stays: nothing that the record says is about that order.
+    A hold for an order that a record was moved away from stays, as nothing that the record says is about that order;
+    but of those that had asked nothing for it all holds end, ``everywhere``.
     """
     for some in _some(orders):
         mine = (*_of(observation, source, mapping), observation.c.record.in_(some))
         found = db.execute(select(observation).where(*mine, *_HELD))
-        over = [one.id for one in found if one.order_id in {orders[one.record], None}]
+        over = [one.id for one in found if one.record in everywhere or one.order_id in {orders[one.record], None}]
         if over:
             db.execute(update(observation).where(observation.c.id.in_(over)).values(ended_at=micros(at)))
         db.execute(update(observation).where(*mine, _LEFT).values(left_at=None))
@@ -246,6 +260,25 @@ def forget(db: Connection, source: str, mapping: str) -> None:
     """Forget all that a mapping has read and observed, nothing of which was delivered; it begins anew."""
     for table in (observation, record_seen, record_cursor):
         db.execute(delete(table).where(*_of(table, source, mapping)))
+
+
+def forget_read(db: Connection, source: str, mapping: str) -> None:
+    """Forget what the records of a mapping said, and read them again from the beginning; what was observed stays."""
+    for table in (record_seen, record_cursor):
+        db.execute(delete(table).where(*_of(table, source, mapping)))
+
+
+def drop_undelivered(db: Connection, source: str, mapping: str) -> set[str]:
+    """Forget the changes that are in no batch and not held; gives the records of which they were."""
+    mine = (*_of(observation, source, mapping), *_UNDELIVERED)
+    found = set(db.execute(select(observation.c.record).where(*mine)).scalars())
+    db.execute(delete(observation).where(*mine))
+    return found
+
+
+def hold_undelivered(db: Connection, source: str, mapping: str, why: str) -> None:
+    """Hold the changes that are in no batch for a person."""
+    db.execute(update(observation).where(*_of(observation, source, mapping), *_UNDELIVERED).values(held=why))
 
 
 def forget_cursor(db: Connection, source: str, mapping: str) -> None:

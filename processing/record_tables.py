@@ -43,9 +43,9 @@ org_mapping = Table(
     Column("mapping", Text, nullable=False),
     # From when on what it observes is applied; null while its first reading waits to be approved.
     Column("approved_at", BigInteger),
-    # The digests of the mapping that was found right last, and of what it reads.
+    # The digest of the mapping that was found right last, and what it reads, as JSON.
     Column("checked", String(64)),
-    Column("reading", String(64)),
+    Column("reading", Text),
     # The digest of one that was found wrong since then, and why.
     Column("refused", String(64)),
     Column("because", Text),
@@ -65,7 +65,8 @@ record_cursor = Table(
     # What the org told last of the oldest transaction that was not seen, and when it was asked.
     Column("covered", BigInteger),
     Column("covered_at", BigInteger),
-    # When the last poll that read everything began, and the last look-up of the actions that lock soon.
+    # When the last poll that read everything began, and the last look-up of the actions that lock soon; the earlier of
+    # the org's clock and ours.
     Column("complete_at", BigInteger),
     Column("swept_at", BigInteger),
     Column("stalled", Boolean, nullable=False, server_default=false()),

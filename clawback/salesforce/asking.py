@@ -15,10 +15,10 @@ from connectors.salesforce_settings import Mapping_, Status
 
 RESET: Final = "RESET"
 # An approval's own reason says nothing of an amount.
-_AMOUNT_CHANGED: Final = "ORDER_UPDATE"
+_AMOUNTCHANGED: Final = "ORDER_UPDATE"
 # What was asked for a record is not known any more: it came back to an order, or what it asked was held back.
 UNKNOWN: Final = "unknown"
-_CHANGED: Final = frozenset({"approve", "modify", "reverse", UNKNOWN})
+CHANGED: Final = frozenset({"approve", "modify", "reverse", UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _changed(before: Asked | None, wanted: Asked, mapping: Mapping_) -> Answer:
     )
     lines = [Line(RESET)] if anew and outcome != "reverse" else []
     if amount is not None and (anew or not _same_amount(before, wanted, mapping)):
-        reason = _AMOUNT_CHANGED if wanted.outcome == "approve" else wanted.reason or ""
+        reason = _AMOUNTCHANGED if wanted.outcome == "approve" else wanted.reason or ""
         lines.append(Line(reason, amount, wanted.currency))
     if outcome == "approve" and (anew or old != "approve"):
         lines.append(Line(wanted.reason or ""))
@@ -147,7 +147,7 @@ def _reversed(before: Asked | None, order_id: str, reason: str) -> Answer:
 
 
 def _reopened(before: Asked | None, order_id: str, mapping: Mapping_, what: str) -> Answer:
-    if before is None or before.outcome not in _CHANGED:
+    if before is None or before.outcome not in CHANGED:
         return Answer(order_id, asked=before)
     if mapping.on_reopened == "hold":
         return Answer(order_id, held=f"The record {what}.", asked=before)

@@ -27,6 +27,9 @@ from processing.instants import instant
 _log = logging.getLogger(__name__)
 
 CHECKED: Final = timedelta(days=1)
+# Of what a mapping reads, the part that says which actions it is about.
+_ABOUT: Final = 2
+_TAKEN_OUT: Final = "The mapping {} was taken out of the settings before this was approved. Leave the record."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,17 @@ def check(
                 continue
             if before.known is not None and before.is_another and _take_on(db, settings, mapping, before.known):
                 judged_otherwise.append(mapping)
-            reads = _of_reading(mapping)
+            reads = reading_of(mapping)
             org_mappings.checked(db, settings.name, mapping.name, digest=before.digest, reading=reads, at=at)
     _drop(desk, settings, known)
     return refused, otherwise(desk, settings, at, judged_otherwise).changed if judged_otherwise else 0
+
+
+def reading_of(mapping: Mapping_) -> str:
+    """What a mapping reads, and of which actions it speaks: records read by another one cannot be compared."""
+    fields = (mapping.order_id, mapping.status, mapping.amounts, mapping.amounts and mapping.currency)
+    conditions = [one.model_dump(mode="json") for one in mapping.filter]
+    return json.dumps([mapping.object, mapping.event_type, *fields, conditions])
 
 
 def otherwise(
@@ -131,28 +141,39 @@ def _take_on(db: Connection, settings: SalesforceSettings, mapping: Mapping_, kn
     """Make way for a mapping that was changed; whether what was read by the old one is to be judged by the new one.
 
     One of which nothing was ever applied begins anew. One that reads other fields, or by another filter, reads
-    everything again, and what that comes to waits to be approved: nobody has seen yet what it would do.
+    everything again, and what that comes to waits to be approved: nobody has seen yet what it would do. So does one
+    that still waits for that; what the old one would have done is forgotten.
     """
-    source, name = settings.name, mapping.name
+    source, name, reads = settings.name, mapping.name, reading_of(mapping)
     if known.approved_at is None and not observed.was_delivered(db, source, name):
         observed.forget(db, source, name)
         return False
-    if known.reading == _of_reading(mapping):
+    if known.approved_at is not None and known.reading == reads:
         return True
-    observed.forget_cursor(db, source, name)
+    if json.loads(known.reading)[:_ABOUT] == json.loads(reads)[:_ABOUT]:
+        dropped = observed.drop_undelivered(db, source, name) if known.approved_at is None else set[str]()
+        reading.compare_anew(db, source, name, dropped)
+    else:
+        # What was asked for its records was asked of other actions.
+        observed.forget_read(db, source, name)
     org_mappings.withdraw(db, source, name)
     _log.warning("reads_otherwise source=%s mapping=%s", source, name)
     return False
 
 
 def _drop(desk: Desk, settings: SalesforceSettings, known: dict[str, Row[Any]]) -> None:
-    """Forget mappings that were taken out of the settings before anything of them was applied."""
+    """Let go of mappings that were taken out of the settings before what they had read was approved.
+
+    One of which nothing was ever applied is forgotten. What another had read waits for a person.
+    """
     gone = [name for name in known if settings.mapping(name) is None and known[name].approved_at is None]
     for name in gone:
         with desk.store.write() as db:
-            if not observed.was_delivered(db, settings.name, name):
+            if observed.was_delivered(db, settings.name, name):
+                observed.hold_undelivered(db, settings.name, name, _TAKEN_OUT.format(name))
+            else:
                 observed.forget(db, settings.name, name)
-                org_mappings.forget(db, settings.name, name)
+            org_mappings.forget(db, settings.name, name)
 
 
 def _red(steps: Sequence[Step]) -> str:
@@ -161,13 +182,6 @@ def _red(steps: Sequence[Step]) -> str:
 
 def _is_younger(found: Row[Any] | None, at: datetime, than: timedelta) -> bool:
     return found is not None and found.checked_at is not None and at - instant(found.checked_at) < than
-
-
-def _of_reading(mapping: Mapping_) -> str:
-    """The digest of what is read, and of which actions it speaks: records read by another one cannot be compared."""
-    fields = (mapping.order_id, mapping.status, mapping.amounts, mapping.amounts and mapping.currency)
-    conditions = [one.model_dump(mode="json") for one in mapping.filter]
-    return _digest(json.dumps([mapping.object, mapping.event_type, *fields, conditions]))
 
 
 def _digest(text: str) -> str:

@@ -8,10 +8,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from clawback.salesforce import rounds
+from clawback.salesforce.checking import reading_of
 from clawback.wiring import Desk, org_of
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
-from processing import observed
+from processing import observed, org_mappings
 from processing.instants import micros
 from processing.lock import Doubts
 from processing.open_actions import due_of_type, due_with_orders
@@ -45,9 +46,12 @@ class OrgWatch:
         """
         found = Doubts()
         for settings in self._of(sid):
-            unread = set[int]().union(
-                *(_unread(db, settings, mapping, account_id, as_of) for mapping in settings.mappings)
-            )
+            known = org_mappings.known(db, settings.name)
+            unread = set[int]()
+            for mapping in settings.mappings:
+                its = known.get(mapping.name)
+                is_read = its is not None and its.reading == reading_of(mapping)
+                unread |= _unread(db, settings, mapping, account_id, as_of, is_read=is_read)
             waiting = _waiting(db, settings, account_id, as_of)
             if settings.on_stale == "lock_anyway":
                 if unread - waiting:
@@ -68,10 +72,13 @@ def watch(orgs: Sequence[SalesforceSettings], environ: Mapping[str, str]) -> Org
 
 
 def _unread(
-    db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime, *, is_read: bool
 ) -> set[int]:
-    """The actions that lock after the last reading began: a change in between may not have been read."""
-    cursor = observed.cursor(db, settings.name, mapping.name)
+    """The actions that lock after the last reading began: a change in between may not have been read.
+
+    A mapping that was read as another one was not read.
+    """
+    cursor = observed.cursor(db, settings.name, mapping.name) if is_read else None
     read = None if cursor is None or cursor.swept_at is None else cursor.complete_at
     if cursor is None or cursor.swept_at is None or read is None:
         return due_of_type(db, account_id, mapping.event_type, 0, as_of)

@@ -26,7 +26,7 @@ _ASK_AGAIN: Final = timedelta(minutes=5)
 def poll(reader: Reader, org: Org, mapping: Mapping_, *, at: datetime) -> Cursor:
     """Read what was stamped at or after the floor, page by page, then move the floor; gives the new cursor.
 
-    ``at`` is our instant, for the records of ours only. Whatever is raised, the floor stays where it was.
+    ``at`` is our instant, by which the floor never moves. Whatever is raised, it stays where it was.
     """
     source, settings = reader.settings.name, reader.settings
     server_now = org.server_time()
@@ -39,7 +39,8 @@ def poll(reader: Reader, org: Org, mapping: Mapping_, *, at: datetime) -> Cursor
     # In this order: the clock and what is covered are older than every row that the query can miss.
     for page in org.changed_since(mapping, cursor.floor):
         reader.take(mapping, page, at)
-    moved = replace(advanced(asked, server_now, settings), complete_at=server_now)
+    # Locks go by our clock: of a change that either clock tells to be later, nobody knows that it was read.
+    moved = replace(advanced(asked, server_now, settings), complete_at=min(server_now, at))
     with reader.store.write() as db:
         reader.fence(db)
         observed.keep_cursor(db, source, mapping.name, moved)

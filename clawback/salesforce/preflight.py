@@ -22,12 +22,13 @@ _MISUSED: Final = {"reverse": FOR_MODIFICATIONS_ONLY, "modify": FOR_REVERSALS_ON
 
 def steps(org: Org, settings: SalesforceSettings, terms: Terms, at: datetime) -> list[Step]:
     """All checks, one after the other; raises SourceUnreachable and SourceExhausted when there is no asking."""
+    found: list[Step] = []
     try:
-        found = of_org(org, settings, at)
+        found += of_org(org, settings, at)
+        for mapping in settings.mappings:
+            found += of_mapping(org, settings, mapping, terms)
     except SourceRefused as error:
-        return [Step(ok=False, message=str(error))]
-    for mapping in settings.mappings:
-        found += of_mapping(org, settings, mapping, terms)
+        found.append(Step(ok=False, message=str(error)))
     return found
 
 
@@ -51,7 +52,7 @@ def of_org(org: Org, settings: SalesforceSettings, at: datetime) -> list[Step]:
 def of_mapping(
     org: Org, settings: SalesforceSettings, mapping: Mapping_, terms: Terms, *, is_running: bool = False
 ) -> list[Step]:
-    """Whether a mapping fits the org and the catalogue; raises as ``steps`` does.
+    """Whether a mapping fits the org and the catalogue; raises as ``of_org`` does.
 
     One that ``is_running`` was found right before: a status that has gone from the org since then is no reason to stop
     it. Records that say another one now are held, as those of any status without a mapping.
@@ -61,6 +62,8 @@ def of_mapping(
         told = org.describe(mapping.object)
         found += [*_object(mapping, told), _sharing(org, mapping), *_fields(org, mapping, told, is_running=is_running)]
     except SourceRefused:
+        if org.is_shut:
+            raise
         found.append(Step(ok=False, message=f"the object {mapping.object} does not exist, or the user may not see it"))
     return [Step(one.ok, f"{mapping.name}: {one.message}") for one in found]
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from clawback.salesforce.asking import UNKNOWN, Answer, Asked, answers
+from clawback.salesforce.orders import Orders, Voice, counts, forgotten, hold_back, orders_of, several, take_over
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import observed, org_claims
@@ -68,23 +69,29 @@ def observe(
     newest = {name: _with_heirs(one, before.get(name)) for name, one in newest.items()}
     tally, kept, changes = Tally(read=len(newest)), list[Seen](), list[Observation]()
     differing = [one for one in newest.values() if _differs(one, before.get(one.id), tally, kept)]
-    rivals = _rivals(db, source, mapping, newest)
-    held_back = _hold_back(db, source, mapping, rivals, newest)
+    orders = orders_of(db, settings, mapping, newest)
+    held_back = hold_back(db, source, orders)
     tally.changed, tally.held = -len(held_back), len(held_back)
     tally.holds.update(held_back.values())
-    late = _unproven(db, settings, mapping, differing, at)
+    if mine := {one.record for one in held_back if one.mapping == mapping.name}:
+        before |= observed.seen(db, source, mapping.name, mine & before.keys())
+        kept = [replace(one, asked=before[one.record].asked) if one.record in mine else one for one in kept]
+    judge = _Judge(mapping, orders, _unproven(db, settings, mapping, differing, at))
     returned = _returned(db, source, mapping, differing, before)
     for one in differing:
         known = before.get(one.id)
-        held_or_lines = _answered(one, known, mapping, rivals, late, returned=one.id in returned)
-        asked = held_or_lines[-1].asked if held_or_lines else None
+        answers_ = judge.answered(one, known, returned=one.id in returned)
+        asked = answers_[-1].asked if answers_ else None
         kept.append(
             Seen(one.id, one.stamp, one.state.order_id, one.state.told(), None if asked is None else asked.told())
         )
-        changes += _observations(one, known, held_or_lines, mapping)
-        _count(tally, held_or_lines)
+        changes += _observations(one, known, answers_, mapping)
+        _count(tally, answers_)
     observed.keep_seen(db, source, mapping.name, kept)
-    observed.end_holds(db, source, mapping.name, {one.id: one.state.order_id for one in differing}, at)
+    take_over(db, source, judge.taken_over)
+    asked_nothing = {name for name, known in before.items() if known.asked is None}
+    now = {one.id: one.state.order_id for one in differing}
+    observed.end_holds(db, source, mapping.name, now, at, everywhere=asked_nothing)
     observed.observe(db, source, mapping.name, changes, at)
     add(tally, _make_room(db, settings, mapping, before, differing, at))
     return tally
@@ -110,6 +117,17 @@ def again(
     return tally
 
 
+def compare_anew(db: Connection, source: str, mapping: str, unknown: Collection[str]) -> None:
+    """Read all records of a mapping again, and take none for unchanged: it is another mapping by which they are read.
+
+    What was asked for those that are ``unknown`` is not known any more.
+    """
+    observed.forget_cursor(db, source, mapping)
+    for some in observed.every(db, source, mapping):
+        anew = [replace(one, state=one.state | {"matches": None}) for one in some.values()]
+        observed.keep_seen(db, source, mapping, [forgotten(one) if one.record in unknown else one for one in anew])
+
+
 def otherwise(db: Connection, settings: SalesforceSettings, mapping: Mapping_, at: datetime) -> Tally:
     """What ``again`` would come to for every record; nothing is written."""
     tally = Tally()
@@ -121,7 +139,8 @@ def otherwise(db: Connection, settings: SalesforceSettings, mapping: Mapping_, a
 def _judge_anew(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, before: Mapping[str, Seen], at: datetime
 ) -> Tally:
-    tally, kept, changes = _judged_anew(db, settings, mapping, before, at)
+    tally, kept, changes, taken_over = _judged_anew(db, settings, mapping, before, at)
+    take_over(db, settings.name, taken_over)
     observed.keep_seen(db, settings.name, mapping.name, kept)
     observed.end_holds(db, settings.name, mapping.name, {one.record: one.order_id for one in kept}, at)
     observed.observe(db, settings.name, mapping.name, changes, at)
@@ -137,7 +156,7 @@ def _make_room(
     at: datetime,
 ) -> Tally:
     """Judge records anew that are held with others which say now that they speak for that order no more."""
-    names, orders = set[str](), set[str]()
+    names, orders, tally = set[str](), set[str](), Tally()
     for one in differing:
         names.add(one.id)
         known = before.get(one.id)
@@ -145,29 +164,31 @@ def _make_room(
             continue
         if one.state.order_id != known.order_id or not counts(one.state):
             orders.add(known.order_id)
-    others = {one.record: one for one in observed.with_orders(db, settings.name, mapping.name, orders)}
-    held = {one.record for one in observed.held(db, settings.name, mapping.name)} if others else set()
-    freed = {name: others[name] for name in others.keys() & held - names}
-    return _judge_anew(db, settings, mapping, freed, at)
+    for its in settings.about_same(mapping) if orders else ():
+        others = {one.record: one for one in observed.with_orders(db, settings.name, its.name, orders)}
+        held = {one.record for one in observed.held(db, settings.name, its.name)} if others else set()
+        freed = others.keys() & held - (names if its.name == mapping.name else set())
+        add(tally, _judge_anew(db, settings, its, {name: others[name] for name in freed}, at))
+    return tally
 
 
 def _judged_anew(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, before: Mapping[str, Seen], at: datetime
-) -> tuple[Tally, list[Seen], list[Observation]]:
+) -> tuple[Tally, list[Seen], list[Observation], list[Voice]]:
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
     records = {name: Record(name, known.stamp, State(**known.state)) for name, known in before.items()}
-    rivals = _rivals(db, settings.name, mapping, records)
     late = _unproven(db, settings, mapping, list(records.values()), at)
+    judge = _Judge(mapping, orders_of(db, settings, mapping, records), late)
     left = observed.left(db, settings.name, mapping.name, before)
     for name, known in before.items():
-        found = [] if name in left else _answered(records[name], known, mapping, rivals, late)
+        found = [] if name in left else judge.answered(records[name], known)
         _count(tally, found)
         if name in left or any(one.held for one in found):
             continue
         asked = found[-1].asked if found else None
         kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
         changes += _observations(records[name], known, found, mapping)
-    return tally, kept, changes
+    return tally, kept, changes, judge.taken_over
 
 
 def _with_heirs(one: Record, known: Seen | None) -> Record:
@@ -192,31 +213,46 @@ def _differs(one: Record, known: Seen | None, tally: Tally, kept: list[Seen]) ->
     return False
 
 
-def _answered(
-    one: Record,
-    known: Seen | None,
-    mapping: Mapping_,
-    rivals: Mapping[str, set[str]],
-    late: Collection[str],
-    *,
-    returned: bool = False,
-) -> list[Answer]:
-    asked = Asked(**known.asked) if known is not None and known.asked is not None else None
-    found = list(answers(asked, one.state, mapping, returned=returned))
-    order = one.state.order_id or ""
-    others = rivals.get(order, set()) - {one.id}
-    why = None
-    if others and counts(one.state):
-        why = _several(order, {one.id, *others})
-    elif order in late:
-        why = (
-            f"{' and '.join(mapping.of_parents)} of order {order!r} was read only after the lock, and no stamp tells "
-            "whether it was so before. Decide on the action, then leave the record."
-        )
-    # A record that is deleted asks nothing while another has its order.
-    elif not (others and one.state.deleted):
-        return found
-    return [Answer(answer.order_id, held=why, asked=asked) if answer.lines else answer for answer in found]
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What records of a mapping ask, given who else speaks for their orders, and of which orders no stamp tells.
+
+    ``taken_over`` gathers the others for which something else was asked before.
+    """
+
+    mapping: Mapping_
+    orders: Orders
+    late: Collection[str]
+    taken_over: list[Voice] = field(default_factory=list)
+
+    def answered(self, one: Record, known: Seen | None, *, returned: bool = False) -> list[Answer]:
+        asked = Asked(**known.asked) if known is not None and known.asked is not None else None
+        order, voice = one.state.order_id or "", Voice(self.mapping.name, one.id)
+        others_asked = self.orders.others_asked(order, voice) if counts(one.state) else set()
+        found = list(answers(asked, one.state, self.mapping, returned=returned or bool(others_asked)))
+        if asked is not None and asked.order_id != order:
+            asked = None
+        if not counts(one.state) and self.orders.others_speak(order, voice):
+            # Whoever speaks for the order has the word.
+            unknown = None if asked is None else Asked(order, UNKNOWN)
+            return [Answer(answer.order_id, asked=unknown) if answer.lines else answer for answer in found]
+        why = self._doubt(one, order, voice)
+        if why is None:
+            if found and found[-1].lines:
+                self.taken_over.extend(others_asked)
+            return found
+        return [Answer(answer.order_id, held=why, asked=asked) if answer.lines else answer for answer in found]
+
+    def _doubt(self, one: Record, order: str, voice: Voice) -> str | None:
+        """Why a person has to decide, whatever the record says."""
+        if counts(one.state) and (rivals := self.orders.rivals(order, voice)):
+            return several(order, {one.id, *rivals})
+        if order in self.late:
+            return (
+                f"{' and '.join(self.mapping.of_parents)} of order {order!r} was read only after the lock, and no "
+                "stamp tells whether it was so before. Decide on the action, then leave the record."
+            )
+        return None
 
 
 def _returned(
@@ -231,42 +267,6 @@ def _returned(
     return observed.were_of(db, source, mapping.name, orders)
 
 
-def _rivals(db: Connection, source: str, mapping: Mapping_, newest: Mapping[str, Record]) -> dict[str, set[str]]:
-    """The records of each order that these records have, or had when they were deleted; those of earlier pages too."""
-    found: dict[str, set[str]] = {}
-    for one in newest.values():
-        if one.state.order_id and (counts(one.state) or one.state.deleted):
-            found.setdefault(one.state.order_id, set()).update({one.id} if counts(one.state) else ())
-    for known in observed.with_orders(db, source, mapping.name, found):
-        if known.record not in newest and known.order_id and counts(State(**known.state)):
-            found[known.order_id].add(known.record)
-    return found
-
-
-def _hold_back(
-    db: Connection, source: str, mapping: Mapping_, rivals: Mapping[str, set[str]], newest: Mapping[str, Record]
-) -> dict[str, str]:
-    """Hold what records of earlier pages asked for an order that has another record, unless it was delivered already.
-
-    Gives why, by record. What is asked for such an order is not known any more.
-    """
-    why: dict[str, str] = {}
-    for order, names in rivals.items():
-        if len(names) > 1 and (earlier := names - newest.keys()):
-            held = observed.hold_back(db, source, mapping.name, order, earlier, _several(order, names))
-            why |= dict.fromkeys(held, _several(order, names))
-    unknown = [
-        replace(known, asked=Asked(known.order_id or "", UNKNOWN).told())
-        for known in observed.seen(db, source, mapping.name, why).values()
-    ]
-    observed.keep_seen(db, source, mapping.name, unknown)
-    return why
-
-
-def _several(order: str, records: Iterable[str]) -> str:
-    return f"Order {order!r} has several records: {', '.join(sorted(records))}."
-
-
 def _unproven(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, records: list[Record], at: datetime
 ) -> Collection[str]:
@@ -275,11 +275,6 @@ def _unproven(
         return ()
     orders = [one.state.order_id for one in records if one.state.order_id]
     return locks_passed(db, settings.account, mapping.event_type, orders, at)
-
-
-def counts(state: State) -> bool:
-    """Whether a record in this state speaks for its order."""
-    return state.matches and not state.deleted and not state.gone and state.follows is None
 
 
 def _observations(one: Record, known: Seen | None, found: list[Answer], mapping: Mapping_) -> list[Observation]:

@@ -174,7 +174,7 @@ def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | N
                 done.stalled.append(mapping.name)
             if until is not None or sweeping.is_due(reader, mapping, at):
                 horizon = max(sweeping.horizon(reader, at), until or at)
-                swept = sweeping.sweep(reader, org, mapping, until=horizon, at=at)
+                swept = sweeping.sweep(reader, org, mapping, refused, until=horizon, at=at)
                 done.swept[mapping.name] = {
                     "orders": swept.orders,
                     "missing": len(swept.missing),

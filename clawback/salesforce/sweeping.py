@@ -1,17 +1,20 @@
 """Looks up the orders of actions that lock soon: what polling has missed, for whatever reason, is found in time."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Row
 
-from clawback.salesforce.reading import Reader, counts
+from clawback.salesforce.orders import counts
+from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_
 from processing import observed
+from processing.errors import SourceRefused
 from processing.open_actions import locking_until
 
 _STATE: Final = {"approve": "APPROVED", "reverse": "REVERSED"}
@@ -30,9 +33,18 @@ class Swept:
     drifted: tuple[str, ...]
 
 
-def sweep(reader: Reader, org: Org, mapping: Mapping_, *, until: datetime, at: datetime) -> Swept:
+def sweep(
+    reader: Reader,
+    org: Org,
+    mapping: Mapping_,
+    refused: Mapping[str, SourceRefused],
+    *,
+    until: datetime,
+    at: datetime,
+) -> Swept:
     """Read the records of all orders whose open actions lock by ``until``, and those that were of these orders before.
 
+    Raises what a mapping was ``refused`` for that would have to be read, too.
     A manual decision in the ledger is left alone and told as drift: the record says nothing new.
     """
     source = reader.settings.name
@@ -46,12 +58,12 @@ def sweep(reader: Reader, org: Org, mapping: Mapping_, *, until: datetime, at: d
         found.update(record.state.order_id for record in page if record.state.order_id)
         there.update(record.id for record in page)
     gone = _look_for(reader, org, mapping, orders, there, at)
-    _look_for_heirs(reader, org, mapping, orders, at)
+    _look_for_heirs(reader, org, mapping, refused, orders, at)
     with reader.store.write() as db:
         reader.fence(db)
         cursor = observed.cursor(db, source, mapping.name)
         if cursor is not None:
-            observed.keep_cursor(db, source, mapping.name, replace(cursor, swept_at=server_now))
+            observed.keep_cursor(db, source, mapping.name, replace(cursor, swept_at=min(server_now, at)))
     missing = tuple(order for order in orders if not found[order])
     return Swept(len(orders), missing, gone, tuple(_drifted(reader, mapping, actions)))
 
@@ -80,7 +92,14 @@ def _look_for(reader: Reader, org: Org, mapping: Mapping_, orders: list[str], th
     return len(gone)
 
 
-def _look_for_heirs(reader: Reader, org: Org, mapping: Mapping_, orders: list[str], at: datetime) -> None:
+def _look_for_heirs(
+    reader: Reader,
+    org: Org,
+    mapping: Mapping_,
+    refused: Mapping[str, SourceRefused],
+    orders: list[str],
+    at: datetime,
+) -> None:
     """Find out for records of these orders that became others whether a record still speaks for the order."""
     source = reader.settings.name
     with reader.store.read() as db:
@@ -93,6 +112,8 @@ def _look_for_heirs(reader: Reader, org: Org, mapping: Mapping_, orders: list[st
     converted = [one.state["follows"] for one in became.values() if one.state["follows"][:3] != one.record[:3]]
     heirs = reader.settings.heirs_of(mapping)
     for its, ids in ((mapping, merged), *((one, converted) for one in heirs)):
+        if ids and its.name in refused:
+            raise refused[its.name]
         for page in org.with_ids(its, list(dict.fromkeys(ids))):
             reader.take(its, page, at)
     taken_over = {one.order_id for one in became.values() if one.order_id}

@@ -74,7 +74,7 @@ def _org_mapping() -> None:
     sa.Column('mapping', sa.Text(), nullable=False),
     sa.Column('approved_at', sa.BigInteger(), nullable=True),
     sa.Column('checked', sa.String(length=64), nullable=True),
-    sa.Column('reading', sa.String(length=64), nullable=True),
+    sa.Column('reading', sa.Text(), nullable=True),
     sa.Column('refused', sa.String(length=64), nullable=True),
     sa.Column('because', sa.Text(), nullable=True),
     sa.Column('checked_at', sa.BigInteger(), nullable=True),

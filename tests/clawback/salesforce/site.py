@@ -53,6 +53,10 @@ def mapping_table(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - of Mapping
     return {name: one for name, one in {**known, **values}.items() if one is not None}
 
 
+LEADS = mapping_table(name="leads", object="Lead", status="Status", amount=None, on_converted="hold")
+LEADS["statuses"] = {"Rejected": STATUSES["Closed Lost"]}
+
+
 def table(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - of SalesforceSettings
     """The table ``[[salesforce]]``."""
     known: dict[str, Any] = {

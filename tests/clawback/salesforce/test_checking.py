@@ -1,17 +1,18 @@
 """Settings that do not fit the org, or were changed; and what the org refuses for good."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from clawback.salesforce import rounds
+from processing import observed
 from processing.errors import SourceRefused
-from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for
+from tests.clawback.salesforce.site import LEADS, PARTNERS, STATUSES, Crm, mapping_table, settings_for
+from tests.clawback.salesforce.test_locks import down, up
 from tests.salesforce_org.world import OBJECTS, STAGES
-
-LEADS = mapping_table(name="leads", object="Lead", status="Status", amount=None, on_converted="hold")
-LEADS["statuses"] = {"Rejected": STATUSES["Closed Lost"]}
+from tests.worlds import LEAD, LOCK
 
 
 @pytest.mark.parametrize("wrong", ["leads", "sales"])
@@ -140,3 +141,106 @@ def test_s32_a_secret_that_is_revoked_is_shown_once_a_round(crm: Crm) -> None:
     with pytest.raises(SourceRefused, match="invalid_client"):
         crm.round()
     assert crm.org.token_calls - before == 1
+
+
+def test_a_session_that_is_refused_is_no_missing_object(crm: Crm) -> None:
+    """While a changed mapping is checked: what is wrong is the session."""
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(on_reopened="hold")])
+    crm.org.refuses_all_tokens = True
+    with pytest.raises(SourceRefused, match="does not accept the session"):
+        crm.round()
+
+
+OF_BOTH = {"Closed Lost": STATUSES["Closed Lost"], "Negotiation": {"outcome": "none"}}
+
+
+def test_a_mapping_of_another_event_type_reads_for_other_actions(crm: Crm, tmp_path: Path) -> None:
+    """Its records say what they said, but of other actions; until they are read, none of those locks."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(statuses=OF_BOTH, amount=None)])
+    crm.sell(tmp_path, "O-2")
+    crm.sell(tmp_path, "O-1", event_type=LEAD)
+    for order in ("O-1", "O-2"):
+        crm.opportunity(order, "Closed Lost")
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    crm.round(until=LOCK)
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["PENDING", "REVERSED"]
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(statuses=OF_BOTH, amount=None, event_type=LEAD)])
+    down(crm)
+    assert [(one.locked, one.deferred) for one in crm.lock()] == [(1, 1)]
+    up(crm)
+    crm.lock()
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["REVERSED", "REVERSED"]
+
+
+def test_a_mapping_that_reads_and_means_otherwise_tells_of_every_record(crm: Crm, tmp_path: Path) -> None:
+    """Also of those that say by the new filter what they said by the old one."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.pass_by(hours=1)
+    some = [{"field": "StageName", "op": "!=", "value": "Negotiation"}]
+    other = STATUSES | {"Closed Won": STATUSES["Closed Lost"]}
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=some, statuses=other)])
+    assert (crm.round().unapproved, crm.values("O-1")[0]) == (1, "APPROVED")
+
+
+def test_what_a_mapping_would_have_done_before_it_was_corrected_is_forgotten(crm: Crm, tmp_path: Path) -> None:
+    """An earlier one had been approved; the wrong one never was."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.pass_by(hours=1)
+    wrong = STATUSES | {"Partly Returned": STATUSES["Closed Lost"]}
+    some = [{"field": "StageName", "op": "!=", "value": "Negotiation"}]
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=some, statuses=wrong)])
+    crm.opportunity("O-2", "Partly Returned", Amount=60.0)
+    assert crm.round().unapproved == 1
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=some)])
+    crm.pass_by(hours=1)
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    assert (crm.values("O-1")[0], crm.values("O-2")[:2]) == ("APPROVED", ("PENDING", "60.00"))
+
+
+def test_what_a_mapping_had_read_that_is_gone_is_for_a_person(crm: Crm, tmp_path: Path) -> None:
+    """Its changes waited to be approved; nobody can approve it any more, so they are held, and can be let go."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=[PARTNERS])])
+    crm.pass_by(hours=1)
+    assert crm.round().unapproved == 1
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(name="renamed")])
+    crm.pass_by(hours=1)
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    assert [one for one in crm.held() if "mapping sales was taken out" in one] == crm.held() != []
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    assert [one.deferred for one in crm.lock()] == [1]
+    with crm.desk.store.write() as db:
+        observed.let_go(db, "crm", record, crm.clock.now)
+    assert [(one.locked, one.deferred) for one in crm.lock()] == [(1, 0)]
+
+
+def test_a_red_mapping_is_not_read_for_its_leads_either(crm: Crm, tmp_path: Path) -> None:
+    """The look-up of what a lead became waits for the mapping of what it became."""
+    leads = LEADS | {"on_converted": "follow"}
+    crm.settings = settings_for(crm.org, mapping=[leads, mapping_table()])
+    crm.sell(tmp_path, "O-1")
+    lead = crm.world.add("Lead", Order_Number__c="O-1", Status="Open")
+    crm.round()
+    crm.pass_by(hours=2)
+    wrong = {"Closed Won": STATUSES["Closed Lost"], "Returned": {"outcome": "reverse", "reason": "N0NE"}}
+    crm.settings = settings_for(crm.org, mapping=[leads, mapping_table(statuses=STATUSES | wrong)])
+    crm.world.convert(lead, crm.opportunity("O-1", "Closed Won"))
+    with pytest.raises(SourceRefused, match="N0NE"):
+        crm.round(until=LOCK)
+    assert crm.values("O-1")[0] == "PENDING"

@@ -267,3 +267,18 @@ def test_a_status_of_a_parent_read_after_the_lock_is_held(crm: Crm, tmp_path: Pa
         observed.let_go(db, "crm", item, crm.clock.now)
     [swept] = crm.lock()
     assert (swept.locked, crm.values("O-1")[0]) == (1, "APPROVED")
+
+
+def test_a_clock_of_the_org_that_is_ahead_proves_nothing(crm: Crm, tmp_path: Path) -> None:
+    """By its clock the last reading began after the lock; by ours a change came behind it and before the lock."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.org.skew = timedelta(minutes=4)
+    crm.clock.now = crm.world.now = LOCK - timedelta(minutes=3)
+    crm.round(until=LOCK)
+    crm.pass_by(minutes=1)
+    crm.world.change(record, StageName="Closed Lost")
+    down(crm)
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (0, 1)

@@ -172,5 +172,5 @@ def _read(crm: Crm, way: str, record: str, step: int, *last: str) -> None:
     elif last:
         with rounds.claimed(crm.desk, crm.settings) as reader, crm.opened() as org:
             assert reader is not None
-            sweeping.sweep(reader, org, crm.settings.mappings[0], until=LOCK, at=crm.clock.now)
+            sweeping.sweep(reader, org, crm.settings.mappings[0], {}, until=LOCK, at=crm.clock.now)
         rounds.approve(crm.desk, crm.settings)

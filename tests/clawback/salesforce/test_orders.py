@@ -1,0 +1,172 @@
+"""Several records of one order: together, one after the other, by one mapping or by two."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawback.salesforce import rounds
+from tests.clawback.salesforce.site import LEADS, PARTNERS, STATUSES, Crm, mapping_table, settings_for
+from tests.worlds import LOCK
+
+RETAIL: dict[str, Any] = {"field": "RecordType.DeveloperName", "value": "Retail"}
+FOLLOWED = LEADS | {"on_converted": "follow"}
+
+
+def test_what_waits_is_held_when_another_record_shows(crm: Crm, tmp_path: Path) -> None:
+    """Also when the first is read again with it, and says what it said."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1", "Closed Lost")
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.opportunity("O-1", "Closed Won")
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    assert (len(crm.held()), crm.values("O-1")[0]) == (2, "PENDING")
+
+
+def test_a_trigger_tells_of_one_of_two(crm: Crm, tmp_path: Path) -> None:
+    """Nothing of it is applied before the round has seen the other."""
+    crm.sell(tmp_path, "O-1")
+    crm.round()
+    crm.pass_by(minutes=5)
+    first = crm.opportunity("O-1", "Closed Lost")
+    crm.opportunity("O-1", "Closed Won")
+    crm.hint(("Opportunity", first))
+    crm.round()
+    assert (len(crm.held()), crm.values("O-1")[0]) == (2, "PENDING")
+
+
+@pytest.mark.parametrize("page", [1, 2_000])
+def test_a_double_that_gets_its_right_order(crm: Crm, tmp_path: Path, page: int) -> None:
+    """Nothing was asked for the wrong one, so nothing of it is in doubt any more."""
+    crm.org.page = page
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Closed Won")
+    double = crm.opportunity("O-1", "Closed Lost")
+    crm.round()
+    assert len(crm.held()) == 2
+    crm.pass_by(minutes=5)
+    crm.world.change(double, Order_Number__c="O-2")
+    crm.round()
+    assert (crm.held(), crm.values("O-1")[0], crm.values("O-2")[0]) == ([], "APPROVED", "REVERSED")
+
+
+def test_a_record_that_moves_to_an_order_of_another(crm: Crm, tmp_path: Path) -> None:
+    """It is held until the other goes away; what it was moved from is for a person."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    moved, other = crm.opportunity("O-1", "Closed Won"), crm.opportunity("O-2")
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.world.change(moved, Order_Number__c="O-2", StageName="Closed Lost")
+    crm.round()
+    assert crm.values("O-2")[0] == "PENDING"
+    crm.pass_by(minutes=5)
+    crm.world.change(other, Order_Number__c="O-9")
+    crm.round()
+    assert crm.held() == ["The record was moved from order 'O-1' to 'O-2'."]
+    assert crm.values("O-2")[0] == "REVERSED"
+
+
+def test_records_of_two_mappings(crm: Crm, tmp_path: Path) -> None:
+    """A lead and an opportunity of one order: two records, whatever reads them."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(), LEADS])
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1", "Closed Won")
+    lead = crm.world.add("Lead", Order_Number__c="O-1", Status="Rejected")
+    crm.round()
+    assert (len(crm.held()), crm.values("O-1")[0]) == (2, "PENDING")
+    crm.world.delete(lead)
+    crm.round()
+    assert (crm.held(), crm.values("O-1")[0]) == (["The record is deleted."], "APPROVED")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_record_that_goes_from_one_mapping_to_another(crm: Crm, tmp_path: Path, *, turned: bool) -> None:
+    """What it says by the new one stands, whichever is read first."""
+    two = [mapping_table(name="aa", filter=[PARTNERS]), mapping_table(name="bb", filter=[RETAIL])]
+    crm.settings = settings_for(crm.org, mapping=two)
+    kinds = [crm.world.add("RecordType", DeveloperName=one) for one in ("Partner", "Retail")]
+    old, new = reversed(kinds) if turned else kinds
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Closed Won", RecordTypeId=old)
+    crm.round()
+    assert crm.values("O-1")[0] == "APPROVED"
+    crm.pass_by(minutes=20)
+    crm.world.change(record, RecordTypeId=new, StageName="Partly Returned", Amount=60.0)
+    crm.round()
+    crm.pass_by(minutes=20)
+    crm.round(until=LOCK)
+    assert crm.values("O-1")[:2] == ("PENDING", "60.00")
+    crm.world.change(record, RecordTypeId=old, StageName="Closed Won")
+    crm.round()
+    assert crm.values("O-1")[0] == "APPROVED"
+
+
+@pytest.mark.parametrize("first", ["the old one leaves", "the new one comes"])
+def test_a_record_takes_over_from_one_that_leaves_the_filter(crm: Crm, tmp_path: Path, first: str) -> None:
+    """The one that left asks nothing while the other has its order."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(filter=[PARTNERS])])
+    partner = crm.world.add("RecordType", DeveloperName="Partner")
+    crm.sell(tmp_path, "O-1")
+    old = crm.opportunity("O-1", "Closed Won", RecordTypeId=partner)
+    crm.round()
+    crm.pass_by(minutes=20)
+    for step in sorted(("the old one leaves", "the new one comes"), key=lambda one: one != first):
+        if step == "the old one leaves":
+            crm.world.change(old, RecordTypeId=None)
+        else:
+            crm.opportunity("O-1", "Partly Returned", Amount=60.0, RecordTypeId=partner)
+        crm.pass_by(seconds=5)
+    crm.round()
+    crm.round(until=LOCK)
+    assert (crm.values("O-1")[:2], crm.held()) == (("PENDING", "60.00"), [])
+
+
+def test_a_record_takes_over_from_a_deleted_one_that_had_reversed(crm: Crm, tmp_path: Path) -> None:
+    """The ledger refuses an amount of a reversed action, so its word begins with a reset."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(on_deleted="reverse", deleted_reason="ORDER_ERROR")])
+    crm.sell(tmp_path, "O-1")
+    old = crm.opportunity("O-1", "Closed Lost")
+    crm.round()
+    crm.pass_by(minutes=20)
+    crm.world.delete(old)
+    crm.pass_by(seconds=5)
+    new = crm.opportunity("O-1", "Partly Returned", Amount=60.0)
+    crm.round()
+    assert crm.values("O-1")[:2] == ("PENDING", "60.00")
+    crm.world.delete(new)
+    crm.world.delete(old, deleted=False)
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
+def test_a_rejected_lead_that_is_won_after_all(crm: Crm, tmp_path: Path) -> None:
+    """The lead had reversed; the opportunity that it became has the word."""
+    crm.settings = settings_for(crm.org, mapping=[FOLLOWED, mapping_table()])
+    crm.sell(tmp_path, "O-1")
+    lead = crm.world.add("Lead", Order_Number__c="O-1", Status="Rejected")
+    crm.round()
+    assert crm.values("O-1")[0] == "REVERSED"
+    crm.pass_by(days=1)
+    crm.world.convert(lead, crm.opportunity("O-1", "Closed Won", Amount=60.0))
+    crm.round()
+    crm.pass_by(days=1)
+    crm.round(until=LOCK)
+    assert (crm.values("O-1")[:2], crm.held()) == (("APPROVED", "60.00"), [])
+
+
+def test_the_winner_of_a_merge_takes_the_losers_order(crm: Crm, tmp_path: Path) -> None:
+    """The loser had reversed."""
+    statuses = {"Rejected": STATUSES["Closed Lost"], "Qualified": STATUSES["Closed Won"], "Open": {"outcome": "none"}}
+    crm.settings = settings_for(crm.org, mapping=[FOLLOWED | {"statuses": statuses}, mapping_table()])
+    crm.sell(tmp_path, "O-1")
+    loser = crm.world.add("Lead", Order_Number__c="O-1", Status="Rejected")
+    winner = crm.world.add("Lead", Status="Open")
+    crm.round()
+    crm.pass_by(hours=1)
+    crm.world.merge(winner, loser)
+    crm.world.change(winner, Order_Number__c="O-1", Status="Qualified")
+    crm.round(until=LOCK)
+    assert (crm.values("O-1")[0], crm.held()) == ("APPROVED", [])
