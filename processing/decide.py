@@ -266,7 +266,8 @@ class _Desk:
             Code.TOO_MANY_CHANGES: moved & modify & (actions.changes[row] >= MOST_CHANGES),
             Code.NO_EXCHANGE_RATE: priceless,
             Code.ACTION_REVERSED: dead,
-            Code.SUPERSEDED: matters & self._is_overtaken(at),
+            # Of what came too late, each line counts: a proposal adds to those before it.
+            Code.SUPERSEDED: matters & ~late & self._is_overtaken(at),
             Code.ACTION_LOCKED: matters & late,
             Code.CLICKS_NOT_REVERSIBLE: np.isin(actions.event_type_id[row], clicks),
         }

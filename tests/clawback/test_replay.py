@@ -13,6 +13,7 @@ from processing.errors import NotFound, Unusable
 from processing.model import Change
 from processing.person import Wish
 from tests.conftest import Clock
+from tests.item_worlds import load_items
 from tests.worlds import CATALOGUE, LOCK, MICROSECOND, SID, Sale, action, codes, dump, ingest, lines, load, values
 
 MIXED = lines(
@@ -39,6 +40,12 @@ def told(desk: Desk) -> dict[str, Any]:
     """The receipt that the brand has."""
     found: dict[str, Any] = json.loads((desk.brands / SID / "results" / "receipt_returns.csv.json").read_text())
     return found
+
+
+def proposed(desk: Desk) -> list[tuple[str, str]]:
+    """Amount before and after of each proposed adjustment."""
+    with desk.store.read() as db:
+        return [(one["amount_before"], one["amount_after"]) for one in adjustments.listing(db, SID)]
 
 
 def test_only_what_was_not_applied_is_judged_again(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
@@ -163,9 +170,31 @@ def test_a_late_line_keeps_one_proposal(loaded: Desk, tmp_path: Path, clock: Clo
     receipt = revising.replay(loaded, sent["delivery"], at=clock.now)
     assert codes(receipt) == [(2, "refused", "ACTION_LOCKED")]
     assert values(loaded.store, "B-1") == ("REVERSED", "0.00", "0.00")
-    with loaded.store.read() as db:
-        found = [(one["amount_before"], one["amount_after"]) for one in adjustments.listing(db, SID)]
-    assert found == [("100.00", "40.00"), ("40.00", "0.00")]
+    assert proposed(loaded) == [("100.00", "40.00"), ("40.00", "0.00")]
+
+
+def test_a_late_line_keeps_its_proposal_before_one_that_changes_nothing(
+    loaded: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """The later line of its delivery found the action's status as it is, and takes nothing of the amount back."""
+    load(loaded, tmp_path, [Sale("A-4", status="PAID")])
+    clock.now = LOCK
+    sent = ingest(loaded, lines("ActionId,Amount,CustomerStatus,Reason", "A-4,40.00,,OTHER", "A-4,,PAID,OTHER"))
+    assert codes(sent) == [(2, "refused", "ACTION_LOCKED"), (3, "unchanged", None)]
+    receipt = revising.replay(loaded, sent["delivery"], at=clock.pass_by(minutes=1))
+    assert codes(receipt) == codes(sent)
+    assert proposed(loaded) == [("100.00", "40.00")]
+
+
+def test_a_late_line_about_an_item_keeps_its_proposal(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """The later line of its delivery is about another item, which is as that line says."""
+    load_items(desk, tmp_path)
+    clock.now = LOCK
+    rows = ("A-1,BOOT,1,40.00,OTHER", "A-1,SOCK,3,20.00,OTHER")
+    sent = ingest(desk, lines("ActionId,Sku,Quantity,Amount,Reason", *rows))
+    assert codes(sent) == [(2, "refused", "ACTION_LOCKED"), (3, "unchanged", None)]
+    revising.replay(desk, sent["delivery"], at=clock.pass_by(minutes=1))
+    assert proposed(desk) == [("100.00", "60.00")]
 
 
 def test_a_preview_writes_nothing_and_says_what_a_replay_does(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
