@@ -41,7 +41,7 @@ class _Standing:
 
 
 def record(db: Connection, delivery_id: int, late: Entries, asked: Asked, actions: Actions) -> None:
-    """Keep what late lines of a delivery would have done to their actions as these locked."""
+    """Keep what late lines of a delivery say of their actions as these locked, or would have done to them."""
     at = late.position
     rows = {
         "delivery_id": np.full(len(at), delivery_id, dtype=np.int64),
@@ -105,7 +105,10 @@ def _asked(one: Row[Any], before: _Standing) -> _Money:
         # kept, so one that is returned twice counts twice, until nothing is left of the action.
         return _Money(*(max(0, stands + new - old) for stands, new, old in zip(before.money, after, own, strict=True)))
     # What does not move the amount asks for no money, whatever its own day would pay for the same amount.
-    return before.money if after.amount in {own.amount, before.money.amount} else after
+    if after.amount == before.money.amount:
+        return before.money
+    # A line that takes back what lines before it said leaves the action as it locked.
+    return own if after.amount == own.amount else after
 
 
 def _told(one: Row[Any], before: _Money, after: _Money) -> dict[str, Any]:

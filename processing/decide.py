@@ -47,7 +47,8 @@ class Decided:
     """The fate of each line of a chunk.
 
     ``applied`` and ``unchanged`` are masks over the lines; every other line has its ``code``. ``notices`` holds, for
-    each notice, the mask of the lines that carry it; ``late`` what lines would have done that only the lock refused.
+    each notice, the mask of the lines that carry it; ``late`` what lines say of their
+    actions' money that came after the lock: those that only the lock refused, and those that say what it is.
     """
 
     code: Objects
@@ -182,11 +183,10 @@ class _Desk:
         done = moved & missing(refusal)
         self.code[at] = refusal
         self.applied[at[done]] = True
-        if too_late.any():
-            version = self.actions.version[row[too_late]]
-            self.late.append(
-                _entries(at[too_late], row[too_late], version, before.where(too_late), after.where(too_late))
-            )
+        late = self._is_to_settle(at, moved, ~missing(refusal), too_late)
+        if late.any():
+            version = self.actions.version[row[late]]
+            self.late.append(_entries(at[late], row[late], version, before.where(late), after.where(late)))
         after.put(self.actions, row, done)
         if self.basket is not None and items is not None:
             self.basket.take(items, at, done)
@@ -260,7 +260,7 @@ class _Desk:
         # A line that changes nothing is answered so even after the lock: a brand that sends a file again wants to
         # hear "done" about what was done in time, not "too late".
         matters = moved | dead | priceless
-        late = (actions.locked_at[row] != NONE) | (actions.locks_at[row] <= self.received_at)
+        late = self._is_late(row)
         reasons = {
             Code.QUANTITY_NEEDED: unclear,
             Code.TOO_MANY_CHANGES: moved & modify & (actions.changes[row] >= MOST_CHANGES),
@@ -276,6 +276,21 @@ class _Desk:
             refusal[holds] = code
             others |= holds & (code is not Code.ACTION_LOCKED)
         return refusal, reasons[Code.ACTION_LOCKED] & ~others
+
+    def _is_late(self, row: Ints) -> Bools:
+        return (self.actions.locked_at[row] != NONE) | (self.actions.locks_at[row] <= self.received_at)
+
+    def _is_to_settle(self, at: Ints, moved: Bools, refused: Bools, too_late: Bools) -> Bools:
+        """Which late lines ask for money, those too that say what their action has: they may take others back."""
+        row = self.asked.row[at]
+        whole = (self.asked.change[at] != Change.MODIFY) | (self.asked.amount[at] != NONE)
+        asks, confirms = whole, whole
+        if self.basket is not None:
+            items = self.basket.asked
+            asks = whole | items.named[at]
+            alone = ~self.basket.several(row) & (self.actions.state[row] != State.REVERSED)
+            confirms = whole | (items.priced[at] & alone)
+        return (too_late & asks) | (confirms & ~moved & ~refused & self._is_late(row))
 
     def _is_overtaken(self, at: Ints) -> Bools:
         """Which lines stand before one that changed their action already: a later delivery's, or a later line's."""

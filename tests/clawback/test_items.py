@@ -336,6 +336,18 @@ def test_late_lines_about_several_items_add_up(desk: Desk, tmp_path: Path, clock
     assert found == [("60.00", "4.20"), ("40.00", "3.20"), ("0.00", "0.00")]
 
 
+def test_a_late_line_takes_back_what_was_said_of_the_only_item(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Its amount is that of its action; a quantity alone says nothing of it."""
+    load_items(desk, tmp_path)
+    clock.now = LOCK
+    for row in ("A-2,TENT,1,20.00,OTHER", "A-2,TENT,1,,OTHER", "A-2,TENT,1,50.00,OTHER"):
+        ingest(desk, lines("ActionId,Sku,Quantity,Amount,Reason", row))
+        clock.pass_by(minutes=1)
+    with desk.store.read() as db:
+        found = [(one["amount_after"], one["payout_after"]) for one in adjustments.listing(db, SID)]
+    assert found == [("20.00", "1.00"), ("50.00", "2.50")]
+
+
 def test_a_reason_fits_what_becomes_of_the_items(desk: Desk, tmp_path: Path) -> None:
     """To return all that a line names is to reverse it."""
     rows = [

@@ -8,7 +8,7 @@ from clawback import revising
 from clawback.wiring import Desk
 from processing import adjustments
 from tests.conftest import Clock
-from tests.worlds import LOCK, MICROSECOND, OTHER_SID, SID, Sale, codes, ingest, lines, load, values
+from tests.worlds import CATALOGUE, LOCK, MICROSECOND, OTHER_SID, SID, Sale, codes, ingest, lines, load, values
 
 SALES = [
     Sale("A-1", "O-1"),
@@ -16,6 +16,8 @@ SALES = [
     Sale("A-3"),
     Sale("A-1", "O-1", "5000", "JPY", event_type=26027, program=2000),
 ]
+
+DEARER = CATALOGUE.replace('payout = { percent = "5.00" }', 'payout = { percent = "8.00" }')
 
 
 @pytest.fixture
@@ -110,6 +112,10 @@ def test_the_same_reversal_is_proposed_once(late: Desk, clock: Clock) -> None:
             [("100.00", "40.00", "-3.00"), ("40.00", "0.00", "-2.00"), ("0.00", "40.00", "2.00")],
         ),
         (["A-3,,VALIDATED", "A-3,,VALIDATED"], [("0.00", "100.00", "5.00")]),
+        (["A-1,40.00,OTHER", "A-1,100.00,OTHER"], [("100.00", "40.00", "-3.00"), ("40.00", "100.00", "3.00")]),
+        (["A-1,40.00,OTHER", "A-1,,UNDO"], [("100.00", "40.00", "-3.00"), ("40.00", "100.00", "3.00")]),
+        (["A-1,0,OTHER", "A-1,100.00,OTHER"], [("100.00", "0.00", "-5.00"), ("0.00", "100.00", "5.00")]),
+        (["A-3,,VALIDATED", "A-3,0,OTHER"], [("0.00", "100.00", "5.00"), ("100.00", "0.00", "-5.00")]),
     ],
 )
 @pytest.mark.parametrize("at_once", [True, False])
@@ -129,6 +135,26 @@ def test_a_status_alone_proposes_no_money(late: Desk) -> None:
     receipt = ingest(late, lines("ActionId,Amount,CustomerStatus,Reason", *rows))
     assert receipt["rows"]["refused"] == len(rows)
     assert steps(late) == [("100.00", "40.00", "-3.00")]
+
+
+def test_what_is_taken_back_is_answered_as_before(late: Desk, clock: Clock) -> None:
+    """It says what the ledger has, so it is unchanged; a status beside it takes nothing back."""
+    header = "ActionId,Amount,CustomerStatus,Reason"
+    ingest(late, lines(header, "A-1,40.00,,OTHER"))
+    clock.pass_by(minutes=1)
+    ingest(late, lines(header, "A-1,,PAID,OTHER"))
+    clock.pass_by(minutes=1)
+    assert codes(ingest(late, lines(header, "A-1,100.00,,OTHER"))) == [(2, "unchanged", None)]
+    assert steps(late) == [("100.00", "40.00", "-3.00"), ("40.00", "100.00", "3.00")]
+
+
+def test_what_is_taken_back_costs_what_it_did(late: Desk, tmp_path: Path, clock: Clock) -> None:
+    """The action is left as it locked, whatever the contract of the day would pay."""
+    ingest(late, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER"))
+    load(late, tmp_path, catalogue=DEARER)
+    clock.pass_by(minutes=1)
+    ingest(late, lines("ActionId,Amount,Reason", "A-1,100.00,OTHER"))
+    assert steps(late) == [("100.00", "40.00", "-3.00"), ("40.00", "100.00", "3.00")]
 
 
 def test_what_arrived_first_counts_first(late: Desk, clock: Clock) -> None:
