@@ -37,8 +37,9 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
     with desk.store.write() as db:
         claim_account(db, envelope.account)
         found = _still_held(db, delivery)
-        message = f"{by} rejected it. {found.message}"
-        deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, code=found.code, message=message)
+        message, told = f"{by} rejected it. {found.message}", json.loads(found.summary)
+        # Its lines stay as they are listed, and so do their counts.
+        deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, summary=told, code=found.code, message=message)
     return pipeline.answer(desk, delivery, at)
 
 

@@ -182,6 +182,17 @@ def test_a_rejected_delivery_is_told_who_rejected_it(loaded: Desk, clock: Clock)
     assert json.loads(results(loaded)["receipt_returns.csv.json"])["state"] == "rejected"
 
 
+def test_a_rejected_delivery_counts_the_lines_that_it_lists(loaded: Desk, clock: Clock) -> None:
+    """What was found wrong with its text stands, and the rest was held."""
+    rows = [*["A-1,-1,OTHER"] * 15, *["A-2,90.00,ORDER_UPDATE"] * 10]
+    held = ingest(loaded, lines("ActionId,Amount,Reason", *rows))
+    assert (held["state"], held["code"]) == ("held", "MOSTLY_BAD")
+    deciding.reject(loaded, held["delivery"], by="dana", at=clock.now)
+    told = pipeline.receipt(loaded, held["delivery"])
+    assert (told["rows"], len(told["lines"])) == (held["rows"], 15)
+    assert (told["rows"]["read"], told["rows"]["rejected"], told["rows"]["held"]) == (25, 15, 10)
+
+
 def test_damaged_bytes_are_never_applied(loaded: Desk, clock: Clock) -> None:
     """Bytes that changed on our disk break the delivery, and neither the others nor the order of the rest."""
     damaged = land(loaded, GOOD)
