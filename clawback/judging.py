@@ -52,6 +52,7 @@ class Case:
             declared_encoding=arrival.encoding,
             ignore=arrival.ignore_columns,
             most_bytes=self.most_bytes,
+            proven=arrival.proven,
         )
 
     def checked(self, document: Document) -> Iterator[Checked]:

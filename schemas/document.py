@@ -51,8 +51,9 @@ class Document:
         declared_encoding: str | None = None,
         ignore: Collection[str] = (),
         most_bytes: int = MOST_BYTES,
+        proven: bool = False,
     ) -> "Document":
-        """Find out what the file is.
+        """Find out what the file is; ``proven``: it is known from elsewhere that no byte is missing.
 
         Raises ``Unreadable`` with the code of what is wrong with the file as a whole, and ``Unusable`` for an unknown
         ``declared_encoding``. Whoever opens a container hands on its files, so one that comes here was in another.
@@ -73,6 +74,7 @@ class Document:
             return cls(path, name, encoding, head, tuple(ignore), None)
         head = csv_lines.read_head(read_text(path, encoding), ignore)
         if trailer := trailer_of(path, encoding, head.delimiter):
+            trailer = replace(trailer, is_ended=trailer.is_ended or proven)
             return cls(path, name, encoding, replace(head, trailer=trailer), tuple(ignore), None)
         return cls(path, name, encoding, head, tuple(ignore), _terminated(path, encoding))
 

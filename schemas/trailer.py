@@ -25,7 +25,7 @@ MARK: Final = "#TRAILER"
 
 _BEGINNINGS: Final = (MARK, f'"{MARK}"')
 _LINES: Final = re.compile(r"[0-9]{1,12}")
-_AMOUNT: Final = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,10})?")
+_AMOUNT: Final = re.compile(r"-?0*[0-9]{1,30}(?:\.[0-9]{1,10})?")
 # Wide enough that no sum of such amounts is ever rounded.
 _EXACT: Final = Context(prec=80)
 _TAIL_BYTES: Final = 64 * 1024
@@ -33,7 +33,10 @@ _TAIL_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Trailer:
-    """The trailer as sent, without its line break, its cells behind the mark, and whether a line break ended it."""
+    """The trailer as sent, without its line break, and its cells behind the mark.
+
+    ``is_ended``: it was not cut off itself; a line break ended it, or the whole file was proven to be complete.
+    """
 
     text: str
     cells: tuple[str, ...]
@@ -72,7 +75,7 @@ class Count:
             told = (*told, "0")
         if len(told) != 2 or not _LINES.fullmatch(told[0]) or not _AMOUNT.fullmatch(told[1]):
             raise mismatch(f"The trailer {quoted(trailer.text)} is not {MARK},<lines>,<sum of Amount>.")
-        # A sum that is not compared and has no line break behind it may have been cut off itself.
+        # A sum that is not compared must be known not to have been cut off itself.
         is_compared = self.is_readable or not trailer.is_ended
         if int(told[0]) != self.lines or (is_compared and Decimal(told[1]) != self.amount):
             says = f"The trailer says {told[0]} lines and amounts of {told[1]} in all"
@@ -100,14 +103,24 @@ def trailer_in(line: str, delimiter: str) -> Trailer | None:
 
 
 def trailer_of(path: Path, encoding: Encoding, delimiter: str) -> Trailer | None:
-    """The trailer that a file ends with, ``None`` if it ends otherwise."""
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        file.seek(max(size - _TAIL_BYTES, len(encoding.mark)))
-        # The first character may be half a one; a line break is a byte of its own in every encoding that we read.
-        tail = file.read().decode(encoding.name, "replace")
+    """The trailer that a file ends with, blank lines aside; ``None`` if it ends otherwise."""
+    tail = _tail(path, encoding)
     lines = tail.rstrip("\r\n")
     return trailer_in(re.split(r"[\r\n]", lines)[-1] + tail[len(lines) :], delimiter)
+
+
+def _tail(path: Path, encoding: Encoding) -> str:
+    """The end of a file, from before its last line that is not blank."""
+    begin, start = len(encoding.mark), path.stat().st_size
+    with path.open("rb") as file:
+        blank = True
+        while blank and start > begin:
+            end, start = start, max(start - _TAIL_BYTES, begin)
+            file.seek(start)
+            # The first character may be half a one; a line break is a byte of its own in every encoding that we read.
+            blank = not file.read(end - start).decode(encoding.name, "replace").strip("\r\n")
+        file.seek(max(start - _TAIL_BYTES, begin))
+        return file.read(2 * _TAIL_BYTES).decode(encoding.name, "replace")
 
 
 def until_trailer(stretches: Iterator[list[str]], delimiter: str) -> Iterator[list[str]]:

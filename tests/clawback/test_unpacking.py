@@ -18,7 +18,7 @@ from processing import deliveries
 from tests.conftest import Clock
 from tests.schemas.test_containers import gzipped, zipped
 from tests.workbooks import row, sheet, workbook
-from tests.worlds import LOCK, SID, Sale, dump, ingest, land, lines, load, values, written
+from tests.worlds import LOCK, SID, Sale, codes, dump, ingest, land, lines, load, values, written
 
 FIRST = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,-1,OTHER").encode()
 SECOND = lines("ActionId,Amount,Reason", "A-1,60.00,ORDER_UPDATE", "A-3,0,ITEM_RETURNED").encode()
@@ -93,6 +93,15 @@ def test_a_gz_is_a_delivery_in_an_envelope(loaded: Desk) -> None:
     [part] = files(loaded, receipt["delivery"])
     assert (part["name"], part["state"], part["rows"]["applied"]) == ("returns.csv", "done", 1)
     assert "result_returns.csv" in results(loaded)
+
+
+def test_a_bad_amount_above_the_trailer_of_a_gz_is_rejected_alone(loaded: Desk) -> None:
+    """The trailer was not cut off, although no line break ends it: the checksum says so."""
+    rows = ("ActionId,Amount,Reason", "A-1,40.00,OTHER", 'A-2,"1.234,56",OTHER', "#TRAILER,2,1274.56")
+    receipt = ingest(loaded, gzipped(lines(*rows).encode().rstrip(b"\n")), name="returns.csv.gz")
+    [file] = files(loaded, receipt["delivery"])
+    assert codes(file) == [(3, "rejected", "AMOUNT_MALFORMED")]
+    assert file["rows"]["applied"] == 1
 
 
 def test_a_gz_that_could_be_cut_between_members_proves_nothing(loaded: Desk) -> None:

@@ -13,11 +13,12 @@ HEADER = "ActionId,Amount,Reason\n"
 LINES = HEADER + "A-1,40.00,OTHER\nA-2,,RESET\n\nA-3,39.90,OTHER\n"
 
 
-def opened(folder: Path, content: str, encoding: str = "utf-8") -> Document:
+def opened(folder: Path, content: str, encoding: str = "utf-8", *, proven: bool = False) -> Document:
     """A delivery, opened."""
     path = folder / "delivery"
     path.write_bytes(content.encode(encoding))
-    return Document.open(path, "returns.csv", declared_encoding=None if encoding.startswith("utf") else encoding)
+    declared = None if encoding.startswith("utf") else encoding
+    return Document.open(path, "returns.csv", declared_encoding=declared, proven=proven)
 
 
 def numbers(document: Document) -> list[int]:
@@ -34,6 +35,8 @@ def numbers(document: Document) -> list[int]:
         "#TRAILER,3,79.900\r\n",
         '"#TRAILER","3","79.90"\n\n',
         "#TRAILER,3,79.90,,\n",
+        "#TRAILER,3,79.90\r\n" + "\r\n" * 70_000,
+        "#TRAILER,3,79.90" + "\n" * (64 * 1024 + 5),
     ],
 )
 def test_a_trailer_proves_that_nothing_is_missing(tmp_path: Path, encoding: str, end: str) -> None:
@@ -86,6 +89,8 @@ def test_what_a_trailer_counts(tmp_path: Path, case: str, content: str) -> None:
         ("too many cells", LINES + "#TRAILER,3,79.90,x\n", "is not #TRAILER"),
         ("a line too few, and one that cannot be read", LINES + "A-4,7.00\n#TRAILER,5,86.90\n", "has 4 lines"),
         ("a sum that is not compared and may be cut", LINES + 'A-4,"7,00",OTHER\n#TRAILER,4,8', "and amounts of 8"),
+        ("an amount of many zeros", HEADER + f"A-1,{'0' * 30}9.00,OTHER\n#TRAILER,1,999.00\n", "1 lines and 9.00"),
+        ("behind many blank lines", LINES + "#TRAILER,5,90.00\n" + "\n" * 70_000, "says 5 lines"),
         ("a sum without amounts", "ActionId,Reason\nA-1,OTHER\n#TRAILER,1,5\n", "1 lines and 0"),
         ("a line behind it", LINES + "#TRAILER,3,79.90\nA-4,,RESET\n", "Lines stand below the trailer"),
         ("two trailers", LINES + "#TRAILER,3,79.90\n#TRAILER,3,79.90\n", "Lines stand below the trailer"),
@@ -99,6 +104,14 @@ def test_a_trailer_that_does_not_fit(tmp_path: Path, case: str, content: str, wo
         list(opened(tmp_path, content).chunks())
     assert raised.value.code is Code.TRAILER_MISMATCH, case
     assert words in str(raised.value)
+
+
+def test_a_trailer_of_a_file_that_is_proven_was_not_cut_off(tmp_path: Path) -> None:
+    """It needs no line break of its own: its sum is compared as little as that of any other file with a bad amount."""
+    content = LINES + 'A-4,"1.234,56",OTHER\n#TRAILER,4,1314.46'
+    assert numbers(opened(tmp_path, content, proven=True)) == [2, 3, 5, 6]
+    with pytest.raises(Unreadable, match=r"amounts of 1314\.46 in all"):
+        numbers(opened(tmp_path, content))
 
 
 def test_a_trailer_alone_is_no_delivery(tmp_path: Path) -> None:
