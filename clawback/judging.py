@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from clawback.sidecars import consume, judge_sidecar
+from clawback.sidecars import consume, judge_sidecar, let_go
 from processing import brakes, deliveries
 from processing.apply import Application
 from processing.catalog import Terms
@@ -106,12 +106,14 @@ def judge(db: Connection, case: Case, *, at: datetime, released: str | None = No
 def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) -> None:
     """Register the delivery as rejected as a whole, after ``judge`` found it unreadable."""
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
+    let_go(db, case.terms.account_id, case.arrival, at=at)
     deliveries.finish(db, number, DeliveryState.REJECTED, at=at, code=because.code, message=str(because))
 
 
 def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
     """Register the delivery as held, after ``judge`` found that it would do unusual harm; faults of its text stand."""
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
+    let_go(db, case.terms.account_id, case.arrival, at=at)
     document = case.open()
     applied = application(db, number, case, document)
     applied.tally.nearest_lock = because.nearest_lock

@@ -6,6 +6,7 @@ that contradicts what was applied before it, and has no sidecar yet, is rejected
 """
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,16 @@ def consume(db: Connection, account_id: int, arrival: Arrival, *, at: datetime) 
     sidecar = compare(db, account_id, arrival)
     if sidecar is None:
         return False
+    if sidecar.state == DeliveryState.DONE:
+        return True
     _prove(db, sidecar.id, arrival.delivery, arrival.sha256, at)
     return True
+
+
+def let_go(db: Connection, account_id: int, arrival: Arrival, *, at: datetime) -> None:
+    """Let the sidecar of a delivery that came, and was not applied, wait for no other."""
+    with suppress(Unreadable):
+        consume(db, account_id, arrival, at=at)
 
 
 def proven_by(db: Connection, number: str) -> Row[Any] | None:
@@ -107,9 +116,15 @@ def _is_unproven(db: Connection, found: Row[Any]) -> bool:
 
 
 def _ended(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any] | None:
-    """The sidecar with this digest that was rejected for what came before: it may have announced this delivery."""
-    rejected = deliveries.telling_of(db, account_id, DeliveryState.REJECTED, sent.sha256)
-    fitting = [one for one in rejected if (one.channel, described(one.name)) == (sent.channel, sent.name)]
+    """The sidecar with this digest that may have announced this delivery, though it waits no longer.
+
+    It was rejected for what came before; or it is done, by this very delivery, which is judged anew.
+    """
+    ended = deliveries.telling_of(db, account_id, DeliveryState.REJECTED, sent.sha256)
+    if since := deliveries.judged_since(db, sent.delivery):
+        # Of all that were ever done, few were since then.
+        ended += deliveries.telling_of(db, account_id, DeliveryState.DONE, sent.sha256, since=since)
+    fitting = [one for one in ended if (one.channel, described(one.name)) == (sent.channel, sent.name)]
     return fitting[-1] if fitting else None
 
 

@@ -75,6 +75,16 @@ def state_of(db: Connection, number: str) -> DeliveryState | None:
     return None if found is None else DeliveryState(found)
 
 
+def judged_since(db: Connection, number: str) -> int | None:
+    """The instant (in microseconds) before which nothing was said of a delivery, None if nothing was said at all.
+
+    The spool may have moved its arrival behind the instant at which it was judged, to keep the order.
+    """
+    query = select(delivery.c.received_at, delivery.c.finished_at).where(delivery.c.delivery == number)
+    found = db.execute(query).one_or_none()
+    return None if found is None or found.finished_at is None else min(found.received_at, found.finished_at)
+
+
 def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, int | None]:
     """Give a delivery its row; the second number is that of the first delivery of the same bytes, if there is one."""
     identity = arrival.sha256

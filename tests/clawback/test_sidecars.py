@@ -2,21 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clawback import pipeline, revising
+from clawback import deciding, pipeline, revising
 from clawback.intake import arrival_of
 from clawback.preview import preview
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from tests.conftest import Clock
 from tests.schemas.test_containers import zipped
-from tests.worlds import SID, Sale, dump, ingest, land, lines, load, values, written
+from tests.worlds import CATALOGUE, SID, Sale, dump, ingest, land, lines, load, values, written
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 UNENDED = WHOLE.rstrip("\n")
@@ -274,3 +274,36 @@ def test_a_rejected_file_that_was_followed_stays_rejected(loaded: Desk) -> None:
     ingest(loaded, UNENDED)
     assert send_sidecar(loaded, FIRST_LINES)["state"] == "waiting"
     assert state(loaded, rejected) == ("rejected", "DIGEST_MISMATCH")
+
+
+BRAKED = lines("ActionId,Amount,Reason", *(f"A-{at},0,ITEM_RETURNED" for at in range(60)))
+NEXT = lines("ActionId,Amount,Reason", "A-99,40.00,ORDER_UPDATE")
+
+
+@pytest.mark.parametrize("decide", [deciding.release, deciding.reject])
+def test_the_sidecar_of_a_braked_file_waits_for_no_other(
+    decide: Callable[..., dict[str, Any]], desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """Its file came, whatever a person makes of it; the next one of the name is not compared with it."""
+    load(desk, tmp_path, [Sale(f"A-{at}") for at in range(100)])
+    announced = send_sidecar(desk, BRAKED)["delivery"]
+    held = ingest(desk, BRAKED)["delivery"]
+    assert (state(desk, held), state(desk, announced)) == (("held", "OUTLIER"), ("done", None))
+    assert told(desk, "returns.csv.sha256") == "done"
+    decide(desk, held, by="dana", at=clock.pass_by(minutes=1))
+    assert ingest(desk, NEXT)["state"] == "done"
+
+
+def test_the_sidecar_of_a_file_that_cannot_be_read_waits_for_no_other(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """It proves its own file still when that is judged anew."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-99")])
+    noted = lines("ActionId,Amount,Reason,Note", "A-1,40.00,OTHER,hm").rstrip("\n")
+    announced = send_sidecar(desk, noted)["delivery"]
+    rejected = ingest(desk, noted)["delivery"]
+    assert (state(desk, rejected), state(desk, announced)) == (("rejected", "COLUMN_UNKNOWN"), ("done", None))
+    clock.pass_by(days=1)
+    assert ingest(desk, NEXT)["state"] == "done"
+    named = 'name = "Acme Outdoor"'
+    load(desk, tmp_path, catalogue=CATALOGUE.replace(named, f'{named}\nignore_columns = ["Note"]'))
+    assert revising.replay(desk, rejected, at=clock.now)["rows"]["applied"] == 1
+    assert state(desk, announced) == ("done", None)
