@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, select, true
+from sqlalchemy import ColumnElement, Connection, Integer, cast, func, select, true
 
 from processing import bulk
 from processing.columns import NONE, Ints, Objects, blank, texts
-from processing.tables import action, delivery
+from processing.tables import action, delivery, entry
 
 NOBODY: Final = -1
 
@@ -23,9 +23,9 @@ class Actions:
     """The actions that a chunk of lines names, a column an array; their values move as lines are decided.
 
     Money in minor units, instants in microseconds; ``NONE`` stands for no value in a column of integers,
-    ``None`` in a column of texts. ``changed_at`` is the arrival of the delivery that changed the action last, and
-    ``last_line`` the last line of the delivery at hand that changed it before, 0 for none. The last five columns are
-    empty until ``recall`` fills them.
+    ``None`` in a column of texts. ``changed_at`` is the arrival of the delivery in force that changed the action last,
+    and ``last_line`` the last line of the delivery at hand that changed it before, 0 for none. The last five columns
+    are empty until ``recall`` fills them.
     """
 
     id: Ints
@@ -89,7 +89,7 @@ def match(db: Connection, account_id: int, lines: pd.DataFrame) -> Matched:
     }
     found = {name: column[chosen[where]] for name, column in found.items()}
     none = np.zeros(len(ids), dtype=np.int64)
-    actions = Actions(**found, changed_at=_changed_at(db, found["changed_by"]), last_line=none, **empty)
+    actions = Actions(**found, changed_at=_changed_at(db, found["changed_by"], ids), last_line=none, **empty)
     return Matched(actions, row, candidates)
 
 
@@ -133,16 +133,38 @@ def _newest_first(db: Connection, ids: Ints, position: Ints) -> Ints:
     return np.lexsort((-ids, -created_at, position))
 
 
-def _changed_at(db: Connection, changed_by: Ints) -> Ints:
-    """When the deliveries arrived that these row ids mean."""
+def _changed_at(db: Connection, changed_by: Ints, ids: Ints) -> Ints:
+    """When what changed each action (row ids) last arrived; what was undone, and its undo, never were."""
     arrivals = np.full(len(changed_by), NONE, dtype=np.int64)
     changed = changed_by != NONE
-    if changed.any():
-        numbers, at = np.unique(changed_by[changed], return_inverse=True)
-        wanted = bulk.listed(db, numbers.tolist())
-        query = select(wanted.c.position, delivery.c.received_at).join(delivery, delivery.c.id == wanted.c.value)
-        found = bulk.fetch(db, query, {"position": int, "received_at": int})
-        arrivals[changed] = found["received_at"][np.argsort(found["position"])][at]
+    if not changed.any():
+        return arrivals
+    numbers, at = np.unique(changed_by[changed], return_inverse=True)
+    wanted = bulk.listed(db, numbers.tolist())
+    is_undo = delivery.c.undoes.is_not(None)
+    query = select(wanted.c.position, delivery.c.received_at, cast(is_undo, Integer).label("is_undo"))
+    query = query.join(delivery, delivery.c.id == wanted.c.value)
+    found = bulk.fetch(db, query, {"position": int, "received_at": int, "is_undo": int})
+    order = np.argsort(found["position"])
+    arrivals[changed] = found["received_at"][order][at]
+    back = np.flatnonzero(changed)[found["is_undo"][order][at] == 1]
+    if len(back):
+        arrivals[back] = _standing_at(db, ids[back])
+    return arrivals
+
+
+def _standing_at(db: Connection, ids: Ints) -> Ints:
+    """When the newest delivery arrived that changed each action and is in force, ``NONE`` where there is none."""
+    arrivals, wanted = np.full(len(ids), NONE, dtype=np.int64), bulk.listed(db, ids.tolist())
+    query = (
+        select(wanted.c.position, func.max(delivery.c.received_at).label("received_at"))
+        .join(entry, entry.c.action_id == wanted.c.value)
+        .join(delivery, delivery.c.id == entry.c.delivery_id)
+        .where(delivery.c.undone_by.is_(None), delivery.c.undoes.is_(None))
+        .group_by(wanted.c.position)
+    )
+    found = bulk.fetch(db, query, {"position": int, "received_at": int})
+    arrivals[found["position"]] = found["received_at"]
     return arrivals
 
 

@@ -284,3 +284,29 @@ def test_all_items_returned_and_undone_are_there_again(desk: Desk, tmp_path: Pat
     assert basket(desk.store)["action"] == ("REVERSED", "0.00", "0.00")
     undone(desk, clock, sent["delivery"])
     assert basket(desk.store) == before
+
+
+def test_an_undo_has_no_last_word(loaded: Desk, clock: Clock) -> None:
+    """What was corrected while the wrong file stood, and was held, is applied after the wrong one was undone."""
+    rows = [HEAD, *("A-1,{0},,OTHER", "A-2,{0},,OTHER")]
+    clock.pass_by(minutes=1)
+    wrong = ingest(loaded, lines(*rows).format("90.00"))["delivery"]
+    clock.pass_by(minutes=1)
+    right = ingest(loaded, lines(*rows).format("40.00").rstrip("\n"))["delivery"]
+    undone(loaded, clock, wrong)
+    receipt = deciding.release(loaded, right, by="dana", at=clock.pass_by(minutes=1))
+    assert (receipt["rows"]["applied"], receipt["rows"]["refused"]) == (2, 0)
+    assert values(loaded.store, "A-2")[1] == "40.00"
+
+
+def test_what_stands_behind_an_undo_has_the_last_word(loaded: Desk, clock: Clock) -> None:
+    """The newest delivery that is in force; the undone one is that again once its undo is undone."""
+    clock.pass_by(minutes=1)
+    first, second = (ingest(loaded, lines(HEAD, f"A-{n},10.00,,OTHER").rstrip("\n"))["delivery"] for n in (1, 2))
+    send(loaded, clock, "A-1,60.00,,OTHER")
+    undo = undone(loaded, clock, send(loaded, clock, "A-1,70.00,,OTHER", "A-2,70.00,,OTHER")["delivery"])
+    deciding.release(loaded, first, by="dana", at=clock.pass_by(minutes=1))
+    assert codes(pipeline.receipt(loaded, first)) == [(2, "refused", "SUPERSEDED")]
+    undone(loaded, clock, undo["delivery"])
+    deciding.release(loaded, second, by="dana", at=clock.pass_by(minutes=1))
+    assert codes(pipeline.receipt(loaded, second)) == [(2, "refused", "SUPERSEDED")]
