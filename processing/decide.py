@@ -47,8 +47,8 @@ class Decided:
     """The fate of each line of a chunk.
 
     ``applied`` and ``unchanged`` are masks over the lines; every other line has its ``code``. ``notices`` holds, for
-    each notice, the mask of the lines that carry it; ``late`` what lines say of their
-    actions' money that came after the lock: those that only the lock refused, and those that say what it is.
+    each notice, the mask of the lines that carry it; ``late`` what lines that came after the lock say of the money of
+    their actions: those that only the lock refused, and those that say what it is.
     """
 
     code: Objects
@@ -278,7 +278,8 @@ class _Desk:
         return refusal, reasons[Code.ACTION_LOCKED] & ~others
 
     def _is_late(self, row: Ints) -> Bools:
-        return (self.actions.locked_at[row] != NONE) | (self.actions.locks_at[row] <= self.received_at)
+        late: Bools = (self.actions.locked_at[row] != NONE) | (self.actions.locks_at[row] <= self.received_at)
+        return late
 
     def _is_to_settle(self, at: Ints, moved: Bools, refused: Bools, too_late: Bools) -> Bools:
         """Which late lines ask for money, those too that say what their action has: they may take others back."""
@@ -290,7 +291,8 @@ class _Desk:
             asks = whole | items.named[at]
             alone = ~self.basket.several(row) & (self.actions.state[row] != State.REVERSED)
             confirms = whole | (items.priced[at] & alone)
-        return (too_late & asks) | (confirms & ~moved & ~refused & self._is_late(row))
+        settled: Bools = (too_late & asks) | (confirms & ~moved & ~refused & self._is_late(row))
+        return settled
 
     def _is_overtaken(self, at: Ints) -> Bools:
         """Which lines stand before one that changed their action already: a later delivery's, or a later line's."""
