@@ -180,6 +180,7 @@ class Ledger:
             if became.changes > was.changes and action.changes == became.changes and is_open:
                 action.state, action.amount, action.payout = was.state, was.amount, was.payout
                 action.status, action.items, action.prior = was.status, was.items, was.prior
+                action.changed_at = was.changed_at
                 action.changes += 1
         self.seen.discard(delivery.content)
 
