@@ -80,13 +80,13 @@ def observe(
     returned = _returned(db, source, mapping, differing, before)
     for one in differing:
         known = before.get(one.id)
-        answers_ = judge.answered(one, known, returned=one.id in returned)
-        asked = answers_[-1].asked if answers_ else None
+        found = judge.answered(one, known, returned=one.id in returned)
+        asked = found[-1].asked if found else None
         kept.append(
             Seen(one.id, one.stamp, one.state.order_id, one.state.told(), None if asked is None else asked.told())
         )
-        changes += _observations(one, known, answers_, mapping)
-        _count(tally, answers_)
+        changes += _observations(one, known, found, mapping)
+        _count(tally, found)
     observed.keep_seen(db, source, mapping.name, kept)
     take_over(db, source, judge.taken_over)
     asked_nothing = {name for name, known in before.items() if known.asked is None}
@@ -108,9 +108,10 @@ def again(
     if everything:
         parts: Iterable[dict[str, Seen]] = observed.every(db, settings.name, mapping.name)
     else:
+        # A hold outlives what is known of its record when the mapping is about other actions now.
         names = dict.fromkeys(one.record for one in observed.held(db, settings.name, mapping.name))
         known = observed.seen(db, settings.name, mapping.name, names)
-        parts = [{name: known[name] for name in names}]
+        parts = [{name: known[name] for name in names if name in known}]
     tally = Tally()
     for some in parts:
         add(tally, _judge_anew(db, settings, mapping, some, at))

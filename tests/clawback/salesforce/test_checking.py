@@ -174,6 +174,20 @@ def test_a_mapping_of_another_event_type_reads_for_other_actions(crm: Crm, tmp_p
     assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["REVERSED", "REVERSED"]
 
 
+def test_a_held_record_that_is_not_read_again_waits_for_a_person(crm: Crm, tmp_path: Path) -> None:
+    """The mapping is about other actions now; judging anew passes over what nobody knows, and keeps the hold."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(statuses=OF_BOTH, amount=None)])
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Nobody knows")
+    crm.round()
+    crm.world.hidden_records.add(record)
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(statuses=OF_BOTH, amount=None, event_type=LEAD)])
+    crm.round()
+    done = rounds.reconsider(crm.desk, crm.settings)
+    assert done is not None
+    assert (done.records["read"], done.held, len(crm.held())) == (0, 1, 1)
+
+
 def test_a_mapping_that_reads_and_means_otherwise_tells_of_every_record(crm: Crm, tmp_path: Path) -> None:
     """Also of those that say by the new filter what they said by the old one."""
     crm.settings = settings_for(crm.org, backfill="ask")
