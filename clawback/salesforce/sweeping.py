@@ -44,8 +44,8 @@ def sweep(
 ) -> Swept:
     """Read the records of all orders whose open actions lock by ``until``, and those that were of these orders before.
 
-    Raises what a mapping was ``refused`` for that would have to be read, too.
-    A manual decision in the ledger is left alone and told as drift: the record says nothing new.
+    A manual decision in the ledger is left alone and told as drift: the record says nothing new. Raises what a mapping
+    was ``refused`` for that would have to be read, too.
     """
     source = reader.settings.name
     server_now = org.server_time()
@@ -120,7 +120,7 @@ def _look_for_heirs(
     with reader.store.read() as db:
         speaking = {
             one.order_id
-            for its in (mapping, *heirs)
+            for its in reader.settings.about_same(mapping)
             for one in observed.with_orders(db, source, its.name, taken_over)
             if counts(State(**one.state))
         }
