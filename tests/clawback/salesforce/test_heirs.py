@@ -52,3 +52,24 @@ def test_s29_cases_that_are_merged(crm: Crm, tmp_path: Path) -> None:
     crm.round(until=LOCK)
     assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["REVERSED", "PENDING"]
     assert crm.held() == [f"The record became {winner}, and no record speaks for order 'O-2' any more."]
+
+
+def test_a_record_of_a_third_mapping_may_take_the_order(crm: Crm, tmp_path: Path) -> None:
+    """Neither what the lead became nor another lead: whoever carries the order speaks for it, once it is read."""
+    fields = (*SYSTEM, replace(MERGED, refers_to="Case"), Field("Order_Number__c", unique=True), Field("Status"))
+    crm.world.objects = {**OBJECTS, "Case": ("500", fields)}
+    statuses = {"New": {"outcome": "none"}, "Open": {"outcome": "none"}}
+    leads, cases = (
+        mapping_table(name=of.lower(), object=of, status="Status", amount=None, statuses={one: statuses[one]})
+        for of, one in (("Lead", "Open"), ("Case", "New"))
+    )
+    crm.settings = settings_for(crm.org, mapping=[leads, cases, mapping_table()])
+    crm.sell(tmp_path, "O-1")
+    lead = crm.world.add("Lead", Order_Number__c="O-1", Status="Open")
+    crm.round()
+    crm.world.convert(lead, crm.opportunity(""))
+    crm.world.add("Case", Order_Number__c="O-1", Status="New")
+    crm.pass_by(hours=1)
+    for _ in range(2):
+        crm.round(until=LOCK)
+    assert crm.held() == []
