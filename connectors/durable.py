@@ -1,5 +1,6 @@
 """What makes bytes durable: every fsync, claim and atomic rename of the connectors stands here."""
 
+import ctypes
 import fcntl
 import os
 import secrets
@@ -21,6 +22,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_file_system(handle: int) -> None:
+    """Put everything on disk that was written to the file system of an open file."""
+    if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def boot() -> bytes:
+    """What tells one run of the operating system from another."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        # Not every container is told; then each may be another.
+        return b""
 
 
 def ensure_folder(folder: Path) -> None:

@@ -21,11 +21,15 @@ class Keys:
             return None
 
     def give(self, account: str, key: str, delivery: str) -> None:
-        """Let the key name the delivery from now on."""
+        """Let the key name the delivery from now on, durably."""
+        self.note(account, key, delivery)
+        sync_folder(self._folder)
+
+    def note(self, account: str, key: str, delivery: str) -> None:
+        """The same for as long as the system runs; a record of the spool's journal tells it, too."""
         link = self._link(account, key)
         link.unlink(missing_ok=True)
         link.symlink_to(delivery)
-        sync_folder(self._folder)
 
     def _link(self, account: str, key: str) -> Path:
         # A key may be any text; an account's name holds no NUL.

@@ -1,7 +1,8 @@
-"""Makes uploads that land at the same moment visible together: one claim, and one sync of the folder, for all of them.
+"""Makes uploads that land at the same moment visible together: one claim, and one wait for the disk, for all of them.
 
-Whoever lands first leads for those that come meanwhile; they wait until the leader is done, or lead next. Each of them
-is durable by itself before any of them is seen, and one that fails fails alone.
+Whoever lands first leads for those that come meanwhile; they wait until the leader is done, or lead next. All of them
+are durable before any of them is seen, what is short in the journal and the rest in its folder; one that fails fails
+alone.
 """
 
 import logging
@@ -15,12 +16,17 @@ from typing import Final, NamedTuple
 
 from connectors.durable import begin_new, begin_sync, claim, sync_folder
 from connectors.envelope import ENVELOPE, Envelope, sealed
+from connectors.journal import FRAME_BYTES, ROOM_BYTES, Journal
 from connectors.keys import Keys
+from connectors.recovery import record
 
 _log = logging.getLogger(__name__)
 
 # How many uploads are put on disk at a time.
 _SYNCING: Final = 4
+# How many land at a time, and what each may take of the journal.
+_MOST_TOGETHER: Final = 128
+_MOST_BYTES: Final = ROOM_BYTES // _MOST_TOGETHER - FRAME_BYTES
 
 
 class Unsure(Exception):
@@ -47,12 +53,13 @@ class Place(NamedTuple):
 class Ticket:
     """An upload that wants to land.
 
-    ``placed``: where its bytes lie; it writes them there if they are still in memory. ``again``: gives what has landed
-    as the same before, or raises. ``stamp``: the envelope with its number and arrival, given the descriptor of the
+    ``placed``: where its bytes lie; it writes them there if they are still in memory. ``held``: gives them if they are.
+    ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival, given the descriptor of the
     claim. ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it does not land.
     """
 
     placed: Callable[[], Place]
+    held: Callable[[], bytes | None]
     account: str
     number: str
     key: str | None
@@ -62,6 +69,7 @@ class Ticket:
     # Called when it is over, in the thread that led.
     then: Callable[[], None] = nothing
     envelope: Envelope | None = None
+    sealed: bytes = b""
     error: BaseException | None = None
     landed_before: bool = False
     # Not before all of it is over: the sender that sees this goes on at once.
@@ -89,10 +97,11 @@ class Ticket:
 class Landing:
     """Where uploads land: ``new`` is where they are seen, ``order`` the claim under which that happens."""
 
-    def __init__(self, order: Path, new: Path, keys: Keys) -> None:
+    def __init__(self, order: Path, new: Path, keys: Keys, journal: Journal) -> None:
         self._order = order
         self._new = new
         self._keys = keys
+        self._journal = journal
         self._waiting: list[Ticket] = []
         # Whether the thread will look at what waits.
         self._is_called = False
@@ -133,7 +142,7 @@ class Landing:
     def _lead(self) -> None:
         with self._queue:
             # What is the same as another has to find it landed.
-            batch = list({ticket.same: ticket for ticket in reversed(self._waiting)}.values())[::-1]
+            batch = list({ticket.same: ticket for ticket in reversed(self._waiting)}.values())[: -_MOST_TOGETHER - 1 : -1]
             chosen = {id(ticket) for ticket in batch}
             self._waiting = [ticket for ticket in self._waiting if id(ticket) not in chosen]
         try:
@@ -159,13 +168,51 @@ class Landing:
             if ticket.landed_before:
                 return False
             ticket.envelope = ticket.stamp(order)
+            ticket.sealed = sealed(ticket.envelope)
         except Exception as error:  # noqa: BLE001 - its sender is told; the others land
             ticket.fail(error)
             return False
         return True
 
     def _show(self, batch: list[Ticket]) -> None:
-        """Move stamped uploads to where they are seen, in the order of their stamps."""
+        """Move stamped uploads to where they are seen, as soon as they are durable."""
+        records = [_record(ticket) for ticket in batch]
+        recorded = [(ticket, told) for ticket, told in zip(batch, records, strict=True) if told is not None]
+        if recorded:
+            self._show_recorded(recorded)
+        others = [ticket for ticket, told in zip(batch, records, strict=True) if told is None]
+        if others:
+            self._show_synced(others)
+
+    def _show_recorded(self, batch: list[tuple[Ticket, bytes]]) -> None:
+        """By the journal: their folders follow when the system writes them."""
+        tickets = [ticket for ticket, _ in batch]
+        try:
+            self._journal.append([told for _, told in batch])
+        except OSError as error:
+            for ticket in tickets:
+                ticket.fail(error)
+            return
+        moved = 0
+        try:
+            for ticket in tickets:
+                handle = self._written(ticket)
+                if handle is not None:
+                    os.close(handle)
+                    moved += self._is_moved(ticket, self._keys.note)
+        finally:
+            if moved < len(tickets):
+                self._forget()
+
+    def _forget(self) -> None:
+        """Clear the journal of what did not land after all."""
+        try:
+            self._journal.clear()
+        except OSError:
+            _log.exception("journal_not_cleared spool=%s", self._new.parent)
+
+    def _show_synced(self, batch: list[Ticket]) -> None:
+        """By their own folders."""
         written = [(ticket, handle) for ticket in batch if (handle := self._written(ticket)) is not None]
         # All are begun before the first is waited for, whose content is what is waited for first.
         for ticket, _ in written[1:]:
@@ -174,7 +221,7 @@ class Landing:
             begin_sync(handle)
         self._sync(written)
         kept = [ticket for ticket, _ in written if ticket.error is None]
-        moved = [ticket for ticket in kept if self._is_moved(ticket)]
+        moved = [ticket for ticket in kept if self._is_moved(ticket, self._keys.give)]
         try:
             if moved:
                 sync_folder(self._new)
@@ -185,9 +232,8 @@ class Landing:
 
     def _written(self, ticket: Ticket) -> int | None:
         """Write what is not written yet, and the envelope; gives the envelope's descriptor."""
-        assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
-            return begin_new(ticket.placed().folder / ENVELOPE, sealed(ticket.envelope))
+            return begin_new(ticket.placed().folder / ENVELOPE, ticket.sealed)
         except OSError as error:
             ticket.fail(error)
             return None
@@ -199,7 +245,7 @@ class Landing:
         _sync(shares[0])
         wait(others)
 
-    def _is_moved(self, ticket: Ticket) -> bool:
+    def _is_moved(self, ticket: Ticket, give: Callable[[str, str, str], None]) -> bool:
         """Note an upload's key, and show it, if it is wanted still."""
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
@@ -208,7 +254,7 @@ class Landing:
                 ticket.fail(Unsure())
                 return False
             if ticket.key is not None:
-                self._keys.give(ticket.account, ticket.key, ticket.envelope.delivery)
+                give(ticket.account, ticket.key, ticket.envelope.delivery)
             ticket.placed().folder.rename(self._new / ticket.envelope.delivery)
         except Exception as error:  # noqa: BLE001 - those that are seen already have landed, whatever became of this
             ticket.fail(error)
@@ -224,6 +270,15 @@ class Landing:
             _log.exception("not_taken_back delivery=%s", ticket.envelope.delivery)
         else:
             ticket.fail(error)
+
+
+def _record(ticket: Ticket) -> bytes | None:
+    """What the journal keeps of an upload, ``None`` if it is not to: it is long, or its sender may change its mind."""
+    content = ticket.held() if ticket.wanted is always else None
+    if content is None:
+        return None
+    told = record(ticket.sealed, ticket.key, content)
+    return told if len(told) <= _MOST_BYTES else None
 
 
 def _sync(written: list[tuple[Ticket, int]]) -> None:

@@ -2,8 +2,8 @@
 
 ``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
 ``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``;
-``keys`` tells which delivery a sender's key belongs to.
-A delivery appears in ``new`` by one rename, after its bytes and its envelope are on disk; the envelope's last key
+``keys`` tells which delivery a sender's key belongs to, ``journal`` what has landed and may not be on disk yet.
+A delivery appears in ``new`` by one rename, after its bytes and its envelope are durable; the envelope's last key
 is the END record. The claim file ``order`` makes the order of arrival stamps equal to the order in which deliveries
 become visible, across threads and processes: who reads the clock and then calls ``pending`` has seen every delivery
 that is stamped earlier, or the container that it comes in. Needs no database.
@@ -39,15 +39,16 @@ from connectors.envelope import (
     part_number,
     stamped,
 )
+from connectors.journal import Journal
 from connectors.keys import Keys
 from connectors.landing import Landing, Place, Ticket
+from connectors.recovery import CONTENT, recover
 from connectors.upload import Upload
 from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
 _log = logging.getLogger(__name__)
 
 _TICK: Final = timedelta(microseconds=1)
-_CONTENT: Final = "content"
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -65,7 +66,11 @@ class Spool:
         for part in (self._tmp, self._new, self._done):
             ensure_folder(part)
         self._keys = Keys(folder / "keys")
-        self._landing = Landing(self._order, self._new, self._keys)
+        self._journal = Journal(folder / "journal")
+        self._landing = Landing(self._order, self._new, self._keys, self._journal)
+        if not self._journal.is_of_this_boot:
+            with claim(self._order):
+                self._recover()
 
     def receive(
         self,
@@ -110,7 +115,7 @@ class Spool:
         folder = self._tmp / secrets.token_hex(8)
         folder.mkdir(mode=PRIVATE_FOLDER)
         try:
-            handle = os.open(folder / _CONTENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+            handle = os.open(folder / CONTENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
         except OSError:
             folder.rmdir()
             raise
@@ -140,6 +145,7 @@ class Spool:
     def ticket(
         self,
         placed: Callable[[], Place],
+        held: Callable[[], bytes | None],
         draft: Envelope,
         received_at: datetime | None,
         key: str | None,
@@ -154,7 +160,7 @@ class Spool:
         def again() -> Envelope | None:
             return self._landed_before(draft, key)
 
-        return Ticket(placed, draft.account, draft.delivery, key, again, stamp, wanted)
+        return Ticket(placed, held, draft.account, draft.delivery, key, again, stamp, wanted)
 
     def reveal(self, ticket: Ticket) -> None:
         """Stamp an upload, make it durable and move it to ``new``; when it landed before, its folder stays."""
@@ -227,7 +233,7 @@ class Spool:
     def content(self, delivery: str) -> Path:
         """The path of the bytes, whose number is checked against the END record."""
         folder, envelope = self._opened(delivery)
-        path = folder / _CONTENT
+        path = folder / CONTENT
         size_bytes = path.stat().st_size if path.is_file() else -1
         if size_bytes != envelope.size_bytes:
             raise SpoolBroken(
@@ -264,13 +270,19 @@ class Spool:
         """Remove uploads whose process is gone; returns how many. An upload under way holds its claim."""
         swept = 0
         with claim(self._order):
+            self._recover()
             for folder in self._tmp.iterdir():
-                if abandoned(folder / _CONTENT):
+                if abandoned(folder / CONTENT):
                     shutil.rmtree(folder)
                     swept += 1
         if swept:
             _log.info("swept leftovers=%d", swept)
         return swept
+
+    def _recover(self) -> None:
+        """Make again what a power cut took; the caller holds the claim."""
+        if made := recover(self._journal, self._keys, self._tmp, self._new, self._done):
+            _log.warning("recovered deliveries=%d", made)
 
     def _opened(self, delivery: str) -> tuple[Path, Envelope]:
         folder = self._where(delivery)

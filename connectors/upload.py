@@ -127,7 +127,10 @@ class Upload:
 
     def _ticket(self, received_at: datetime | None, proven: bool, wanted: Callable[[], bool]) -> Ticket:  # noqa: FBT001 - that of land
         draft = replace(self._draft, sha256=self.sha256, size_bytes=self.size_bytes, proven=proven)
-        return self._spool.ticket(self._placed, draft, received_at, self._key, wanted)
+        return self._spool.ticket(self._placed, self._in_memory, draft, received_at, self._key, wanted)
+
+    def _in_memory(self) -> bytes | None:
+        return b"".join(self._held) if self._place is None else None
 
     def _placed(self) -> Place:
         """Where the bytes lie; what is in memory is written, but not synced. The caller holds the spool's claim."""

@@ -20,6 +20,7 @@ from processing.errors import KeyReused, UploadRefused
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
 TOGETHER = 12
 LONG = bytes(300_000)
+BEYOND_JOURNAL = bytes(40_000)
 Outcome = Envelope | Exception
 
 
@@ -30,12 +31,12 @@ def spool(tmp_path: Path) -> Spool:
 
 
 @contextmanager
-def uploads(spool: Spool, *keys: str | None) -> Iterator[list[Upload]]:
-    """Uploads that are ready to land, each with a content and perhaps a key of its own."""
+def uploads(spool: Spool, *keys: str | None, more: bytes = b"") -> Iterator[list[Upload]]:
+    """Uploads that are ready to land, each with a content and perhaps a key of its own, and with ``more`` behind it."""
     with ExitStack() as stack:
         made = [stack.enter_context(spool.receive(account="acme", channel="api", name="PUT", key=one)) for one in keys]
         for number, upload in enumerate(made):
-            upload.write(f"{'same' if keys[number] else number}".encode())
+            upload.write(f"{'same' if keys[number] else number}".encode() + more)
         yield made
 
 
@@ -66,9 +67,10 @@ def obstruct(upload: Upload, folder: Path) -> None:
     (in_tmp / "envelope.json").mkdir()
 
 
-def test_all_land_in_one_order(spool: Spool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [b"", BEYOND_JOURNAL], ids=["short", "long"])
+def test_all_land_in_one_order(spool: Spool, tmp_path: Path, more: bytes) -> None:
     """Each has a stamp and a number of its own, and what came last is seen last."""
-    with uploads(spool, *[None] * TOGETHER) as made:
+    with uploads(spool, *[None] * TOGETHER, more=more) as made:
         outcomes = land(tmp_path, made)
     pending = spool.pending()
     assert sorted(pending, key=lambda one: one.received_at) == pending
@@ -117,7 +119,7 @@ def test_all_are_on_disk_before_one_is_seen(spool: Spool, tmp_path: Path, monkey
 
     monkeypatch.setattr(Landing, "_show", shown)
     monkeypatch.setattr("connectors.landing.sync_folder", failing)
-    with uploads(spool, *[None] * TOGETHER) as made:
+    with uploads(spool, *[None] * TOGETHER, more=BEYOND_JOURNAL) as made:
         outcomes = land(tmp_path, made)
     assert sorted(type(one).__name__ for one in outcomes) == ["Envelope"] * (TOGETHER - 1) + ["UploadRefused"]
     assert len(set(synced)) == TOGETHER
@@ -136,7 +138,7 @@ def test_what_may_vanish_has_not_landed(
         sync(folder)
 
     monkeypatch.setattr("connectors.landing.sync_folder", failing)
-    with uploads(spool, *[None] * together) as made:
+    with uploads(spool, *[None] * together, more=BEYOND_JOURNAL) as made:
         outcomes = land(tmp_path, made)
     assert [type(one) for one in outcomes] == [UploadRefused] * together
     assert spool.pending() == []
@@ -164,19 +166,20 @@ def test_nobody_goes_on_before_all_is_durable(spool: Spool, tmp_path: Path, monk
     assert all(ticket.is_done for ticket in led)
 
 
+@pytest.mark.parametrize("more", [b"", BEYOND_JOURNAL], ids=["short", "long"])
 def test_a_key_that_cannot_be_kept_fails_its_own_upload(
-    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: bytes
 ) -> None:
     """The others, and what had landed before, are acknowledged."""
-    before = spool.land(b"same", account="acme", channel="api", name="PUT", key="before")
+    before = spool.land(b"same" + more, account="acme", channel="api", name="PUT", key="before")
 
-    def give(self: Keys, account: str, key: str, delivery: str, give: Callable[..., None] = Keys.give) -> None:
+    def note(self: Keys, account: str, key: str, delivery: str, note: Callable[..., None] = Keys.note) -> None:
         if key == "bad":
             raise OSError(28, "No space left on device")
-        give(self, account, key, delivery)
+        note(self, account, key, delivery)
 
-    monkeypatch.setattr(Keys, "give", give)
-    with uploads(spool, None, "bad", "good", "before") as made:
+    monkeypatch.setattr(Keys, "note", note)
+    with uploads(spool, None, "bad", "good", "before", more=more) as made:
         outcomes = land(tmp_path, made)
     assert [type(one) for one in outcomes] == [Envelope, UploadRefused, Envelope, Envelope]
     assert outcomes[3] == before

@@ -394,20 +394,25 @@ from processing.errors import UploadRefused
 spool = Spool(Path(sys.argv[1]), clock=lambda: datetime(2027, 1, 15, tzinfo=UTC))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+upload = spool.receive(account="acme", channel="ftp", name="returns.csv")
+upload.write(b"x" * 200)
 try:
-    spool.land(b"x" * 200, account="acme", channel="ftp", name="returns.csv")
+    # Who may change its mind is not in the journal.
+    upload.land(wanted=lambda: True) if sys.argv[3] != "journal" else upload.land()
 except UploadRefused as refusal:
     assert isinstance(refusal.__cause__, OSError)
     sys.exit(str(refusal))
 """
 
 
-@pytest.mark.parametrize(("limit", "of"), [(4, "content"), (199, "content"), (300, "envelope"), (1, "content")])
+@pytest.mark.parametrize(
+    ("limit", "of"), [(4, "content"), (199, "content"), (300, "envelope"), (1, "content"), (600, "journal")]
+)
 def test_full_disk_refuses_and_keeps_nothing(spool: Spool, tmp_path: Path, limit: int, of: str) -> None:
-    """When the disk takes no more of the content, or of the envelope, the sender is told and nothing stays."""
+    """When the disk takes no more of the content, the envelope or the journal, the sender is told and nothing stays."""
     before = land(spool)
     run = subprocess.run(
-        [sys.executable, "-c", FILL_DISK, str(tmp_path), str(limit)],
+        [sys.executable, "-c", FILL_DISK, str(tmp_path), str(limit), of],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,242 @@
+"""What the journal keeps of short uploads: after a power cut all that was acknowledged is there, and nothing else."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connectors import durable, journal
+from connectors.envelope import Envelope
+from connectors.journal import FRAME_BYTES, ROOM_BYTES, Journal
+from connectors.spool import Spool
+from connectors.upload import Upload
+from processing.errors import UploadRefused
+
+NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
+HEAD = 512
+SMALL = 4096
+BROKEN = OSError(5, "Input/output error")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty spool whose clock stands still."""
+    return Spool(tmp_path, clock=lambda: NOON)
+
+
+def put(spool: Spool, content: bytes, key: str | None = None) -> Envelope:
+    """Land one line."""
+    return spool.land(content, account="acme", channel="api", name="PUT Actions", key=key)
+
+
+@pytest.fixture
+def boot_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Spool]:
+    """Opens the spool after the system was started once more."""
+
+    def again() -> Spool:
+        monkeypatch.setattr("connectors.journal.boot", lambda: b"another")
+        return Spool(tmp_path, clock=lambda: NOON)
+
+    return again
+
+
+def gone(folder: Path) -> None:
+    """Its name did not reach the disk."""
+    shutil.rmtree(folder)
+
+
+def empty(folder: Path) -> None:
+    """The names did, what they hold did not."""
+    (folder / "content").write_bytes(b"")
+    (folder / "envelope.json").write_bytes(b"")
+
+
+def cut(folder: Path) -> None:
+    """What it holds did in part."""
+    (folder / "content").write_bytes((folder / "content").read_bytes()[:-1])
+
+
+def half(folder: Path) -> None:
+    """One of its names did not."""
+    (folder / "envelope.json").unlink()
+
+
+def untouched(folder: Path) -> None:
+    """All of it did."""
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("damage", [gone, empty, cut, half, untouched])
+@pytest.mark.parametrize("place", ["new", "done"])
+def test_what_was_acknowledged_is_there_after_a_power_cut(
+    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], damage: Callable[[Path], None], place: str
+) -> None:
+    """Its bytes, its envelope and its key, wherever it was and whatever of it reached the disk."""
+    landed = [put(spool, b"ActionId\n1\n"), put(spool, b"\n\nActionId\n\n2\n", key='a "key" \n of 2 lines')]
+    if place == "done":
+        for one in landed:
+            spool.acknowledge(one.delivery)
+    for one in landed:
+        damage(tmp_path / place / one.delivery)
+    for link in (tmp_path / "keys").iterdir():
+        link.unlink()
+    after = boot_again()
+    assert after.pending() == ([] if place == "done" and damage is untouched else landed)
+    for one, content in zip(landed, (b"ActionId\n1\n", b"\n\nActionId\n\n2\n"), strict=True):
+        after.verify(one.delivery)
+        assert after.find(one.delivery) == one
+        assert after.content(one.delivery).read_bytes() == content
+    assert put(after, b"\n\nActionId\n\n2\n", key='a "key" \n of 2 lines') == landed[1]
+    for one in landed:
+        after.acknowledge(one.delivery)
+    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == [one.delivery for one in landed]
+    assert [list((tmp_path / part).iterdir()) for part in ("new", "tmp")] == [[], []]
+
+
+def test_a_start_without_a_power_cut_looks_as_well(spool: Spool, tmp_path: Path) -> None:
+    """The first look of a server makes again what is missing, though the system is the one that it was."""
+    landed = put(spool, b"1")
+    gone(tmp_path / "new" / landed.delivery)
+    assert Spool(tmp_path, clock=lambda: NOON).pending() == []
+    spool.sweep_leftovers()
+    assert spool.pending() == [landed]
+    gone(tmp_path / "new" / landed.delivery)
+    spool.sweep_leftovers()
+    assert spool.pending() == [], "what was found whole is on disk, and the journal tells of it no more"
+
+
+def test_a_record_that_was_cut_off_is_none(
+    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it was cut; those before it count, and what earlier epochs left behind it does not."""
+    monkeypatch.setattr("connectors.journal.ROOM_BYTES", SMALL)
+    monkeypatch.setattr("connectors.journal._SIZE_BYTES", SMALL + HEAD)
+    earlier = put(spool, b"earlier")
+    spool.sweep_leftovers()
+    landed = [put(spool, b"first"), put(spool, b"second")]
+    whole = (tmp_path / "journal").read_bytes()
+    lengths = [FRAME_BYTES + len(told) for told in Journal(tmp_path / "journal").records()]
+    start = HEAD + lengths[0]
+    for cut_at in range(start, start + lengths[1]):
+        for one in (earlier, *landed):
+            shutil.rmtree(tmp_path / "new" / one.delivery, ignore_errors=True)
+        (tmp_path / "journal").write_bytes(whole[:cut_at] + bytes(len(whole) - cut_at))
+        found = boot_again().pending()
+        assert found == landed[: 2 if whole[cut_at:].strip(b"\0") == b"" else 1]
+
+
+def test_processes_share_a_journal(tmp_path: Path) -> None:
+    """Each appends behind what the others have, also after one of them has cleared it."""
+    one, two = Journal(tmp_path / "journal"), Journal(tmp_path / "journal")
+    one.append([b"1", b"2"])
+    two.append([b"3"])
+    one.append([b"4"])
+    assert list(two.records()) == [b"1", b"2", b"3", b"4"]
+    two.clear()
+    assert list(one.records()) == []
+    one.append([b"5"])
+    two.append([b"6"])
+    assert list(one.records()) == list(two.records()) == [b"5", b"6"]
+
+
+def test_a_full_journal_is_cleared_when_all_is_on_disk(
+    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it told of until then was in its place; it goes on telling of what comes."""
+    safe = set[str]()
+
+    def sync(handle: int) -> None:
+        durable.sync_file_system(handle)
+        safe.update(path.name for path in (tmp_path / "new").iterdir())
+
+    monkeypatch.setattr(journal, "sync_file_system", sync)
+    content = bytes(20_000)
+    landed = [put(spool, content) for _ in range(2 * ROOM_BYTES // len(content) + 10)]
+    assert len(landed) // 3 < len(safe) < len(landed)
+    for one in landed:
+        if one.delivery not in safe:
+            gone(tmp_path / "new" / one.delivery)
+    assert boot_again().pending() == landed
+
+
+def test_what_the_disk_did_not_take_is_not_found_later(
+    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender was told that nothing was kept, though the bytes may well have reached the disk."""
+    before = put(spool, b"before")
+    with monkeypatch.context() as patched:
+        calls = []
+
+        def fail_once(handle: int, sync: Callable[[int], None] = durable.os.fdatasync) -> None:
+            calls.append(handle)
+            if len(calls) == 1:
+                raise BROKEN
+            sync(handle)
+
+        patched.setattr("connectors.journal.os.fdatasync", fail_once)
+        with pytest.raises(UploadRefused):
+            put(spool, b"refused")
+    assert len(calls) == 2
+    after = put(spool, b"after")
+    for one in (before, after):
+        gone(tmp_path / "new" / one.delivery)
+    assert boot_again().pending() == [before, after]
+
+
+def test_what_has_no_folder_is_not_found_later(
+    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was in the journal, but its folder could not be made: it was refused, and is forgotten."""
+    with monkeypatch.context() as patched:
+
+        def full(*_: object) -> int:
+            raise BROKEN
+
+        patched.setattr("connectors.landing.begin_new", full)
+        with pytest.raises(UploadRefused):
+            put(spool, b"refused")
+    landed = put(spool, b"landed")
+    gone(tmp_path / "new" / landed.delivery)
+    assert boot_again().pending() == [landed]
+
+
+def test_nothing_is_forgotten_that_may_not_be_on_disk(
+    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the system cannot write what the journal tells of, it stays in the journal, and nothing more lands."""
+    content = bytes(20_000)
+    with monkeypatch.context() as patched:
+
+        def fail(_: int) -> None:
+            raise BROKEN
+
+        patched.setattr("connectors.journal.sync_file_system", fail)
+        landed = list[Envelope]()
+        with pytest.raises(UploadRefused):
+            while True:
+                landed.append(put(spool, content))
+        with pytest.raises(UploadRefused):
+            put(spool, content)
+    shutil.rmtree(tmp_path / "new")
+    (tmp_path / "new").mkdir()
+    assert boot_again().pending() == landed
+    assert len(landed) > 100
+
+
+def test_only_what_is_short_and_sure_is_in_the_journal(spool: Spool, tmp_path: Path) -> None:
+    """Large bytes are written once, and who may change its mind is not known to have landed yet."""
+
+    def upload(content: bytes) -> Upload:
+        made = spool.receive(account="acme", channel="ftp", name="returns.csv")
+        made.write(content)
+        return made
+
+    upload(bytes(40_000)).land()
+    upload(bytes(400_000)).land()
+    with suppress(UploadRefused):
+        upload(b"1").land(wanted=lambda: True)
+    assert not (tmp_path / "journal").exists()
+    assert len(spool.pending()) == 3
