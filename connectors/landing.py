@@ -54,8 +54,9 @@ class Ticket:
     """An upload that wants to land.
 
     ``placed``: where its bytes lie; it writes them there if they are still in memory. ``held``: gives them if they are.
-    ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival, given the descriptor of the
-    claim. ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it does not land.
+    ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival,
+    given the descriptor of the claim. ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it
+    does not land.
     """
 
     placed: Callable[[], Place]
@@ -142,7 +143,8 @@ class Landing:
     def _lead(self) -> None:
         with self._queue:
             # What is the same as another has to find it landed.
-            batch = list({ticket.same: ticket for ticket in reversed(self._waiting)}.values())[: -_MOST_TOGETHER - 1 : -1]
+            first = {ticket.same: ticket for ticket in reversed(self._waiting)}
+            batch = list(reversed(first.values()))[:_MOST_TOGETHER]
             chosen = {id(ticket) for ticket in batch}
             self._waiting = [ticket for ticket in self._waiting if id(ticket) not in chosen]
         try:

@@ -1,6 +1,5 @@
 """PUT and DELETE: each is a delivery of one line, durable in the spool before it is answered."""
 
-import asyncio
 import csv
 import io
 from collections.abc import Mapping
@@ -80,9 +79,10 @@ async def _queued(request: Request, sid: str, name: str, columns: Mapping[str, s
     ``again``: the same change may be asked for twice, with others between; only a key makes two requests one.
     """
     # Nobody else gives it up: once it is to land it does or does not, whatever becomes of this request.
-    upload = office_of(request).desk.spool.receive(account=sid, channel=API, name=name, again=True, key=key)
+    office = office_of(request)
+    upload = office.desk.spool.receive(account=sid, channel=API, name=name, again=True, key=key)
     upload.write(one_line(columns))
-    landed = await asyncio.wrap_future(upload.land_soon(proven=True))
+    landed = await office.outcomes.of(upload.land_soon(proven=True))
     uri = f"/Advertisers/{sid}/APISubmissions/A-{landed.delivery}"
     return respond(request, Single({"Status": "QUEUED", "QueuedUri": uri}))
 

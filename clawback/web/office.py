@@ -11,6 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection
 
 from clawback.settings import Settings, WebServer
+from clawback.web.outcomes import Outcomes
 from clawback.web.slugs import Hook, hooks_of
 from clawback.wiring import Desk, brands_folder, credentials_folder, open_mail, open_spool, requests_file
 from connectors.allowance import Allowance
@@ -37,6 +38,7 @@ class Office:
     scratch: Path
     clock: Callable[[], datetime]
     hooks: tuple[Hook, ...] = ()
+    outcomes: Outcomes = field(default_factory=Outcomes)
     _migrated: bool = False
     _claim: threading.Lock = field(default_factory=threading.Lock)
     _reading: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STORE_THREADS))

@@ -1,5 +1,6 @@
 """What the journal keeps of short uploads: after a power cut all that was acknowledged is there, and nothing else."""
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -170,7 +171,7 @@ def test_what_the_disk_did_not_take_is_not_found_later(
     with monkeypatch.context() as patched:
         calls = []
 
-        def fail_once(handle: int, sync: Callable[[int], None] = durable.os.fdatasync) -> None:
+        def fail_once(handle: int, sync: Callable[[int], None] = os.fdatasync) -> None:
             calls.append(handle)
             if len(calls) == 1:
                 raise BROKEN
@@ -215,7 +216,7 @@ def test_nothing_is_forgotten_that_may_not_be_on_disk(
 
         patched.setattr("connectors.journal.sync_file_system", fail)
         landed = list[Envelope]()
-        with pytest.raises(UploadRefused):
+        with suppress(UploadRefused):
             while True:
                 landed.append(put(spool, content))
         with pytest.raises(UploadRefused):
@@ -236,7 +237,6 @@ def test_only_what_is_short_and_sure_is_in_the_journal(spool: Spool, tmp_path: P
 
     upload(bytes(40_000)).land()
     upload(bytes(400_000)).land()
-    with suppress(UploadRefused):
-        upload(b"1").land(wanted=lambda: True)
+    upload(b"1").land(wanted=lambda: True)
     assert not (tmp_path / "journal").exists()
     assert len(spool.pending()) == 3
