@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from connectors.durable import claim, ensure_folder, replace_file
 from processing.errors import NotFound, Unusable
@@ -61,6 +61,15 @@ class _Kept:
         return cls(Token(fields["token_id"], Scope(fields["scope"]), made_at), fields["digest"])
 
 
+class _Read(NamedTuple):
+    """What was read of an account's file; ``version`` tells whether it is still the same, as it is only replaced."""
+
+    # Making one for each request would cost more than asking the disk.
+    path: Path
+    version: tuple[int, int]
+    kept: list[_Kept]
+
+
 class Tokens:
     """The tokens in ``folder``, readable by the owner of the process only; revoking one holds at once, everywhere."""
 
@@ -68,8 +77,7 @@ class Tokens:
         self._folder = folder / "tokens"
         ensure_folder(self._folder)
         self._key = self._read_key()
-        # By account, with what tells that the file is still the same: it is only ever replaced.
-        self._read: dict[Path, tuple[tuple[int, int], list[_Kept]]] = {}
+        self._read: dict[str, _Read] = {}
 
     def make(self, account: str, scope: Scope, at: datetime) -> tuple[Token, str]:
         """A new token for an account, and its secret, which is told this once."""
@@ -79,19 +87,19 @@ class Tokens:
         secret = secrets.token_urlsafe(_TOKEN_BYTES)
         token = Token(secrets.token_hex(_ID_BYTES), scope, at)
         with claim(self._folder / _CLAIM):
-            self._write(path, [*self._kept(path), _Kept(token, self._digest(secret))])
+            self._write(path, [*self._kept(account), _Kept(token, self._digest(secret))])
         _log.info("token_made account=%s token=%s scope=%s", account, token.token_id, scope)
         return token, secret
 
     def of(self, account: str) -> list[Token]:
         """An account's tokens, oldest first."""
-        return [one.token for one in self._kept(self._path(account))]
+        return [one.token for one in self._kept(account)]
 
     def revoke(self, account: str, token_id: str) -> None:
         """Let a token in no more; raises NotFound."""
         path = self._path(account)
         with claim(self._folder / _CLAIM):
-            kept = self._kept(path)
+            kept = self._kept(account)
             left = [one for one in kept if one.token.token_id != token_id]
             if path is None or len(left) == len(kept):
                 raise NotFound(f"Account {account} has no token {token_id}; --list shows those it has.")
@@ -101,26 +109,28 @@ class Tokens:
     def scope(self, account: str, secret: str) -> Scope | None:
         """What the secret opens for the account, None if nothing."""
         digest = self._digest(secret)
-        fitting = [one for one in self._kept(self._path(account)) if hmac.compare_digest(one.digest, digest)]
+        fitting = [one for one in self._kept(account) if hmac.compare_digest(one.digest, digest)]
         return fitting[0].token.scope if fitting else None
 
     def _digest(self, secret: str) -> str:
         return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), key=self._key).hexdigest()
 
-    def _kept(self, path: Path | None) -> list[_Kept]:
+    def _kept(self, account: str) -> list[_Kept]:
+        known = self._read.get(account)
+        path = self._path(account) if known is None else known.path
         try:
-            return [] if path is None else self._parsed(path)
+            return [] if path is None else self._parsed(account, path)
         except FileNotFoundError:
             return []
 
-    def _parsed(self, path: Path) -> list[_Kept]:
+    def _parsed(self, account: str, path: Path) -> list[_Kept]:
         found = path.stat()
         version = (found.st_ino, found.st_mtime_ns)
-        known = self._read.get(path)
-        if known is None or known[0] != version:
+        known = self._read.get(account)
+        if known is None or known.version != version:
             kept = [_Kept.parsed(line) for line in path.read_text("utf-8").splitlines()]
-            self._read[path] = known = (version, kept)
-        return known[1]
+            self._read[account] = known = _Read(path, version, kept)
+        return known.kept
 
     def _write(self, path: Path, kept: list[_Kept]) -> None:
         replace_file(path, "".join(f"{one.line()}\n" for one in kept).encode())
