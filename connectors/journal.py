@@ -21,13 +21,12 @@ from connectors.durable import boot, replace_file, sync_file_system, write_all
 
 _log = logging.getLogger(__name__)
 
-_SIZE_BYTES: Final = 4 * 1024 * 1024
+ROOM_BYTES: Final = 4 * 1024 * 1024
 # One sector of the disk: it is written as a whole or not at all.
 _HEAD_BYTES: Final = 512
 _EPOCH_BYTES: Final = 16
 _LENGTH_BYTES: Final = 4
 FRAME_BYTES: Final = _LENGTH_BYTES + hashlib.sha256().digest_size
-ROOM_BYTES: Final = _SIZE_BYTES - _HEAD_BYTES
 
 
 class Journal:
@@ -46,7 +45,7 @@ class Journal:
         """
         with self._open() as handle:
             self._find_end(handle)
-            if self._end + sum(FRAME_BYTES + len(record) for record in records) > _SIZE_BYTES:
+            if self._end + sum(FRAME_BYTES + len(record) for record in records) > _HEAD_BYTES + ROOM_BYTES:
                 self._clear(handle)
             data = b"".join(_framed(self._epoch, record) for record in records)
             try:

@@ -114,7 +114,6 @@ def test_a_record_that_was_cut_off_is_none(
 ) -> None:
     """Wherever it was cut; those before it count, and what earlier epochs left behind it does not."""
     monkeypatch.setattr("connectors.journal.ROOM_BYTES", SMALL)
-    monkeypatch.setattr("connectors.journal._SIZE_BYTES", SMALL + HEAD)
     earlier = put(spool, b"earlier")
     spool.sweep_leftovers()
     landed = [put(spool, b"first"), put(spool, b"second")]
