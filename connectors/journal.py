@@ -57,8 +57,9 @@ class Journal:
 
     def clear(self) -> None:
         """Forget the records, once everything that they tell of is on disk; raises OSError, and keeps them."""
-        with self._open() as handle:
-            self._clear(handle)
+        if self._path.exists():
+            with self._open() as handle:
+                self._clear(handle)
 
     def records(self) -> Iterator[bytes]:
         """The records since the journal was cleared, in their order."""

@@ -96,13 +96,17 @@ class Ticket:
 
 
 class Landing:
-    """Where uploads land: ``new`` is where they are seen, ``order`` the claim under which that happens."""
+    """Where uploads land: ``new`` is where they are seen, ``order`` the claim under which that happens.
 
-    def __init__(self, order: Path, new: Path, keys: Keys, journal: Journal) -> None:
+    ``begin`` is called under the claim, before the first of them.
+    """
+
+    def __init__(self, order: Path, new: Path, keys: Keys, journal: Journal, begin: Callable[[], None]) -> None:
         self._order = order
         self._new = new
         self._keys = keys
         self._journal = journal
+        self._begin: Callable[[], None] = begin
         self._waiting: list[Ticket] = []
         # Whether the thread will look at what waits.
         self._is_called = False
@@ -149,6 +153,8 @@ class Landing:
             self._waiting = [ticket for ticket in self._waiting if id(ticket) not in chosen]
         try:
             with claim(self._order) as order:
+                self._begin()
+                self._begin = nothing
                 self._show([ticket for ticket in batch if self._is_stamped(ticket, order)])
         except BaseException as error:
             for ticket in batch:

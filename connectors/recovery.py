@@ -40,6 +40,12 @@ def recover(journal: Journal, keys: Keys, tmp: Path, *places: Path) -> int:
     return made
 
 
+def unseen(journal: Journal, *places: Path) -> bool:
+    """Whether the journal tells of a delivery that is in none of ``places``."""
+    numbers = (json.loads(told.partition(_LINE)[0])["delivery"] for told in journal.records())
+    return not all(any((place / number).is_dir() for place in places) for number in numbers)
+
+
 def _is_whole(folder: Path, files: dict[str, bytes]) -> bool:
     try:
         return all((folder / name).read_bytes() == content for name, content in files.items())

@@ -97,16 +97,18 @@ def test_what_was_acknowledged_is_there_after_a_power_cut(
     assert [list((tmp_path / part).iterdir()) for part in ("new", "tmp")] == [[], []]
 
 
-def test_a_start_without_a_power_cut_looks_as_well(spool: Spool, tmp_path: Path) -> None:
-    """The first look of a server makes again what is missing, though the system is the one that it was."""
+@pytest.mark.parametrize("begin", [Spool.sweep_leftovers, lambda spool: put(spool, b"2")], ids=["start", "landing"])
+def test_what_a_process_left_unseen_is_forgotten(
+    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], begin: Callable[[Spool], object]
+) -> None:
+    """It died before its upload was seen, and answered nobody: it does not arrive later, before what came since."""
     landed = put(spool, b"1")
     gone(tmp_path / "new" / landed.delivery)
-    assert Spool(tmp_path, clock=lambda: NOON).pending() == []
-    spool.sweep_leftovers()
-    assert spool.pending() == [landed]
-    gone(tmp_path / "new" / landed.delivery)
-    spool.sweep_leftovers()
-    assert spool.pending() == [], "what was found whole is on disk, and the journal tells of it no more"
+    after = Spool(tmp_path, clock=lambda: NOON)
+    begin(after)
+    seen = after.pending()
+    assert landed not in seen
+    assert boot_again().pending() == seen
 
 
 def test_a_record_that_was_cut_off_is_none(
@@ -115,7 +117,7 @@ def test_a_record_that_was_cut_off_is_none(
     """Wherever it was cut; those before it count, and what earlier epochs left behind it does not."""
     monkeypatch.setattr("connectors.journal.ROOM_BYTES", SMALL)
     earlier = put(spool, b"earlier")
-    spool.sweep_leftovers()
+    Journal(tmp_path / "journal").clear()
     landed = [put(spool, b"first"), put(spool, b"second")]
     whole = (tmp_path / "journal").read_bytes()
     lengths = [FRAME_BYTES + len(told) for told in Journal(tmp_path / "journal").records()]

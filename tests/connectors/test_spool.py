@@ -478,7 +478,7 @@ def test_container_in_a_message_has_parts_of_its_own(spool: Spool) -> None:
     assert [one.delivery for one in spool.pending()] == [one.delivery for one in (message, attached, inner)]
 
 
-def test_killed_at_any_call_of_landing_nothing_or_all_is_there(tmp_path: Path) -> None:
+def test_killed_at_any_call_of_landing_nothing_or_all_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process killed before any call of ``land`` into C leaves either no delivery or a whole one."""
     run = subprocess.run(
         [sys.executable, "-c", KILL_AT, str(tmp_path), "1"], capture_output=True, text=True, check=False, timeout=60
@@ -497,6 +497,8 @@ def test_killed_at_any_call_of_landing_nothing_or_all_is_there(tmp_path: Path) -
             )
         spool.sweep_leftovers()
         assert list((tmp_path / str(point) / "tmp").iterdir()) == []
+        monkeypatch.setattr("connectors.journal.boot", lambda point=point: b"%d" % point)
+        assert Spool(tmp_path / str(point), clock=stopped).pending() == landed
         found.append(len(landed))
     assert found == sorted(found), "once a delivery is visible it stays"
     assert (found[0], found[-1]) == (0, 1)
