@@ -100,6 +100,11 @@ class Org:
         """Whether it has refused to let us in."""
         return self._shut is not None
 
+    @property
+    def is_low(self) -> bool:
+        """Whether what is left of its calls of a day is the reserve, as far as it has told."""
+        return self.usage is not None and self.usage.percent > 100 - self._its.api_reserve_percent
+
     def server_time(self) -> datetime:
         """The org's clock, in whole seconds, read now; never ours."""
         self._server_time = None

@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 _ASK_AGAIN: Final = timedelta(minutes=5)
 
 
-def poll(reader: Reader, org: Org, mapping: Mapping_, *, at: datetime) -> Cursor:
+def poll(reader: Reader, org: Org, mapping: Mapping_, *, server_now: datetime, at: datetime) -> Cursor:
     """Read what was stamped at or after the floor, page by page, then move the floor; gives the new cursor.
 
-    ``at`` is our instant, by which the floor never moves. Whatever is raised, it stays where it was.
+    ``server_now`` is the org's clock, asked before; ``at`` our instant, by which the floor never moves. Whatever is
+    raised, it stays where it was.
     """
     source, settings = reader.settings.name, reader.settings
-    server_now = org.server_time()
     with reader.store.read() as db:
         cursor = observed.cursor(db, source, mapping.name)
         since = None if cursor else oldest_open(db, settings.account, mapping.event_type)

@@ -43,9 +43,8 @@ def of_org(org: Org, settings: SalesforceSettings, at: datetime) -> list[Step]:
     ]
     if org.usage is not None:
         used = f"{org.usage.used:,} of {org.usage.quota:,} API calls of the day are used"
-        low = org.usage.percent > 100 - settings.api_reserve_percent
         # No fault of the settings, and the reserve is there to be used: for the look-up before the lock.
-        found.append(Step(ok=True, message=f"{used}; what is left is for what locks soon" if low else used))
+        found.append(Step(ok=True, message=f"{used}; what is left is for what locks soon" if org.is_low else used))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,9 +15,9 @@ from clawback.salesforce.checking import check
 from clawback.salesforce.reading import Reader, add, again
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import fetched, hints, observed, org_claims, org_mappings
-from processing.errors import ClawbackError, SourceExhausted, SourceRefused, StoreUnavailable
+from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def run(desk: Desk, settings: SalesforceSettings, org: Org, *, until: datetime |
             return None
         try:
             with org:
-                _read(desk, reader, org, done, until)
+                _read(desk, _Turn(reader, org, done, until, desk.spool.clock()))
         except ClawbackError as error:
             done.error = str(error)
             if isinstance(error, SourceExhausted):
@@ -156,40 +156,81 @@ def claimed(desk: Desk, settings: SalesforceSettings) -> Iterator[Reader | None]
             org_claims.release(db, settings.name, token)
 
 
-def _read(desk: Desk, reader: Reader, org: Org, done: Round, until: datetime | None) -> None:
-    settings, at = reader.settings, desk.spool.clock()
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What one round reads with; ``until`` as ``run`` has it, ``at`` its own instant.
+
+    ``wrong`` gathers what kept some of it from being read, while the rest goes on.
+    """
+
+    reader: Reader
+    org: Org
+    done: Round
+    until: datetime | None
+    at: datetime
+    wrong: list[ClawbackError] = field(default_factory=list)
+
+
+def _read(desk: Desk, turn: _Turn) -> None:
+    settings, done = turn.reader.settings, turn.done
     if not _may_call(desk, settings, done):
         return
-    refused, done.otherwise = check(desk, settings, org)
+    refused, done.otherwise = check(desk, settings, turn.org)
+    turn.wrong.extend(refused.values())
     # A hint that cannot be heeded does not keep the mappings from being read, nor one mapping the others.
-    done.hints, unheeded = heeding.heed(reader, org, refused, at=at)
-    wrong = [*refused.values(), *unheeded]
-    for mapping in settings.mappings:
-        if mapping.name in refused:
-            continue
+    done.hints, unheeded = heeding.heed(turn.reader, turn.org, refused, at=turn.at)
+    turn.wrong.extend(unheeded)
+    # All are polled first: who speaks for an order is known before it is looked up.
+    if left := [one for one in settings.mappings if one.name not in refused]:
+        _look_up(turn, _poll(turn, left), refused)
+    if turn.wrong:
+        raise next((one for one in turn.wrong if not isinstance(one, SourceRefused)), turn.wrong[0])
+
+
+def _poll(turn: _Turn, mappings: Sequence[Mapping_]) -> list[Mapping_]:
+    """Poll mappings; gives those that may be looked up."""
+    reader, org, done = turn.reader, turn.org, turn.done
+    server_now, left = org.server_time(), list[Mapping_]()
+    for mapping in mappings:
+        # The last calls of the day are for what locks soon.
+        done.low = org.is_low
         try:
-            # The last calls of the day are for what locks soon.
-            done.low = org.usage is not None and org.usage.percent > 100 - settings.api_reserve_percent
-            if (until is not None or not done.low) and polling.poll(reader, org, mapping, at=at).stalled:
-                done.stalled.append(mapping.name)
-            if until is not None or sweeping.is_due(reader, mapping, at):
-                horizon = max(sweeping.horizon(reader, at), until or at)
-                swept = sweeping.sweep(reader, org, mapping, refused, until=horizon, at=at)
-                done.swept[mapping.name] = {
-                    "orders": swept.orders,
-                    "missing": len(swept.missing),
-                    "gone": swept.gone,
-                    "drifted": list(swept.drifted),
-                }
+            if turn.until is not None or not done.low:
+                moved = polling.poll(reader, org, mapping, server_now=server_now, at=turn.at)
+                if moved.stalled:
+                    done.stalled.append(mapping.name)
         except SourceRefused as error:
-            _log.error("mapping_refused source=%s mapping=%s because=%r", settings.name, mapping.name, str(error))
-            with desk.store.write() as db:
-                org_mappings.doubt(db, settings.name, mapping.name)
-            wrong.append(error)
+            _refuse(turn, mapping, error)
+        except SourceUnreachable as error:
+            turn.wrong.append(error)
+            break
+        else:
+            left.append(mapping)
     if done.low:
-        _log.warning("calls_run_out source=%s usage=%s", settings.name, org.usage)
-    if wrong:
-        raise wrong[0]
+        _log.warning("calls_run_out source=%s usage=%s", reader.settings.name, org.usage)
+    return left
+
+
+def _look_up(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, SourceRefused]) -> None:
+    """Look up what locks soon, where the last look-up is long enough ago."""
+    reader, at = turn.reader, turn.at
+    due = [one for one in mappings if turn.until is not None or sweeping.is_due(reader, one, at)]
+    horizon = max(sweeping.horizon(reader, at), turn.until or at)
+    for mapping in due:
+        try:
+            swept = sweeping.sweep(reader, turn.org, mapping, refused, until=horizon, at=at)
+        except SourceRefused as error:
+            _refuse(turn, mapping, error)
+        else:
+            turn.done.swept[mapping.name] = swept.told()
+
+
+def _refuse(turn: _Turn, mapping: Mapping_, error: SourceRefused) -> None:
+    source = turn.reader.settings.name
+    _log.error("mapping_refused source=%s mapping=%s because=%r", source, mapping.name, str(error))
+    with turn.reader.store.write() as db:
+        org_mappings.doubt(db, source, mapping.name)
+    turn.wrong.append(error)
 
 
 def _may_call(desk: Desk, settings: SalesforceSettings, done: Round) -> bool:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Row
 
@@ -31,6 +31,11 @@ class Swept:
     missing: tuple[str, ...]
     gone: int
     drifted: tuple[str, ...]
+
+    def told(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        parts = {"orders": self.orders, "missing": len(self.missing), "gone": self.gone}
+        return parts | {"drifted": list(self.drifted)}
 
 
 def sweep(

@@ -214,6 +214,17 @@ def test_s09_the_last_calls_of_the_day_are_for_what_locks_soon(crm: Crm, tmp_pat
     assert sum("queryAll" in one for one in crm.org.calls[before:]) == 1
 
 
+def test_s09_the_reserve_is_kept_without_a_preflight(crm: Crm) -> None:
+    """A round that has nothing to check learns how many calls are left before it polls."""
+    crm.opportunity("O-1")
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.org.used = 95_000
+    before = len(crm.org.calls)
+    assert crm.round().low
+    assert [one.rsplit("/", 1)[-1] for one in crm.org.calls[before:]] == ["token", "limits"]
+
+
 def test_s09_a_lost_place_in_a_query_starts_the_window_anew(crm: Crm) -> None:
     """The locator has expired: nothing is counted as read, and the next round reads all of it."""
     crm.org.page = 2
