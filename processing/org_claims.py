@@ -40,17 +40,22 @@ def find(db: Connection, source: str) -> Row[Any] | None:
     return db.execute(select(org_claim).where(org_claim.c.source == source)).one_or_none()
 
 
-def pause(db: Connection, source: str, until: datetime) -> None:
-    """Call the org no more before an instant."""
-    _set(db, source, paused_until=micros(until))
+def pause(db: Connection, source: str, until: datetime, *, look_ups: bool) -> None:
+    """Poll the org no more before an instant, and heed no triggers; with ``look_ups`` do not call it at all."""
+    values = {"paused_until": micros(until)} | ({"look_ups_paused_until": micros(until)} if look_ups else {})
+    _set(db, source, **values)
 
 
-def paused(db: Connection, source: str, at: datetime) -> datetime | None:
-    """Until when the org is not to be called, None if it may be."""
+def paused(db: Connection, source: str, at: datetime) -> tuple[datetime | None, datetime | None]:
+    """Until when the org is not to be polled, and until when not to be called at all; None where it may be."""
     found = find(db, source)
-    if found is None or found.paused_until is None or found.paused_until <= micros(at):
-        return None
-    return instant(found.paused_until)
+    if found is None:
+        return None, None
+    polls, look_ups = (
+        None if until is None or until <= micros(at) else instant(until)
+        for until in (found.paused_until, found.look_ups_paused_until)
+    )
+    return polls, look_ups
 
 
 def checked(db: Connection, source: str, settings: str | None, at: datetime) -> None:

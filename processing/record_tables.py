@@ -28,8 +28,10 @@ org_claim = Table(
     # Whose claim it is until ``until``; whoever comes later takes another token, and the earlier one writes no more.
     Column("token", String(32)),
     Column("until", BigInteger),
-    # No call before: the org's calls of the day were used up.
+    # No poll before, and no trigger is heeded: few of the org's calls of the day are left, or none.
     Column("paused_until", BigInteger),
+    # No call at all before: a look-up found none left.
+    Column("look_ups_paused_until", BigInteger),
     # The settings, but for the mappings, that were checked last and found right, and when.
     Column("checked", String(64)),
     Column("checked_at", BigInteger),

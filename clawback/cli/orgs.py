@@ -162,7 +162,7 @@ def _done(name: str, act: "Callable[[Desk, SalesforceSettings], Round | None]") 
         hint = f"`clawback sources reconsider {name} --all` applies that, `--preview` counts it."
         lines.append(f"The settings were changed; {done.otherwise} records would be judged otherwise. {hint}")
     if done.paused_until:
-        lines.append(f"The org's API calls of the day are used up; it is asked again at {done.paused_until}.")
+        lines.append(f"The org's API calls of the day run out; polls and triggers wait until {done.paused_until}.")
     code = max((receipt_code(one) for one in done.deliveries), default=DONE)
     return Outcome({"busy": False, **done.told()}, "\n".join(lines), code)
 

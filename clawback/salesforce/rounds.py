@@ -1,17 +1,19 @@
 """One round of an org: heed the triggers, read what has changed, look up what locks soon, deliver it all."""
 
 import logging
+import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
-from clawback.salesforce import delivering, heeding, polling, sweeping
+from clawback.salesforce import delivering, heeding, pausing, polling, sweeping
 from clawback.salesforce.checking import check
+from clawback.salesforce.pausing import Spread
 from clawback.salesforce.reading import Reader, add, again
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
@@ -20,9 +22,6 @@ from processing import fetched, hints, observed, org_claims, org_mappings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, StoreUnavailable
 
 _log = logging.getLogger(__name__)
-
-# An org whose calls of the day are used up is left alone for so long.
-PAUSE: Final = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -61,11 +60,19 @@ class Round:
         }
 
 
-def run(desk: Desk, settings: SalesforceSettings, org: Org, *, until: datetime | None = None) -> Round | None:
+def run(
+    desk: Desk,
+    settings: SalesforceSettings,
+    org: Org,
+    *,
+    until: datetime | None = None,
+    spread: Spread = random.random,
+) -> Round | None:
     """One round; None when somebody reads this org already.
 
-    ``until``: also look up what locks by then, though the last look-up is not long ago. Raises SourceUnreachable and
-    SourceExhausted, and SourceRefused also when the settings do not fit the org.
+    ``until``: also look up what locks by then, though the last look-up is not long ago. ``spread`` draws by how much a
+    pause is longer. Raises SourceUnreachable and SourceExhausted, and SourceRefused also when the settings do not fit
+    the org.
     """
     done = Round(settings.name)
     with claimed(desk, settings) as reader:
@@ -73,11 +80,9 @@ def run(desk: Desk, settings: SalesforceSettings, org: Org, *, until: datetime |
             return None
         try:
             with org:
-                _read(desk, _Turn(reader, org, done, until, desk.spool.clock()))
+                _read(desk, _Turn(reader, org, done, until, spread, desk.spool.clock()))
         except ClawbackError as error:
             done.error = str(error)
-            if isinstance(error, SourceExhausted):
-                _pause(desk, settings, done)
             raise
         finally:
             # What was read is applied, though the rest could not be read.
@@ -87,25 +92,22 @@ def run(desk: Desk, settings: SalesforceSettings, org: Org, *, until: datetime |
     return done
 
 
-def listen(desk: Desk, settings: SalesforceSettings, org: Org) -> Round | None:
+def listen(desk: Desk, settings: SalesforceSettings, org: Org, *, spread: Spread = random.random) -> Round | None:
     """Only what triggers told, and deliver it; None when somebody reads this org already."""
     done = Round(settings.name)
     with claimed(desk, settings) as reader:
         if reader is None:
             return None
+        turn = _Turn(reader, org, done, None, spread, desk.spool.clock())
         try:
             with org:
-                if _may_call(desk, settings, done):
-                    refused, done.otherwise = check(desk, settings, org, patience=PAUSE)
-                    done.hints, wrong = heeding.heed(reader, org, refused, at=desk.spool.clock())
-                    if wrong := [*refused.values(), *wrong]:
-                        raise wrong[0]
+                _listen(desk, turn)
         except ClawbackError as error:
             # Whatever it was, asking the org for it again every second would use up the calls of the day.
             with suppress(ClawbackError):
                 heeding.put_off(reader, at=desk.spool.clock())
             if isinstance(error, SourceExhausted):
-                _pause(desk, settings, done)
+                raise _exhausted(desk, turn, error, look_ups=False) from None
             raise
         finally:
             _deliver(desk, reader, done)
@@ -158,7 +160,7 @@ def claimed(desk: Desk, settings: SalesforceSettings) -> Iterator[Reader | None]
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """What one round reads with; ``until`` as ``run`` has it, ``at`` its own instant.
+    """What one round reads with; ``until`` and ``spread`` as ``run`` has them, ``at`` its own instant.
 
     ``wrong`` gathers what kept some of it from being read, while the rest goes on.
     """
@@ -167,56 +169,91 @@ class _Turn:
     org: Org
     done: Round
     until: datetime | None
+    spread: Spread
     at: datetime
     wrong: list[ClawbackError] = field(default_factory=list)
 
+    @property
+    def spares_calls(self) -> bool:
+        """Whether polls may go on: the last calls of the day are for what locks soon."""
+        self.done.low = self.org.is_low
+        return self.until is not None or not self.done.low
+
 
 def _read(desk: Desk, turn: _Turn) -> None:
-    settings, done = turn.reader.settings, turn.done
-    if not _may_call(desk, settings, done):
+    settings, done, wrong = turn.reader.settings, turn.done, turn.wrong
+    waits = pausing.paused(desk, settings)
+    done.paused_until = _told(waits.polls)
+    due = [one for one in settings.mappings if turn.until or sweeping.is_due(turn.reader, one, turn.at)]
+    if waits.look_ups or (waits.polls and not due):
         return
-    refused, done.otherwise = check(desk, settings, turn.org)
-    turn.wrong.extend(refused.values())
-    # A hint that cannot be heeded does not keep the mappings from being read, nor one mapping the others.
-    done.hints, unheeded = heeding.heed(turn.reader, turn.org, refused, at=turn.at)
-    turn.wrong.extend(unheeded)
+    try:
+        refused, done.otherwise = check(desk, settings, turn.org)
+    except SourceExhausted as error:
+        raise _exhausted(desk, turn, error, look_ups=waits.polls is not None) from None
+    wrong.extend(refused.values())
+    left = [one for one in settings.mappings if one.name not in refused]
     # All are polled first: who speaks for an order is known before it is looked up.
-    if left := [one for one in settings.mappings if one.name not in refused]:
-        _look_up(turn, _poll(turn, left), refused)
-    if turn.wrong:
-        raise next((one for one in turn.wrong if not isinstance(one, SourceRefused)), turn.wrong[0])
+    try:
+        if waits.polls is None or turn.until is not None:
+            left = _poll(turn, left, refused)
+    except SourceExhausted as error:
+        wrong.append(_exhausted(desk, turn, error, look_ups=False))
+    if done.low:
+        _log.warning("calls_run_out source=%s usage=%s", settings.name, turn.org.usage)
+        done.paused_until = _told(pausing.pause(desk, settings, turn.spread))
+    try:
+        _look_up(turn, [one for one in left if one in due], refused)
+    except SourceExhausted as error:
+        wrong.append(_exhausted(desk, turn, error, look_ups=True))
+    if wrong:
+        raise next((one for one in wrong if not isinstance(one, SourceRefused)), wrong[0])
 
 
-def _poll(turn: _Turn, mappings: Sequence[Mapping_]) -> list[Mapping_]:
-    """Poll mappings; gives those that may be looked up."""
+def _listen(desk: Desk, turn: _Turn) -> None:
+    settings, done = turn.reader.settings, turn.done
+    waits = pausing.paused(desk, settings)
+    done.paused_until = _told(waits.polls)
+    if waits.polls is not None:
+        return
+    refused, done.otherwise = check(desk, settings, turn.org, patience=pausing.PAUSE)
+    done.hints, wrong = heeding.heed(turn.reader, turn.org, refused, at=turn.at)
+    if not turn.spares_calls:
+        done.paused_until = _told(pausing.pause(desk, settings, turn.spread))
+    if wrong := [*refused.values(), *wrong]:
+        raise wrong[0]
+
+
+def _poll(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, SourceRefused]) -> list[Mapping_]:
+    """Heed triggers and poll, as long as more than the reserve of calls is left; gives what may be looked up."""
     reader, org, done = turn.reader, turn.org, turn.done
-    server_now, left = org.server_time(), list[Mapping_]()
-    for mapping in mappings:
-        # The last calls of the day are for what locks soon.
-        done.low = org.is_low
+    server_now, polled = org.server_time(), list[Mapping_]()
+    if turn.spares_calls:
+        # A hint that cannot be heeded does not keep the mappings from being read, nor one mapping the others.
+        done.hints, unheeded = heeding.heed(reader, org, refused, at=turn.at)
+        turn.wrong.extend(unheeded)
+    for number, mapping in enumerate(mappings):
+        if not turn.spares_calls:
+            return [*polled, *mappings[number:]]
         try:
-            if turn.until is not None or not done.low:
-                moved = polling.poll(reader, org, mapping, server_now=server_now, at=turn.at)
-                if moved.stalled:
-                    done.stalled.append(mapping.name)
+            moved = polling.poll(reader, org, mapping, server_now=server_now, at=turn.at)
         except SourceRefused as error:
             _refuse(turn, mapping, error)
         except SourceUnreachable as error:
             turn.wrong.append(error)
             break
         else:
-            left.append(mapping)
-    if done.low:
-        _log.warning("calls_run_out source=%s usage=%s", reader.settings.name, org.usage)
-    return left
+            polled.append(mapping)
+            if moved.stalled:
+                done.stalled.append(mapping.name)
+    return polled
 
 
 def _look_up(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, SourceRefused]) -> None:
-    """Look up what locks soon, where the last look-up is long enough ago."""
+    """Look up what locks soon."""
     reader, at = turn.reader, turn.at
-    due = [one for one in mappings if turn.until is not None or sweeping.is_due(reader, one, at)]
     horizon = max(sweeping.horizon(reader, at), turn.until or at)
-    for mapping in due:
+    for mapping in mappings:
         try:
             swept = sweeping.sweep(reader, turn.org, mapping, refused, until=horizon, at=at)
         except SourceRefused as error:
@@ -233,18 +270,14 @@ def _refuse(turn: _Turn, mapping: Mapping_, error: SourceRefused) -> None:
     turn.wrong.append(error)
 
 
-def _may_call(desk: Desk, settings: SalesforceSettings, done: Round) -> bool:
-    with desk.store.read() as db:
-        paused = org_claims.paused(db, settings.name, desk.spool.clock())
-    done.paused_until = None if paused is None else paused.isoformat()
-    return paused is None
+def _exhausted(desk: Desk, turn: _Turn, error: SourceExhausted, *, look_ups: bool) -> SourceExhausted:
+    told = pausing.exhausted(desk, turn.reader.settings, error, turn.spread, look_ups=look_ups)
+    turn.done.paused_until = _told(pausing.paused(desk, turn.reader.settings).polls)
+    return told
 
 
-def _pause(desk: Desk, settings: SalesforceSettings, done: Round) -> None:
-    until = desk.spool.clock() + PAUSE
-    done.paused_until = until.isoformat()
-    with desk.store.write() as db:
-        org_claims.pause(db, settings.name, until)
+def _told(until: datetime | None) -> str | None:
+    return None if until is None else until.isoformat()
 
 
 def _deliver(desk: Desk, reader: Reader, done: Round) -> None:

@@ -62,6 +62,7 @@ def _org_claim() -> None:
     sa.Column('token', sa.String(length=32), nullable=True),
     sa.Column('until', sa.BigInteger(), nullable=True),
     sa.Column('paused_until', sa.BigInteger(), nullable=True),
+    sa.Column('look_ups_paused_until', sa.BigInteger(), nullable=True),
     sa.Column('checked', sa.String(length=64), nullable=True),
     sa.Column('checked_at', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('source', name=op.f('org_claim_pkey'))

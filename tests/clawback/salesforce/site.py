@@ -104,13 +104,13 @@ class Crm:
 
     def round(self, **how: Any) -> Round:  # noqa: ANN401 - of rounds.run
         """One round."""
-        done = rounds.run(self.desk, self.settings, self.opened(), **how)
+        done = rounds.run(self.desk, self.settings, self.opened(), **{"spread": lambda: 0.0} | how)
         assert done is not None
         return done
 
     def listen(self) -> Round:
         """Only what triggers told."""
-        done = rounds.listen(self.desk, self.settings, self.opened())
+        done = rounds.listen(self.desk, self.settings, self.opened(), spread=lambda: 0.0)
         assert done is not None
         return done
 
