@@ -34,12 +34,14 @@ Answer = TypeVar("Answer")
 WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 LIMIT: Final = "REQUEST_LIMIT_EXCEEDED"
 _LOST_PLACE: Final = "INVALID_QUERY_LOCATOR"
-_NO_REPLICATION: Final = frozenset({"INVALID_REPLICATION_DATE", "EXCEEDED_ID_LIMIT"})
+_NO_REPLICATION: Final = "INVALID_REPLICATION_DATE"
+_TOO_MANY: Final = "EXCEEDED_ID_LIMIT"
 _PASSING: Final = frozenset({406, 408, 420, 429})
 _SERVER: Final = 500
 # getUpdated wants its start at least a minute before its end, and knows thirty days.
 _AHEAD: Final = timedelta(minutes=2)
 _KNOWN_DAYS: Final = timedelta(days=29)
+_SHORTEST: Final = timedelta(minutes=4)
 _USAGE: Final = re.compile(r"(?:^|[;,]\s*)api-usage=(\d+)/(\d+)")
 _REFERENCE: Final = re.compile(r"[\w.-]+")
 
@@ -119,21 +121,32 @@ class Org:
     def latest_date_covered(self, of: str, floor: datetime, now: datetime) -> datetime | None:
         """The start of the oldest transaction that may not be seen yet; None if the org cannot tell.
 
-        ``now`` is the org's; ``floor`` where reading begins.
+        ``now`` is the org's; ``floor`` where reading begins. A window with too many changes for one answer is halved
+        until it fits: what is covered is told at its end.
         """
-        start = max(floor, now - _KNOWN_DAYS)
-        span = {"start": _utc(start), "end": _utc(now + _AHEAD)}
-        path = f"sobjects/{of}/updated/"
-        try:
-            told = self._call(path, lambda client, how: client.restful(path, params=span, **how))
-        except _Told as error:
-            if error.codes & _NO_REPLICATION:
+        end = now + _AHEAD
+        span = end - max(floor, now - _KNOWN_DAYS)
+        while (told := self._updated(of, end - span, end)) is None:
+            span /= 2
+            if span < _SHORTEST:
                 return None
-            raise
         try:
-            return instant(told["latestDateCovered"]) if told else None
+            return instant(told["latestDateCovered"])
         except (KeyError, TypeError, ValueError):
             return None
+
+    def _updated(self, of: str, start: datetime, end: datetime) -> dict[str, Any] | None:
+        """What has changed between two instants; None when it is too much to be told, nothing if it is not known."""
+        path, window = f"sobjects/{of}/updated/", {"start": _utc(start), "end": _utc(end)}
+        try:
+            told = self._call(path, lambda client, how: client.restful(path, params=window, **how))
+        except _Told as error:
+            if _TOO_MANY in error.codes:
+                return None
+            if _NO_REPLICATION in error.codes:
+                return {}
+            raise
+        return told if isinstance(told, dict) else {}
 
     def identity(self) -> str:
         """The org's own id."""

@@ -123,6 +123,17 @@ def leave(name: str, record: str) -> Outcome:
     return Outcome({"source": name, "record": record, "ended": ended}, f"{record} is left as it is.")
 
 
+def doubts(last: dict[str, Any]) -> list[str]:
+    """What the last round of an org left to somebody."""
+    found = [f"{count} records {what}" for what in ("held", "unapproved") if (count := last.get(what))]
+    found += [f"{name}: replication {what}" for what in ("stalled", "uncovered") for name in last.get(what, [])]
+    if last.get("skew_s"):
+        found.append(f"its clock is {last['skew_s']:+} s from ours")
+    if last.get("low"):
+        found.append(f"few API calls are left; polls wait until {last['paused_until']}")
+    return found
+
+
 def checked(its: "SalesforceSettings") -> list[dict[str, Any]]:
     """The preflight of an org, step by step."""
     from clawback.cli.running import now

@@ -158,7 +158,7 @@ def _listed(one: dict[str, Any]) -> dict[str, Any]:
     last = one["last"] or {}
     parts = [f"{file} still growing" for file in last.get("growing", [])]
     parts += [f"{file}: {why}" for file, why in last.get("failed", {}).items()]
-    parts += [f"{count} records {what}" for what in ("held", "unapproved") if (count := last.get(what))]
+    parts += orgs.doubts(last)
     outcome = last.get("error") or "; ".join(parts) or ("ok" if last else None)
     every = "by hand" if one["every_s"] is None else _every(one["every_s"])
     of_records = {"fetched": last.get("deliveries"), "known": last.get("records", {}).get("unchanged")}

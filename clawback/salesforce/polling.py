@@ -44,6 +44,8 @@ def poll(reader: Reader, org: Org, mapping: Mapping_, *, server_now: datetime, a
     with reader.store.write() as db:
         reader.fence(db)
         observed.keep_cursor(db, source, mapping.name, moved)
+    if settings.use_latest_date_covered and moved.covered is None:
+        _log.warning("not_covered source=%s mapping=%s; the lookback alone holds its floor back", source, mapping.name)
     if moved.stalled:
         _log.warning("replication_stalled source=%s mapping=%s covered=%s", source, mapping.name, moved.covered)
     return moved
@@ -74,6 +76,6 @@ def _ask(org: Org, mapping: Mapping_, cursor: Cursor, server_now: datetime, sett
     try:
         covered = org.latest_date_covered(mapping.object, cursor.floor, server_now)
     except (SourceRefused, SourceUnreachable) as error:
-        _log.warning("not_covered source=%s mapping=%s because=%r", settings.name, mapping.name, str(error))
+        _log.warning("not_asked source=%s mapping=%s because=%r", settings.name, mapping.name, str(error))
         return cursor
     return replace(cursor, covered=covered, covered_at=server_now)

@@ -14,7 +14,9 @@ from processing.catalog import Terms
 from processing.errors import SourceRefused
 from processing.reasons import FOR_MODIFICATIONS_ONLY, FOR_REVERSALS_ONLY, RESET, STANDARD_REASONS
 
-_SKEW: Final = timedelta(minutes=5)
+# Clocks that differ by more are worth a word, and by much more they are wrong.
+SKEW: Final = timedelta(minutes=1)
+_MOST_SKEW: Final = timedelta(minutes=5)
 _NUMBERS: Final = frozenset({"currency", "double", "int", "percent"})
 _LISTS: Final = frozenset({"picklist", "combobox"})
 _MISUSED: Final = {"reverse": FOR_MODIFICATIONS_ONLY, "modify": FOR_REVERSALS_ONLY}
@@ -35,10 +37,11 @@ def steps(org: Org, settings: SalesforceSettings, terms: Terms, at: datetime) ->
 def of_org(org: Org, settings: SalesforceSettings, at: datetime) -> list[Step]:
     """Whether the org is the right one; raises as ``steps`` does, and SourceRefused when it lets us not in."""
     skew = abs(org.server_time() - at)
+    advice = "; have this machine's clock set by NTP, locks go by it" if skew > SKEW else ""
     identity = org.identity()
     same = identity == settings.org_id
     found = [
-        Step(skew <= _SKEW, f"logged in; the clocks differ by {skew.total_seconds():.0f} s"),
+        Step(skew <= _MOST_SKEW, f"logged in; the clocks differ by {skew.total_seconds():.0f} s{advice}"),
         Step(same, f"org {identity}" if same else f"this is org {identity}, org_id is {settings.org_id}"),
     ]
     if org.usage is not None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from clawback.salesforce import delivering, heeding, pausing, polling, sweeping
 from clawback.salesforce.checking import check
 from clawback.salesforce.pausing import Spread
+from clawback.salesforce.preflight import SKEW
 from clawback.salesforce.reading import Reader, add, again
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
@@ -32,11 +33,15 @@ class Round:
     records: dict[str, Any] = field(default_factory=dict)
     hints: int = 0
     swept: dict[str, Any] = field(default_factory=dict)
+    # Mappings whose floor is held back for longer than it may be, and those of which the org tells not what it covers.
     stalled: list[str] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     held: int = 0
     unapproved: int = 0
     low: bool = False
+    # By how many seconds the org's clock is ahead of ours, where they differ by more than a minute.
+    skew_s: int | None = None
     paused_until: str | None = None
     # Records that the settings, which were changed, would judge otherwise.
     otherwise: int = 0
@@ -50,10 +55,12 @@ class Round:
             "hints": self.hints,
             "swept": self.swept,
             "stalled": self.stalled,
+            "uncovered": self.uncovered,
             "deliveries": self.deliveries,
             "held": self.held,
             "unapproved": self.unapproved,
             "low": self.low,
+            "skew_s": self.skew_s,
             "paused_until": self.paused_until,
             "otherwise": self.otherwise,
             "error": self.error,
@@ -228,6 +235,7 @@ def _poll(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, Sourc
     """Heed triggers and poll, as long as more than the reserve of calls is left; gives what may be looked up."""
     reader, org, done = turn.reader, turn.org, turn.done
     server_now, polled = org.server_time(), list[Mapping_]()
+    done.skew_s = _skew_s(reader, server_now)
     if turn.spares_calls:
         # A hint that cannot be heeded does not keep the mappings from being read, nor one mapping the others.
         done.hints, unheeded = heeding.heed(reader, org, refused, at=turn.at)
@@ -246,7 +254,20 @@ def _poll(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, Sourc
             polled.append(mapping)
             if moved.stalled:
                 done.stalled.append(mapping.name)
+            if moved.covered is None and reader.settings.use_latest_date_covered:
+                done.uncovered.append(mapping.name)
     return polled
+
+
+def _skew_s(reader: Reader, server_now: datetime) -> int | None:
+    """By how much the org's clock is ahead of ours, if that is worth a word: locks go by ours."""
+    skew = server_now - reader.clock()
+    if abs(skew) <= SKEW:
+        return None
+    skew_s = round(skew.total_seconds())
+    source = reader.settings.name
+    _log.warning("clocks_differ source=%s skew_s=%d; have this machine's clock set by NTP", source, skew_s)
+    return skew_s
 
 
 def _look_up(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, SourceRefused]) -> None:

@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clawback.cli import main
+from clawback.cli.orgs import doubts
 from clawback.salesforce_tables import as_table
 from clawback.settings import as_environment, load
 from clawback.wiring import open_desk
 from tests.clawback.salesforce.site import ENVIRON, STATUSES, Crm, crm_at, mapping_table, settings_for
 from tests.conftest import Clock
+from tests.salesforce_org.server import refusal
 from tests.worlds import load as load_world
 
 Run = Callable[..., tuple[int, Any]]
@@ -85,6 +89,23 @@ def test_from_the_first_reading_on(crm: Crm, run: Run, tmp_path: Path) -> None:
     run("sources", "pull", "crm")
     code, [told] = run("sources", "list")
     assert (told["kind"], told["last"]["held"]) == ("salesforce", 0)
+
+
+def test_what_a_round_left_is_listed(crm: Crm, run: Run) -> None:
+    """In a sentence for people: of clocks, of replication, and of calls that run out."""
+    run("sources", "list", backfill="apply")
+    crm.org.skew, crm.org.used = timedelta(seconds=100), 95_000
+    crm.org.fault(refusal(400, "INVALID_REPLICATION_DATE"), "/updated/")
+    run("sources", "pull", "crm", api_reserve_percent=1)
+    _, [told] = run("sources", "list")
+    *first, clock = doubts(told["last"])
+    assert (first, re.fullmatch(r"its clock is \+(99|100|101) s from ours", clock) is not None) == (
+        ["sales: replication uncovered"],
+        True,
+    )
+    run("sources", "pull", "crm")
+    _, [told] = run("sources", "list")
+    assert doubts(told["last"])[-1] == f"few API calls are left; polls wait until {told['last']['paused_until']}"
 
 
 def test_what_does_not_fit(crm: Crm, run: Run) -> None:

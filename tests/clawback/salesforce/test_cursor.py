@@ -1,5 +1,6 @@
 """The cursor against an org whose records are stamped when they are changed and seen when they are committed."""
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,6 +99,22 @@ def test_s04_a_record_that_moves_while_pages_are_read(
     assert (first.records["read"], second.records["read"]) == (6, 6)
     assert (crm.values("O-0")[0], crm.values("O-5")[0]) == ("REVERSED", "APPROVED")
     assert sorted(crm.entries()) == [("approve", "PENDING", "APPROVED"), ("reverse", "PENDING", "REVERSED")]
+
+
+@pytest.mark.parametrize(("skew_s", "told"), [(60, None), (61, 61), (-90, -90)])
+def test_s06_clocks_that_differ_are_told(
+    crm: Crm, caplog: pytest.LogCaptureFixture, skew_s: int, told: int | None
+) -> None:
+    """By more than a minute, either way: in the log, and in what the round did."""
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.org.skew = timedelta(seconds=skew_s)
+    with caplog.at_level(logging.WARNING):
+        assert crm.round().skew_s == told
+    said = [one for one in caplog.messages if one.startswith("clocks_differ source=crm")]
+    assert said == (
+        [] if told is None else [f"clocks_differ source=crm skew_s={told}; have this machine's clock set by NTP"]
+    )
 
 
 @pytest.mark.parametrize("skew_minutes", [-15, 15])
@@ -237,6 +254,42 @@ def test_s09_a_lost_place_in_a_query_starts_the_window_anew(crm: Crm) -> None:
     assert crm.round().records == {
         "read": 4, "changed": 0, "unchanged": 2, "idle": 2, "held": 0, "stale": 0, "holds": {}
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_s08_too_many_changes_to_be_counted(
+    crm: Crm, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, fits: bool
+) -> None:
+    """The window is halved until the org can tell what is covered; where it never can, that is said."""
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1")
+    began = crm.world.now
+    crm.round()
+    crm.pass_by(minutes=30)
+    asked = len(crm.org.calls)
+    crm.org.fault(refusal(400, "EXCEEDED_ID_LIMIT"), "/updated/", 3 if fits else 100)
+    with caplog.at_level(logging.WARNING), crm.world.long_transaction():
+        crm.pass_by(minutes=30)
+        done = crm.round()
+    windows = sum("/updated/" in one for one in crm.org.calls[asked:])
+    held_back = cursor_of(crm).floor < crm.world.now - timedelta(minutes=15)
+    assert (done.uncovered, held_back) == (([], True) if fits else (["sales"], False))
+    assert windows == 4 if fits else 4 < windows < 12
+    assert ("not_covered source=crm mapping=sales" in caplog.text) is not fits
+    assert cursor_of(crm).floor >= began
+
+
+def test_s08_a_window_that_the_org_does_not_take(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not halved: what the org says is that it cannot tell, and the lookback alone protects."""
+    crm.round()
+    crm.pass_by(minutes=30)
+    crm.org.fault(refusal(400, "INVALID_REPLICATION_DATE"), "/updated/")
+    before = len(crm.org.calls)
+    with caplog.at_level(logging.WARNING):
+        assert crm.round().uncovered == ["sales"]
+    assert sum("/updated/" in one for one in crm.org.calls[before:]) == 1
+    assert cursor_of(crm).floor == crm.world.now - timedelta(minutes=15)
+    assert "not_covered source=crm mapping=sales" in caplog.text
 
 
 def test_s11_the_floor_only_rises_and_stays_behind(crm: Crm) -> None:

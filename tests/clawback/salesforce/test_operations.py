@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,15 @@ def test_s48_what_sharing_hides(crm: Crm) -> None:
     assert sharing() == ["sales: the user sees all records of Opportunity"]
     crm.world.objects = {name: its for name, its in OBJECTS.items() if name != "PermissionSetAssignment"}
     assert sharing()[0].startswith("sales: it cannot be told whether the user has View All on Opportunity")
+
+
+@pytest.mark.parametrize(("skew_s", "advice"), [(60, False), (-61, True), (300, True)])
+def test_s48_clocks_that_differ(crm: Crm, skew_s: int, *, advice: bool) -> None:
+    """By more than a minute the preflight says what to do, and refuses nothing yet."""
+    crm.org.skew = timedelta(seconds=skew_s)
+    [step] = [one for one in preflight(crm) if "clocks differ" in one.message]
+    more = "; have this machine's clock set by NTP, locks go by it" if advice else ""
+    assert step == Step(ok=True, message=f"logged in; the clocks differ by {abs(skew_s)} s{more}")
 
 
 def hide(crm: Crm) -> None:
