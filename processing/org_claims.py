@@ -12,6 +12,7 @@ from processing.record_tables import org_claim
 
 # A reader that dies leaves its claim to the next after this.
 CLAIMED: Final = timedelta(minutes=10)
+_LONGEST: Final = 200
 
 
 def claim(db: Connection, source: str, token: str, at: datetime) -> bool:
@@ -61,6 +62,20 @@ def paused(db: Connection, source: str, at: datetime) -> tuple[datetime | None, 
 def checked(db: Connection, source: str, settings: str | None, at: datetime) -> None:
     """Remember by their digest which settings, mappings apart, were found right, None for those that were not."""
     _set(db, source, checked=settings, checked_at=micros(at))
+
+
+def refuse(db: Connection, source: str, because: str, at: datetime) -> None:
+    """Count a message that reached the hook of a source and is none of its org's."""
+    _set(db, source, refused=org_claim.c.refused + 1, refused_at=micros(at), refused_because=because[:_LONGEST])
+
+
+def refused(db: Connection, source: str) -> dict[str, Any] | None:
+    """How many messages were refused at the hook of a source, the last when and why; None if none was."""
+    found = find(db, source)
+    if found is None or not found.refused:
+        return None
+    last_at = instant(found.refused_at).isoformat()
+    return {"messages": found.refused, "last_at": last_at, "because": found.refused_because}
 
 
 def _set(db: Connection, source: str, **values: object) -> None:

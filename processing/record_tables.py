@@ -35,6 +35,10 @@ org_claim = Table(
     # The settings, but for the mappings, that were checked last and found right, and when.
     Column("checked", String(64)),
     Column("checked_at", BigInteger),
+    # Messages at its hook that were none of its org's, and when and why the last was refused.
+    Column("refused", BigInteger, nullable=False, server_default="0"),
+    Column("refused_at", BigInteger),
+    Column("refused_because", Text),
 )
 
 # What people decided or found about a mapping of an org.

@@ -134,6 +134,15 @@ def doubts(last: dict[str, Any]) -> list[str]:
     return found
 
 
+def forged(refused: dict[str, Any] | None) -> list[str]:
+    """What came to the hook of an org and was none of its messages."""
+    if refused is None:
+        return []
+    return [
+        f"{refused['messages']:,} messages at its hook refused, the last at {refused['last_at']}: {refused['because']}"
+    ]
+
+
 def checked(its: "SalesforceSettings") -> list[dict[str, Any]]:
     """The preflight of an org, step by step."""
     from clawback.cli.running import now

@@ -45,10 +45,13 @@ def list_sources() -> Outcome:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from connectors.salesforce_settings import KIND, SalesforceSettings
     from connectors.source_settings import kind_of
+    from processing import org_claims
     from processing.fetched import rounds
 
+    every = settings().sources
     with desk() as opened, opened.store.read() as db:
         last = dict(rounds(db))
+        refused = {one.name: org_claims.refused(db, one.name) for one in every}
     document = [
         {
             "source": one.name,
@@ -60,8 +63,9 @@ def list_sources() -> Outcome:
             "every_s": one.every_s,
             "pinned": bool(getattr(one, "host_key", True)),
             "last": last.get(one.name),
+            "refused": refused[one.name],
         }
-        for one in settings().sources
+        for one in every
     ]
     rows = [_listed(one) for one in document]
     return Outcome(document, table(rows, LIST_COLUMNS, "There is no source yet; write [[sftp]] in the settings."))
@@ -158,8 +162,8 @@ def _listed(one: dict[str, Any]) -> dict[str, Any]:
     last = one["last"] or {}
     parts = [f"{file} still growing" for file in last.get("growing", [])]
     parts += [f"{file}: {why}" for file, why in last.get("failed", {}).items()]
-    parts += orgs.doubts(last)
-    outcome = last.get("error") or "; ".join(parts) or ("ok" if last else None)
+    parts += orgs.doubts(last) + orgs.forged(one["refused"])
+    outcome = "; ".join([*filter(None, [last.get("error")]), *parts]) or ("ok" if last else None)
     every = "by hand" if one["every_s"] is None else _every(one["every_s"])
     of_records = {"fetched": last.get("deliveries"), "known": last.get("records", {}).get("unchanged")}
     return {

@@ -65,6 +65,9 @@ def _org_claim() -> None:
     sa.Column('look_ups_paused_until', sa.BigInteger(), nullable=True),
     sa.Column('checked', sa.String(length=64), nullable=True),
     sa.Column('checked_at', sa.BigInteger(), nullable=True),
+    sa.Column('refused', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('refused_at', sa.BigInteger(), nullable=True),
+    sa.Column('refused_because', sa.Text(), nullable=True),
     sa.PrimaryKeyConstraint('source', name=op.f('org_claim_pkey'))
     )
 

@@ -1,5 +1,6 @@
 """The addresses that triggers call: durable before it is acknowledged, and nothing believed."""
 
+import logging
 import random
 import signal
 import sqlite3
@@ -10,13 +11,16 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 
+from clawback.cli.orgs import forged
 from clawback.settings import Settings
 from clawback.wiring import Desk
+from processing import org_claims
 from processing.record_tables import record_hint
 from tests.clawback.salesforce.site import ENVIRON, Crm, crm_at, settings_for
 from tests.clawback.web.hook_kills import serve_and_die
@@ -267,6 +271,45 @@ def test_s44_what_is_no_message(hooked: Hooked) -> None:
     for case, change, status in NO_MESSAGES:
         answer = hooked.post(change(envelope(GOOD, ORG_ID)))
         assert (answer.status_code, b"Ack" in answer.content, hooked.hints()) == (status, False, []), case
+
+
+FORGED: tuple[tuple[bytes, str, str], ...] = (
+    (envelope(GOOD, checked("00D5g000009ZzZz")), "text/xml", f"not ours: org {checked('00D5g000009ZzZz')}"),
+    (envelope(GOOD, ORG_ID, checked("04k5g00000ZzZzZ")), "text/xml", "not ours: outbound message 04k5g00000ZzZzZAAV"),
+    (b"<!DOCTYPE x>" + envelope(GOOD, ORG_ID), "text/xml", "It has a document type; messages have none."),
+    (envelope(GOOD, ORG_ID) + b" " * 2 * 1024**2, "text/xml", "It is too large."),
+    (envelope(GOOD, ORG_ID), "text/plain", "It is neither text/xml nor JSON."),
+)
+
+
+def test_s43_what_is_refused_is_counted(hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
+    """With its last reason and instant; what is taken is not, and an address that nobody has is nobody's."""
+
+    def refused() -> dict[str, Any] | None:
+        with hooked.crm.desk.store.read() as db:
+            return org_claims.refused(db, "crm")
+
+    assert hooked.sender.post(envelope(GOOD, ORG_ID))
+    assert refused() is None
+    for number, (body, kind, because) in enumerate(FORGED, 1):
+        hooked.crm.clock.pass_by(minutes=1)
+        hooked.post(body, kind)
+        last_at = hooked.crm.clock.now.isoformat()
+        assert refused() == {"messages": number, "last_at": last_at, "because": because}
+    with caplog.at_level(logging.WARNING):
+        hooked.post(envelope(GOOD, ORG_ID), slug="x" * 24)
+    assert ("hook_unknown" in caplog.text, "xxxx" in caplog.text) == (True, False)
+    told = refused()
+    assert told is not None
+    assert (told["messages"], hooked.hints()) == (len(FORGED), [(RECORD, None)])
+    assert forged(told) == [f"5 messages at its hook refused, the last at {last_at}: It is neither text/xml nor JSON."]
+    assert forged(None) == []
+
+
+def test_s43_a_store_that_is_away_changes_no_refusal(hooked: Hooked, store_url: str) -> None:
+    """What is refused is refused, whether it can be counted or not."""
+    with hooked.away(store_url):
+        assert hooked.post(envelope(GOOD, checked("00D5g000009ZzZz"))).status_code == 403
 
 
 def test_s44_an_address_that_nobody_has(hooked: Hooked) -> None:
