@@ -172,6 +172,20 @@ class Org:
                 raise
             return None
 
+    def count(self, of: str) -> int | None:
+        """How many records of an object our user sees, deleted ones apart; None if the org does not tell.
+
+        Of very many it may take too long: it is asked only once.
+        """
+        query = soql.count(of)
+        try:
+            told = self._call(f"number of {of}", lambda client, how: client.query(query, **how), waits_s=())
+            return int(told["totalSize"])
+        except (SourceRefused, SourceUnreachable, KeyError, TypeError, ValueError):
+            if self._shut is not None:
+                raise
+            return None
+
     def changed_since(self, mapping: Mapping_, floor: datetime) -> Iterator[list[Record]]:
         """All records stamped at ``floor`` or later, page by page; ends normally only when all were read."""
         return self._pages(mapping, soql.changed_since(mapping, floor))
@@ -216,10 +230,16 @@ class Org:
                 f"Source {self._its.name}: a page of a query is not whole. It is read again."
             ) from None
 
-    def _call(self, what: str, act: Callable[[Salesforce, dict[str, Any]], Answer]) -> Answer:
+    def _call(
+        self,
+        what: str,
+        act: Callable[[Salesforce, dict[str, Any]], Answer],
+        *,
+        waits_s: Sequence[float] | None = None,
+    ) -> Answer:
         """One call: again after a while for what passes, once more with a new token for an expired session."""
         renewed = False
-        waits = iter(self._waits_s)
+        waits = iter(self._waits_s if waits_s is None else waits_s)
         while True:
             if self._shut is not None:
                 raise SourceRefused(str(self._shut))

@@ -20,6 +20,11 @@ def rows(of: str, where: str, name: str) -> str:
     return f"SELECT {name} FROM {of}" + (f" WHERE {where}" if where else "")  # noqa: S608 - names and values of ours
 
 
+def count(of: str) -> str:
+    """How many records of an object there are."""
+    return f"SELECT COUNT() FROM {of}"  # noqa: S608 - a name that the settings checked
+
+
 def permission_sets(user: str) -> tuple[str, str, str]:
     """What gives a user its permissions, its profile among them; object, condition and field of its rows."""
     return "PermissionSetAssignment", _among("AssigneeId", [user]), "PermissionSetId"

@@ -42,6 +42,11 @@ def checked(db: Connection, source: str, mapping: str, *, digest: str, reading: 
     _set(db, source, mapping, values)
 
 
+def counted(db: Connection, source: str, mapping: str, *, records: int | None, before: int | None) -> None:
+    """Remember how many records of its object a mapping sees, and how many it saw about a day before."""
+    _set(db, source, mapping, {"records": records, "records_before": before})
+
+
 def refused(db: Connection, source: str, mapping: str, *, digest: str, because: str, at: datetime) -> None:
     """Remember by its digest which mapping was found wrong."""
     _set(db, source, mapping, {"refused": digest, "because": because, "checked_at": micros(at)})

@@ -127,6 +127,8 @@ def doubts(last: dict[str, Any]) -> list[str]:
     """What the last round of an org left to somebody."""
     found = [f"{count} records {what}" for what in ("held", "unapproved") if (count := last.get(what))]
     found += [f"{name}: replication {what}" for what in ("stalled", "uncovered") for name in last.get(what, [])]
+    for name, (before, now) in last.get("dropped", {}).items():
+        found.append(f"{name}: {now:,} records where {before:,} were seen the day before; deleted, or hidden from us?")
     if last.get("skew_s"):
         found.append(f"its clock is {last['skew_s']:+} s from ours")
     if last.get("low"):

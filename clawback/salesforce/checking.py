@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 CHECKED: Final = timedelta(days=1)
 # Of what a mapping reads, the part that says which actions it is about.
 _ABOUT: Final = 2
+# A fifth of the records is far fewer, unless there were hardly any.
+_PART_LOST: Final = 5
+_MANY_LOST: Final = 10
 _TAKEN_OUT: Final = "The mapping {} was taken out of the settings before this was approved. Leave the record."
 
 
@@ -64,9 +67,39 @@ class _Before:
         """Why it was found wrong."""
         return "" if self.known is None else str(self.known.because)
 
+    def records(self, mapping: Mapping_, at: datetime) -> int | None:
+        """How many records of its object it saw about a day ago; None if that is not known, or was another object."""
+        if self.known is None or self.known.reading is None or json.loads(self.known.reading)[0] != mapping.object:
+            return None
+        # Counted again on the same day, for it was changed: that takes nothing back.
+        found = self.known.records_before if self.is_younger(at, CHECKED) else self.known.records
+        return None if found is None else int(found)
+
     def is_younger(self, at: datetime, than: timedelta) -> bool:
         """Whether it was looked at less than so long ago."""
         return _is_younger(self.known, at, than)
+
+
+def dropped(desk: Desk, settings: SalesforceSettings) -> dict[str, tuple[int, int]]:
+    """The mappings that see far fewer records of their object than about a day before: how many then, and how many now.
+
+    Nobody says that a permission was taken away, or that sharing was narrowed: what it hides is only missing.
+    """
+    with desk.store.read() as db:
+        known = org_mappings.known(db, settings.name)
+    counts = {
+        one.name: (known[one.name].records_before, known[one.name].records)
+        for one in settings.mappings
+        if one.name in known
+    }
+    return {
+        name: (before, now) for name, (before, now) in counts.items() if before is not None and _is_drop(before, now)
+    }
+
+
+def _is_drop(before: int, now: int) -> bool:
+    lost = before - now
+    return lost * _PART_LOST >= before and (lost >= _MANY_LOST or now == 0 < before)
 
 
 def check(
@@ -90,6 +123,7 @@ def check(
             refused[mapping.name] = SourceRefused(before.because)
             continue
         because = _red(preflight.of_mapping(org, settings, mapping, terms, is_running=before.is_same))
+        records = None if because else org.count(mapping.object)
         with desk.store.write() as db:
             if because:
                 because = f"Mapping {mapping.name} of source {settings.name} is not started: {because}"
@@ -100,6 +134,9 @@ def check(
                 judged_otherwise.append(mapping)
             reads = reading_of(mapping)
             org_mappings.checked(db, settings.name, mapping.name, digest=before.digest, reading=reads, at=at)
+            if records is not None:
+                earlier = before.records(mapping, at)
+                org_mappings.counted(db, settings.name, mapping.name, records=records, before=earlier)
     _drop(desk, settings, known)
     return refused, otherwise(desk, settings, at, judged_otherwise).changed if judged_otherwise else 0
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from clawback.salesforce import delivering, heeding, pausing, polling, sweeping
-from clawback.salesforce.checking import check
+from clawback.salesforce.checking import check, dropped
 from clawback.salesforce.pausing import Spread
 from clawback.salesforce.preflight import SKEW
 from clawback.salesforce.reading import Reader, add, again
@@ -39,6 +39,8 @@ class Round:
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     held: int = 0
     unapproved: int = 0
+    # Mappings that see far fewer records than a day before: how many then, and how many now.
+    dropped: dict[str, tuple[int, int]] = field(default_factory=dict)
     low: bool = False
     # By how many seconds the org's clock is ahead of ours, where they differ by more than a minute.
     skew_s: int | None = None
@@ -59,6 +61,7 @@ class Round:
             "deliveries": self.deliveries,
             "held": self.held,
             "unapproved": self.unapproved,
+            "dropped": self.dropped,
             "low": self.low,
             "skew_s": self.skew_s,
             "paused_until": self.paused_until,
@@ -199,6 +202,9 @@ def _read(desk: Desk, turn: _Turn) -> None:
     except SourceExhausted as error:
         raise _exhausted(desk, turn, error, look_ups=waits.polls is not None) from None
     wrong.extend(refused.values())
+    done.dropped = dropped(desk, settings)
+    for name, (before, now) in done.dropped.items():
+        _log.error("records_dropped source=%s mapping=%s before=%d now=%d", settings.name, name, before, now)
     left = [one for one in settings.mappings if one.name not in refused]
     # All are polled first: who speaks for an order is known before it is looked up.
     try:

@@ -169,6 +169,8 @@ class Org:
             if len(parts) > 1:
                 return self._next_page(base, unquote(parts[1]))
             found, rows = self.world.query(query["q"], deleted_too=parts[0] == "queryAll")
+            if not found.fields:
+                return {"totalSize": len(rows), "done": True, "records": []}
             return self._page(base, found, rows, 0)
         if not rest:
             return {"identity": self._identity, "limits": f"{base}/limits"}

@@ -58,7 +58,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Query:
-    """A query that was understood; ``keeps`` judges a record by a function that gives the value of a path."""
+    """A query that was understood; ``keeps`` judges a record by a function that gives the value of a path.
+
+    One without ``fields`` asks how many records there are.
+    """
 
     fields: tuple[str, ...]
     of: str
@@ -86,7 +89,7 @@ class _Parser:
 
     def query(self) -> Query:
         self._word("SELECT")
-        fields = self._names()
+        fields = () if self._counts() else self._names()
         self._word("FROM")
         of = self._take("name").text
         keeps = self._either() if self._may("WHERE") else lambda _value: True
@@ -99,6 +102,12 @@ class _Parser:
         limit = int(self._take("number").text) if self._may("LIMIT") else None
         self._take("end")
         return Query(fields, of, keeps, tuple(self._paths), tuple(order), limit)
+
+    def _counts(self) -> bool:
+        if [one.text.upper() for one in self._left[:3]] != ["COUNT", "(", ")"]:
+            return False
+        del self._left[:3]
+        return True
 
     def _names(self) -> tuple[str, ...]:
         names = [self._take("name").text]

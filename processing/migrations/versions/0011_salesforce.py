@@ -82,6 +82,8 @@ def _org_mapping() -> None:
     sa.Column('refused', sa.String(length=64), nullable=True),
     sa.Column('because', sa.Text(), nullable=True),
     sa.Column('checked_at', sa.BigInteger(), nullable=True),
+    sa.Column('records', sa.BigInteger(), nullable=True),
+    sa.Column('records_before', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('source', 'mapping', name=op.f('org_mapping_pkey'))
     )
 

@@ -1,16 +1,19 @@
 """Settings that do not fit the org, or were changed; and what the org refuses for good."""
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from clawback.cli.orgs import doubts
 from clawback.salesforce import rounds
 from processing import observed
 from processing.errors import SourceRefused
 from tests.clawback.salesforce.site import LEADS, PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.clawback.salesforce.test_locks import down, up
+from tests.salesforce_org.server import Fault
 from tests.salesforce_org.world import OBJECTS, STAGES
 from tests.worlds import LEAD, LOCK
 
@@ -258,3 +261,61 @@ def test_a_red_mapping_is_not_read_for_its_leads_either(crm: Crm, tmp_path: Path
     with pytest.raises(SourceRefused, match="N0NE"):
         crm.round(until=LOCK)
     assert crm.values("O-1")[0] == "PENDING"
+
+
+def test_records_that_are_missing_are_told(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    """Sharing hides them without a word: once a day they are counted, and a drop is told until the next count."""
+    records = [crm.opportunity(f"O-{n}") for n in range(60)]
+    assert crm.round().dropped == {}
+    crm.world.hidden_records.update(records[:12])
+    crm.pass_by(hours=23)
+    assert crm.round().dropped == {}
+    crm.pass_by(hours=2)
+    with caplog.at_level(logging.ERROR):
+        assert crm.round().dropped == {"sales": (60, 48)}
+    assert "records_dropped source=crm mapping=sales before=60 now=48" in caplog.text
+    crm.pass_by(minutes=5)
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(tolerance="0.05")])
+    told = crm.round().dropped
+    assert (told, doubts({"dropped": told})) == (
+        {"sales": (60, 48)},
+        ["sales: 48 records where 60 were seen the day before; deleted, or hidden from us?"],
+    )
+    crm.pass_by(days=1)
+    assert crm.round().dropped == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "hidden", "told"),
+    [(49, 9, {}), (51, 10, {}), (50, 10, {"sales": (50, 40)}), (3, 3, {"sales": (3, 0)}), (0, 0, {})],
+)
+def test_a_few_records_less_are_none(crm: Crm, before: int, hidden: int, told: dict[str, tuple[int, int]]) -> None:
+    """A fifth of them, and ten at least, or all."""
+    records = [crm.opportunity(f"O-{n}") for n in range(before)]
+    crm.round()
+    crm.world.hidden_records.update(records[:hidden])
+    crm.pass_by(days=1)
+    assert crm.round().dropped == told
+
+
+def test_records_that_cannot_be_counted_stop_nothing(crm: Crm) -> None:
+    """There are so many that the org gives up; the mapping is read, and compared when it can be counted again."""
+    records = [crm.opportunity(f"O-{n}") for n in range(20)]
+    crm.round()
+    crm.pass_by(days=1)
+    crm.world.hidden_records.update(records)
+    crm.org.fault(Fault(status=500, body=b"[]"), r"COUNT", times=1)
+    assert (crm.round().dropped, crm.org.faults[0].times) == ({}, 0)
+    crm.pass_by(days=1)
+    assert crm.round().dropped == {"sales": (20, 0)}
+
+
+def test_another_object_has_as_many_records_as_it_has(crm: Crm) -> None:
+    """A mapping that is about other records now is not compared with what it was about."""
+    for number in range(20):
+        crm.opportunity(f"O-{number}")
+    crm.round()
+    crm.settings = settings_for(crm.org, mapping=[LEADS | {"name": "sales"}])
+    for _ in range(2):
+        crm.pass_by(days=1)
+        assert crm.round().dropped == {}
