@@ -5,12 +5,14 @@ clock, and behind the oldest transaction that the org knows of; it never follows
 """
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
+from connectors.salesforce_records import Record
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import observed
 from processing.errors import SourceRefused, SourceUnreachable
@@ -21,6 +23,16 @@ _log = logging.getLogger(__name__)
 
 # The org asks not to be asked more often.
 _ASK_AGAIN: Final = timedelta(minutes=5)
+
+
+class Readable(Protocol):
+    """What is asked of an org while it is polled; see ``Org``."""
+
+    def latest_date_covered(self, of: str, floor: datetime, now: datetime) -> datetime | None:
+        """The start of the oldest transaction that may not be seen yet."""
+
+    def changed_since(self, mapping: Mapping_, floor: datetime) -> Iterator[list[Record]]:
+        """All records stamped at ``floor`` or later."""
 
 
 def poll(reader: Reader, org: Org, mapping: Mapping_, *, server_now: datetime, at: datetime) -> Cursor:
@@ -35,12 +47,9 @@ def poll(reader: Reader, org: Org, mapping: Mapping_, *, server_now: datetime, a
         since = None if cursor else oldest_open(db, settings.account, mapping.event_type)
     if cursor is None:
         cursor = Cursor(min(server_now, since or server_now) - timedelta(seconds=settings.lookback_s))
-    asked = _ask(org, mapping, cursor, server_now, settings)
-    # In this order: the clock and what is covered are older than every row that the query can miss.
-    for page in org.changed_since(mapping, cursor.floor):
-        reader.take(mapping, page, at)
+    moved = read(org, mapping, cursor, settings, server_now, lambda page: reader.take(mapping, page, at))
     # Locks go by our clock: of a change that either clock tells to be later, nobody knows that it was read.
-    moved = replace(advanced(asked, server_now, settings), complete_at=min(server_now, at))
+    moved = replace(moved, complete_at=min(server_now, at))
     with reader.store.write() as db:
         reader.fence(db)
         observed.keep_cursor(db, source, mapping.name, moved)
@@ -49,6 +58,22 @@ def poll(reader: Reader, org: Org, mapping: Mapping_, *, server_now: datetime, a
     if moved.stalled:
         _log.warning("replication_stalled source=%s mapping=%s covered=%s", source, mapping.name, moved.covered)
     return moved
+
+
+def read(
+    org: Readable,
+    mapping: Mapping_,
+    cursor: Cursor,
+    settings: SalesforceSettings,
+    server_now: datetime,
+    take: Callable[[list[Record]], None],
+) -> Cursor:
+    """Give ``take`` every page from the floor on; gives the cursor that is right once all were taken."""
+    # In this order: the clock and what is covered are older than every row that the query can miss.
+    asked = _ask(org, mapping, cursor, server_now, settings)
+    for page in org.changed_since(mapping, cursor.floor):
+        take(page)
+    return advanced(asked, server_now, settings)
 
 
 def advanced(cursor: Cursor, server_now: datetime, settings: SalesforceSettings) -> Cursor:
@@ -64,7 +89,9 @@ def advanced(cursor: Cursor, server_now: datetime, settings: SalesforceSettings)
     return replace(cursor, floor=max(cursor.floor, safe), stalled=stalled)
 
 
-def _ask(org: Org, mapping: Mapping_, cursor: Cursor, server_now: datetime, settings: SalesforceSettings) -> Cursor:
+def _ask(
+    org: Readable, mapping: Mapping_, cursor: Cursor, server_now: datetime, settings: SalesforceSettings
+) -> Cursor:
     """The cursor with what the org tells now of the oldest transaction that is not seen.
 
     What it told last holds until it is asked again, or cannot tell; an org that cannot tell at all leaves the lookback.

@@ -17,9 +17,11 @@ from processing import hints, observed
 from processing.hints import Hint
 from tests.clawback.salesforce.site import Crm, crm_at, mapping_table, settings_for
 from tests.clawback.salesforce.worlds import (
+    WITHOUT_COVERAGE,
     Reader,
     a_little_before,
     after_highest,
+    by_a_late_clock,
     from_highest,
     history,
     ours,
@@ -54,10 +56,15 @@ def test_s10_mutants_by_our_own_clock_lose() -> None:
     assert sum(Reader(slices).loses(history(seed, HOUR)) for seed in range(40)) > 20
 
 
+def test_s10_a_clock_that_is_asked_too_late_loses() -> None:
+    """The product's rule but for the order of its questions: what commits between query and clock is passed over."""
+    assert any(Reader(by_a_late_clock).loses(history(seed, HOUR)) for seed in range(40))
+
+
 def test_s10_without_coverage_only_the_lookback_protects() -> None:
     """Which is why what is not covered is looked up once more before the lock."""
-    assert [seed for seed in range(60) if Reader(ours, covers=False).loses(history(seed, TEN))] == []
-    assert sum(Reader(ours, covers=False).loses(history(seed, HOUR)) for seed in range(60)) > 30
+    assert [seed for seed in range(60) if Reader(ours, settings=WITHOUT_COVERAGE).loses(history(seed, TEN))] == []
+    assert sum(Reader(ours, settings=WITHOUT_COVERAGE).loses(history(seed, HOUR)) for seed in range(60)) > 30
 
 
 @pytest.fixture(params=STORES)

@@ -1,24 +1,29 @@
 """Random histories of records for the rules of a cursor: stamped when changed, seen when committed, in plain memory.
 
-The product's own rule runs here as it is (``polling.advanced``); the others are those of tools that are known to lose
-updates.
+The product's own reading runs here as it is (``polling.read``), on an org in memory; the other rules are those of tools
+that are known to lose updates.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from clawback.salesforce.polling import advanced
+from clawback.salesforce.polling import advanced, read
 from clawback.salesforce_tables import parse
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.salesforce_records import Record, State
+from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing.observed import Cursor
 from tests.clawback.salesforce.site import table
 
 START = datetime(2027, 1, 20, 12, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
+# How long an answer takes.
+ASKED = timedelta(seconds=20)
 SETTINGS = parse(table(), Path(), "worlds")
+WITHOUT_COVERAGE = parse(table(use_latest_date_covered=False), Path(), "worlds")
+MAPPING = SETTINGS.mappings[0]
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,33 @@ def history(seed: int, longest: timedelta, records: int = 30, changes: int = 120
 
 
 @dataclass
+class Told:
+    """A history as an org that is polled tells it; time goes on with every question."""
+
+    its: History
+    now: datetime
+
+    def latest_date_covered(self, of: str, floor: datetime, now: datetime) -> datetime:  # noqa: ARG002 - the org's
+        """The start of the oldest transaction."""
+        self.now += ASKED
+        return self.its.covered(self.now - ASKED)
+
+    def changed_since(self, mapping: Mapping_, floor: datetime) -> Iterator[list[Record]]:  # noqa: ARG002 - the org's
+        """What is seen now and was stamped at the floor or later."""
+        self.now += ASKED
+        found = self.its.read(self.now, lambda stamp: stamp >= floor)
+        yield [Record(str(one.record), one.stamp, State(None, str(one.value))) for one in found]
+
+
+@dataclass
 class Reader:
     """One rule of a cursor; ``skew`` is what our clock is ahead of the org's."""
 
-    rule: Callable[["Reader", History, datetime], Callable[[datetime], bool]]
+    rule: Callable[["Reader", History, datetime], list[Change]]
     skew: timedelta = timedelta()
     highest: datetime = START - EVERY
     cursor: Cursor = field(default_factory=lambda: Cursor(START - timedelta(minutes=15)))
-    covers: bool = True
+    settings: SalesforceSettings = SETTINGS
 
     def loses(self, its: History) -> bool:
         """Whether a record's last state was never read, polled every five minutes, with a rest at the end."""
@@ -86,41 +110,43 @@ class Reader:
         end = max(one.seen_at for one in its.changes) + timedelta(minutes=90)
         while now < end:
             now += EVERY
-            found = its.read(now, self.rule(self, its, now))
+            found = self.rule(self, its, now)
             known |= {one.record: one.value for one in found}
             self.highest = max([self.highest, *(one.stamp for one in found)])
         return known != its.truth()
 
 
-def ours(reader: Reader, its: History, now: datetime) -> Callable[[datetime], bool]:
-    """The product's: everything from a floor behind the org's clock and its oldest transaction."""
-    settings: SalesforceSettings = SETTINGS
-    covered = its.covered(now) if reader.covers else None
-    floor = reader.cursor.floor
-    reader.cursor = advanced(replace(reader.cursor, covered=covered), now, settings)
-    return lambda stamp: stamp >= floor
+def ours(reader: Reader, its: History, now: datetime) -> list[Change]:
+    """The product's own reading, whole: what it asks, in which order, from which floor, and where that moves."""
+    found = list[Record]()
+    reader.cursor = read(Told(its, now), MAPPING, reader.cursor, reader.settings, now, found.extend)
+    return [Change(int(one.id), int(one.state.status or ""), one.stamp, now) for one in found]
 
 
-def after_highest(reader: Reader, _its: History, _now: datetime) -> Callable[[datetime], bool]:
+def by_a_late_clock(reader: Reader, its: History, now: datetime) -> list[Change]:
+    """The product's rule in the wrong order: clock and coverage are asked when everything was read."""
+    floor, later = reader.cursor.floor, now + ASKED
+    reader.cursor = advanced(replace(reader.cursor, covered=its.covered(later)), later, reader.settings)
+    return its.read(now, lambda stamp: stamp >= floor)
+
+
+def after_highest(reader: Reader, its: History, now: datetime) -> list[Change]:
     """Later than the highest stamp that was seen."""
-    highest = reader.highest
-    return lambda stamp: stamp > highest
+    return its.read(now, lambda stamp: stamp > reader.highest)
 
 
-def from_highest(reader: Reader, _its: History, _now: datetime) -> Callable[[datetime], bool]:
+def from_highest(reader: Reader, its: History, now: datetime) -> list[Change]:
     """The highest stamp that was seen, or later."""
-    highest = reader.highest
-    return lambda stamp: stamp >= highest
+    return its.read(now, lambda stamp: stamp >= reader.highest)
 
 
-def a_little_before(reader: Reader, _its: History, _now: datetime) -> Callable[[datetime], bool]:
+def a_little_before(reader: Reader, its: History, now: datetime) -> list[Change]:
     """The same, with ten seconds to look back."""
-    floor = reader.highest - timedelta(seconds=10)
-    return lambda stamp: stamp >= floor
+    return its.read(now, lambda stamp: stamp >= reader.highest - timedelta(seconds=10))
 
 
-def slices(reader: Reader, _its: History, now: datetime) -> Callable[[datetime], bool]:
+def slices(reader: Reader, its: History, now: datetime) -> list[Change]:
     """From the end of the last slice, ten minutes back, to our own clock's now."""
     start, end = reader.cursor.floor - timedelta(seconds=600), now + reader.skew
     reader.cursor = Cursor(end)
-    return lambda stamp: start <= stamp < end
+    return its.read(now, lambda stamp: start <= stamp < end)
