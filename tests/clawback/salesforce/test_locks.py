@@ -85,6 +85,25 @@ def test_s22_the_org_is_down_over_a_lock(crm: Crm, tmp_path: Path, policy: str, 
     assert action(crm.desk.store, "A-O-1")["locked_unread"] == (["salesforce:crm"] if locked else [])
 
 
+def test_s22_a_touch_after_the_lock_makes_a_change_late(crm: Crm, tmp_path: Path) -> None:
+    """The stamp tells of the last touch alone: what was changed before is refused, and proposed as an adjustment."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=1)
+    crm.round()
+    crm.pass_by(minutes=30)
+    crm.world.change(record, StageName="Closed Lost")
+    down(crm)
+    crm.pass_by(hours=1)
+    crm.lock()
+    crm.world.change(record, Name="touched by a nightly job")
+    up(crm)
+    crm.pass_by(hours=1)
+    assert [(one.locked, crm.values("O-1")[0]) for one in crm.lock()] == [(1, "APPROVED")]
+    with crm.desk.store.read() as db:
+        assert [one.change for one in db.execute(select(adjustment))] == ["reverse"]
+
+
 def test_s23_what_comes_late_is_kept_as_an_adjustment(crm: Crm, tmp_path: Path) -> None:
     """The action stays as it locked; the line tells of record, stamp and statuses, and proposes the change."""
     crm.sell(tmp_path, "O-1")
