@@ -19,6 +19,8 @@ SKEW: Final = timedelta(minutes=1)
 _MOST_SKEW: Final = timedelta(minutes=5)
 _NUMBERS: Final = frozenset({"currency", "double", "int", "percent"})
 _LISTS: Final = frozenset({"picklist", "combobox"})
+# Only orgs with several currencies have it.
+_CURRENCY: Final = "CurrencyIsoCode"
 _MISUSED: Final = {"reverse": FOR_MODIFICATIONS_ONLY, "modify": FOR_REVERSALS_ONLY}
 
 
@@ -97,6 +99,9 @@ def _fields(org: Org, mapping: Mapping_, told: dict[str, Any], *, is_running: bo
             yield Step(ok=False, message=message)
             continue
         yield from _field(mapping, name, path, field, is_running=is_running)
+    if mapping.amounts is not None and mapping.currency is None and _resolved(org, told, _CURRENCY) is not None:
+        note = f"currency: {mapping.object} has {_CURRENCY} and it is not read; amounts count in the action's"
+        yield Step(ok=True, message=note)
 
 
 def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any], *, is_running: bool) -> Iterator[Step]:

@@ -15,8 +15,8 @@ from processing import observed
 from processing.errors import SourceExhausted, SourceUnreachable
 from processing.observed import Cursor
 from tests.clawback.salesforce.site import Crm, settings_for
-from tests.salesforce_org.server import refusal
-from tests.worlds import LOCK
+from tests.salesforce_org.server import Fault, refusal
+from tests.worlds import LOCK, Sale, load
 
 MINUTE = timedelta(minutes=1)
 
@@ -290,6 +290,43 @@ def test_s08_a_window_that_the_org_does_not_take(crm: Crm, caplog: pytest.LogCap
     assert sum("/updated/" in one for one in crm.org.calls[before:]) == 1
     assert cursor_of(crm).floor == crm.world.now - timedelta(minutes=15)
     assert "not_covered source=crm mapping=sales" in caplog.text
+
+
+def test_s08_an_org_that_does_not_answer_what_is_covered(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    """What it told last holds the floor back until it tells more; the records are read nevertheless."""
+    crm.round()
+    crm.pass_by(minutes=10)
+    with crm.world.long_transaction():
+        began = crm.world.now
+        crm.pass_by(minutes=10)
+        crm.round()
+        crm.org.fault(Fault(status=503, body=b"[]"), "/updated/", times=10)
+        crm.opportunity("O-1")
+        crm.pass_by(minutes=30)
+        with caplog.at_level(logging.WARNING):
+            assert crm.round().records["read"] == 1
+    assert ("not_asked source=crm mapping=sales" in caplog.text, cursor_of(crm).floor) == (True, began)
+
+
+def test_s07_a_quiet_round_is_three_calls(crm: Crm) -> None:
+    """The clock, what is covered, and the query; what is covered is not asked more often than the org wants."""
+    crm.round()
+    before = len(crm.org.calls)
+    for seconds in (299, 1):
+        crm.pass_by(seconds=seconds)
+        crm.round()
+    asked = [one.rstrip("/").rsplit("/", 1)[-1] for one in crm.org.calls[before:] if "/data/" in one]
+    assert asked == ["limits", "queryAll", "limits", "updated", "queryAll"]
+
+
+def test_s07_the_first_floor_is_behind_the_oldest_open_action(crm: Crm, tmp_path: Path) -> None:
+    """Nothing older can matter; what was changed since its action happened is read."""
+    load(crm.desk, tmp_path, [Sale("A-O-1", "O-1", event_at="2027-01-10T12:00:00Z")])
+    for minutes, order in ((16, "O-0"), (15, "O-1")):
+        crm.world.now = datetime(2027, 1, 10, 12, tzinfo=UTC) - minutes * MINUTE
+        crm.opportunity(order, "Closed Lost")
+    crm.world.now = crm.clock.now
+    assert (crm.round().records["read"], crm.values("O-1")[0]) == (1, "REVERSED")
 
 
 def test_s11_the_floor_only_rises_and_stays_behind(crm: Crm) -> None:

@@ -46,6 +46,7 @@ GREEN = (
     "sales: order_id: Order_Number__c",
     "sales: status: StageName, 5 values mapped",
     "sales: amount: Amount is a currency",
+    "sales: currency: Opportunity has CurrencyIsoCode and it is not read; amounts count in the action's",
 )
 
 
@@ -63,6 +64,24 @@ def test_s48_all_green(crm: Crm) -> None:
         "sales: currency: CurrencyIsoCode",
         "sales: filter 1: RecordType.DeveloperName",
     ]
+
+
+def test_s48_a_currency_that_is_not_read(crm: Crm) -> None:
+    """Said where records have one and their amounts are applied; an org with one currency has none."""
+
+    def said(**its: Any) -> bool:  # noqa: ANN401 - of Mapping_
+        return any("not read; amounts" in one.message for one in preflight(crm, mapping=[mapping_table(**its)]))
+
+    without = {name: one for name, one in STATUSES.items() if name != "Partly Returned"}
+    assert [said(), said(currency="CurrencyIsoCode"), said(statuses=without, amount_applies="ignore")] == [
+        True,
+        False,
+        False,
+    ]
+    prefix, fields = OBJECTS["Opportunity"]
+    some = tuple(one for one in fields if one.name != "CurrencyIsoCode")
+    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, some)}
+    assert not said()
 
 
 def test_s48_what_sharing_hides(crm: Crm) -> None:
