@@ -76,7 +76,10 @@ def history(seed: int, longest: timedelta, records: int = 30, changes: int = 120
 
 @dataclass
 class Told:
-    """A history as an org that is polled tells it; time goes on with every question."""
+    """A history as an org that is polled tells it.
+
+    Time goes on with every question: a query is a view of when it was asked, and what is covered of when it is told.
+    """
 
     its: History
     now: datetime
@@ -84,12 +87,12 @@ class Told:
     def latest_date_covered(self, of: str, floor: datetime, now: datetime) -> datetime:  # noqa: ARG002 - the org's
         """The start of the oldest transaction."""
         self.now += ASKED
-        return self.its.covered(self.now - ASKED)
+        return self.its.covered(self.now)
 
     def changed_since(self, mapping: Mapping_, floor: datetime) -> Iterator[list[Record]]:  # noqa: ARG002 - the org's
         """What is seen now and was stamped at the floor or later."""
-        self.now += ASKED
         found = self.its.read(self.now, lambda stamp: stamp >= floor)
+        self.now += ASKED
         yield [Record(str(one.record), one.stamp, State(None, str(one.value))) for one in found]
 
 
