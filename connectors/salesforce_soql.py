@@ -12,7 +12,7 @@ from connectors.salesforce_settings import Mapping_
 # The address and the headers have to stay below 16 KiB.
 _LONGEST: Final = 8_000
 _MOST: Final = 500
-_MARKS: Final = len("%27%27%2C")
+_COMMA: Final = len("%2C")
 
 
 def rows(of: str, where: str, name: str) -> str:
@@ -70,7 +70,7 @@ def batches(values: Iterable[str]) -> Iterator[list[str]]:
     some: list[str] = []
     length = 0
     for value in values:
-        more = len(quote_plus(value)) + _MARKS
+        more = len(quote_plus(format_soql("{}", value))) + _COMMA
         if some and (length + more > _LONGEST or len(some) == _MOST):
             yield some
             some, length = [], 0
