@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from clawback.sidecars import consume, judge_sidecar, let_go
+from clawback.sidecars import consume, judge_sidecar, let_go, takes_up
 from processing import brakes, deliveries
 from processing.apply import Application
 from processing.catalog import Terms
@@ -80,10 +80,13 @@ def judge(db: Connection, case: Case, *, at: datetime, released: str | None = No
         judge_sidecar(db, account_id, arrival, case.content, at=at)
         return
     number, first = deliveries.register(db, account_id, arrival)
-    proven = released is not None or proven or consume(db, account_id, arrival, at=at) or arrival.proven
+    proven = proven or released is not None
+    if not proven and (consume(db, account_id, arrival, at=at) or arrival.proven):
+        # Sent again on purpose it would be no duplicate; but the first was not applied yet, and came before.
+        proven, first = True, first or deliveries.held_with_digest(db, account_id, arrival.sha256)
     _replace_beginnings(db, case, at)
     if first is not None:
-        deliveries.finish(db, number, DeliveryState.DUPLICATE, at=at, duplicate_of=first)
+        _repeat(db, number, first, at, proven=proven)
         return
     document = case.open()
     if doubt := None if proven else _doubt(case, document):
@@ -168,6 +171,16 @@ def _doubt(case: Case, document: Document) -> str | None:
     if document.terminated and case.terms.trailer is Trailer.REQUIRED:
         return "The file does not end with a trailer, so it may have been cut off. Send it again with its trailer."
     return None
+
+
+def _repeat(db: Connection, number: int, first: int, at: datetime, *, proven: bool) -> None:
+    """End a delivery of bytes that came before. If it is proven to be whole, so is the first, which may lack that."""
+    found, end = deliveries.by_id(db, first), partial(deliveries.finish, db, number, DeliveryState.DUPLICATE, at=at)
+    if proven and takes_up(found):
+        message = f"It proves that delivery {found.delivery} is whole, which was held as it might have been cut off."
+        end(duplicate_of=first, summary={"about": found.delivery}, message=message)
+    else:
+        end(duplicate_of=first)
 
 
 def _replace_beginnings(db: Connection, case: Case, at: datetime) -> None:

@@ -138,7 +138,7 @@ def finish(desk: Desk, envelope: Envelope, at: datetime) -> Receipt:
         with recording_breakage(desk, envelope, at):
             judge_anew(desk, envelope, at)
     state = _state(desk, envelope)
-    if state is DeliveryState.DONE and described(envelope.name):
+    if state is DeliveryState.DUPLICATE or (state is DeliveryState.DONE and described(envelope.name)):
         _release_proven(desk, envelope, at)
     if state is DeliveryState.UNPACKED:
         _finish_files(desk, envelope, at)
@@ -153,10 +153,10 @@ def _finish_files(desk: Desk, container: Envelope, at: datetime) -> None:
             _finish_unless_broken(desk, part, at)
 
 
-def _release_proven(desk: Desk, sidecar: Envelope, at: datetime) -> None:
-    """Apply the delivery that a sidecar has proven to be whole, if it is held or another sidecar rejected it."""
+def _release_proven(desk: Desk, proof: Envelope, at: datetime) -> None:
+    """Apply the delivery that a sidecar or the same bytes proved to be whole, if it is held or was rejected for it."""
     with desk.store.read() as db:
-        found = proven_by(db, sidecar.delivery)
+        found = proven_by(db, proof.delivery)
     if found is not None:
         envelope = desk.spool.find(found.delivery)
         judge_anew(desk, envelope, at, state=DeliveryState(found.state), proven=True)

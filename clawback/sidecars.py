@@ -34,7 +34,7 @@ def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Pa
         deliveries.finish(db, older.id, DeliveryState.REJECTED, at=at, message=message)
     newest = deliveries.newest_named(db, account_id, arrival.channel, name, arrival.received_at)
     same = deliveries.with_digest(db, account_id, digest)
-    if same is None and newest is not None and newest.sha256 == digest and _takes_up(newest):
+    if same is None and newest is not None and newest.sha256 == digest and takes_up(newest):
         same = newest.delivery
     if same is not None:
         _prove(db, number, same, digest, at)
@@ -85,15 +85,15 @@ def let_go(db: Connection, account_id: int, arrival: Arrival, *, at: datetime) -
 
 
 def proven_by(db: Connection, number: str) -> Row[Any] | None:
-    """The delivery that a sidecar has proven to be whole and that is not taken up yet, ``None`` if there is none."""
+    """The delivery that a sidecar or the same bytes proved to be whole, ``None`` if it is taken up or there is none."""
     about = json.loads(deliveries.find(db, number).summary).get("about")
     if about is None:
         return None
     found = deliveries.find(db, about)
-    return found if _takes_up(found) else None
+    return found if takes_up(found) else None
 
 
-def _takes_up(found: Row[Any]) -> bool:
+def takes_up(found: Row[Any]) -> bool:
     """Whether nothing but the lack of a fitting sidecar keeps a delivery from being applied."""
     return (found.state, found.code) in {
         (DeliveryState.HELD, Code.MAYBE_INCOMPLETE),

@@ -247,6 +247,13 @@ def with_digest(db: Connection, account_id: int, sha256: str) -> str | None:
     return db.execute(query.order_by(delivery.c.id).limit(1)).scalar()
 
 
+def held_with_digest(db: Connection, account_id: int, sha256: str) -> int | None:
+    """The row id of the first delivery of these bytes that is held as it may have been cut off, if there is one."""
+    held = in_state(db, account_id, DeliveryState.HELD)
+    found = (one.id for one in held if (one.code, one.sha256) == (Code.MAYBE_INCOMPLETE, sha256))
+    return next(found, None)
+
+
 def newest_named(
     db: Connection, account_id: int, channel: str, name: str | None, received_by: datetime
 ) -> Row[Any] | None:

@@ -16,7 +16,7 @@ from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from tests.conftest import Clock
 from tests.schemas.test_containers import zipped
-from tests.worlds import CATALOGUE, SID, Sale, dump, ingest, land, lines, load, values, written
+from tests.worlds import CATALOGUE, LOCK, MICROSECOND, SID, Sale, dump, ingest, land, lines, load, values, written
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 UNENDED = WHOLE.rstrip("\n")
@@ -307,3 +307,78 @@ def test_the_sidecar_of_a_file_that_cannot_be_read_waits_for_no_other(desk: Desk
     load(desk, tmp_path, catalogue=CATALOGUE.replace(named, f'{named}\nignore_columns = ["Note"]'))
     assert revising.replay(desk, rejected, at=clock.now)["rows"]["applied"] == 1
     assert state(desk, announced) == ("done", None)
+
+
+def land_proven(desk: Desk, content: str, **how: Any) -> str:  # noqa: ANN401 - as Spool.land
+    """Land a delivery of which it is known that no byte is missing, as one with a declared length; gives its number."""
+    named: dict[str, Any] = {"account": SID, "channel": "test", "name": "again.csv", "proven": True}
+    return desk.spool.land(content.encode(), **named | how).delivery
+
+
+def finished(desk: Desk, delivery: str) -> str:
+    """Bring a landed delivery to its end; gives its state."""
+    pipeline.ingest(desk, delivery, at=desk.spool.clock())
+    return state(desk, delivery)[0]
+
+
+@pytest.mark.parametrize("how", [{}, {"again": True}, {"channel": "ftp", "name": "returns.csv"}], ids=str)
+def test_the_same_bytes_with_a_proof_prove_the_held_ones(
+    how: dict[str, Any], desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """The first are applied, once, by their own arrival; those that proved it are their duplicate."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    clock.now = LOCK - MICROSECOND
+    held = ingest(desk, UNENDED)["delivery"]
+    assert state(desk, held) == ("held", "MAYBE_INCOMPLETE")
+    clock.now = LOCK
+    proof = land_proven(desk, UNENDED, **how)
+    assert finished(desk, proof) == "duplicate"
+    receipt = pipeline.receipt(desk, held)
+    assert (receipt["state"], receipt["rows"]["applied"], receipt["rows"]["read"]) == ("done", 2, 2)
+    again = pipeline.receipt(desk, proof)
+    assert (again["duplicate_of"], again["rows"]["read"]) == (held, 0)
+    assert held in again["message"]
+    assert values(desk.store, "A-2") == ("REVERSED", "0.00", "0.00")
+    assert told(desk, "returns.csv") == "done"
+    assert len(dump(desk.store)["entry"]) == 2
+
+
+def test_a_sidecar_of_the_same_bytes_under_another_name_proves_the_held_ones(loaded: Desk) -> None:
+    """The bytes that it announced came, and they are those that are held."""
+    held = ingest(loaded, UNENDED, name="first.csv")["delivery"]
+    early = land(loaded, sidecar(UNENDED), name="returns.csv.sha256")
+    assert finished(loaded, early) == "done"
+    assert state(loaded, held) == ("done", None)
+    assert finished(loaded, land_proven(loaded, UNENDED)) == "duplicate"
+    assert len(dump(loaded.store)["entry"]) == 2
+
+
+def test_killed_between_the_proof_and_what_it_proves(loaded: Desk, clock: Clock) -> None:
+    """The next round takes the held one up, once."""
+    held = ingest(loaded, UNENDED)["delivery"]
+    proof = land_proven(loaded, UNENDED)
+    pipeline.judge_anew(loaded, loaded.spool.find(proof), clock.now)
+    assert (state(loaded, held)[0], state(loaded, proof)[0]) == ("held", "duplicate")
+    pipeline.collect(loaded, at=clock.now)
+    assert state(loaded, held) == ("done", None)
+    assert told(loaded, "returns.csv") == "done"
+    assert len(dump(loaded.store)["entry"]) == 2
+
+
+def test_the_same_bytes_without_a_proof_prove_nothing(loaded: Desk) -> None:
+    """They may have been cut off at the same place."""
+    held = ingest(loaded, UNENDED)["delivery"]
+    assert ingest(loaded, UNENDED, name="again.csv")["message"] is None
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
+
+
+def test_a_proof_releases_no_brake(loaded: Desk, tmp_path: Path) -> None:
+    """It says that the file is whole, and nothing of what it asks for."""
+    load(loaded, tmp_path, [Sale(f"A-{at}") for at in range(100)])
+    unended = BRAKED.rstrip("\n")
+    held = ingest(loaded, unended)["delivery"]
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
+    assert finished(loaded, land_proven(loaded, unended)) == "duplicate"
+    assert state(loaded, held) == ("held", "OUTLIER")
+    assert finished(loaded, land_proven(loaded, unended)) == "duplicate"
+    assert state(loaded, held) == ("held", "OUTLIER")
