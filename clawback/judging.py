@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from clawback.sidecars import consume, judge_sidecar, let_go, takes_up
-from processing import brakes, deliveries
+from processing import brakes, deliveries, proofs
 from processing.apply import Application
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
@@ -83,7 +83,7 @@ def judge(db: Connection, case: Case, *, at: datetime, released: str | None = No
     proven = proven or released is not None
     if not proven and (consume(db, account_id, arrival, at=at) or arrival.proven):
         # Sent again on purpose it would be no duplicate; but the first was not applied yet, and came before.
-        proven, first = True, first or deliveries.held_with_digest(db, account_id, arrival.sha256)
+        proven, first = True, first or proofs.held_with_digest(db, account_id, arrival.sha256)
     _replace_beginnings(db, case, at)
     if first is not None:
         _repeat(db, number, first, at, proven=proven)
@@ -186,7 +186,7 @@ def _repeat(db: Connection, number: int, first: int, at: datetime, *, proven: bo
 def _replace_beginnings(db: Connection, case: Case, at: datetime) -> None:
     """Give up the held deliveries that this one begins with: they were cut off, and this one is not, or later."""
     arrival = case.arrival
-    held = deliveries.maybe_incomplete(db, case.terms.account_id, arrival.received_at)
+    held = proofs.maybe_incomplete(db, case.terms.account_id, arrival.received_at)
     shorter = sorted((one for one in held if one.size_bytes < arrival.size_bytes), key=attrgetter("size_bytes"))
     if not shorter:
         return

@@ -3,6 +3,9 @@
 A sidecar waits until a delivery of its account has its digest. That one is proven to be whole. Another one of its name
 and channel is rejected, and the sidecar goes on waiting for the right one; the newest sidecar of a name counts. One
 that contradicts what was applied before it, and has no sidecar yet, is rejected itself and rejects nothing later.
+
+Files of each day may have one name. A sidecar is about those that come behind it, until one has its digest, and about
+the newest that came before it, unless that has a sidecar of its own.
 """
 
 import json
@@ -14,27 +17,29 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from connectors.envelope import Envelope
-from processing import deliveries
+from processing import deliveries, proofs
 from processing.codes import Code
 from processing.deliveries import Arrival, DeliveryState
 from processing.errors import Unreadable
+from processing.instants import micros
 from schemas.sidecar import described, read_digest
 
 
 def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Path, *, at: datetime) -> None:
     """Register a sidecar and bring it to its end, or let it wait; raises Unreadable if it is none.
 
-    A held delivery that it is about is rejected here if it has another digest. If it has the same, the sidecar is done
-    and the delivery can be released; so can one that another sidecar rejected.
+    A held delivery that it is about is rejected here if it has another digest, whatever it is held for. If it has the
+    same, the sidecar is done and the delivery can be released; so can one that another sidecar rejected.
     """
     digest, name = read_digest(content), described(arrival.name)
     number, _ = deliveries.register(db, account_id, arrival)
     for older in _waiting(db, account_id, arrival.channel, name):
         message = f"A newer sidecar of the name came, delivery {arrival.delivery}."
         deliveries.finish(db, older.id, DeliveryState.REJECTED, at=at, message=message)
-    newest = deliveries.newest_named(db, account_id, arrival.channel, name, arrival.received_at)
-    same = deliveries.with_digest(db, account_id, digest)
-    if same is None and newest is not None and newest.sha256 == digest and takes_up(newest):
+    newest = proofs.newest_named(db, account_id, arrival.channel, name, micros(arrival.received_at))
+    same = proofs.with_digest(db, account_id, digest)
+    if same is None and newest is not None and newest.sha256 == digest:
+        # Whatever became of it, it is what was announced.
         same = newest.delivery
     if same is not None:
         _prove(db, number, same, digest, at)
@@ -44,10 +49,11 @@ def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Pa
         message = _contradiction(newest, digest)
         deliveries.finish(db, number, DeliveryState.REJECTED, at=at, summary=summary, code=code, message=message)
         return
-    for held in deliveries.maybe_incomplete(db, account_id, arrival.received_at):
-        if (held.channel, held.name) == (arrival.channel, name):
-            code, message = Code.DIGEST_MISMATCH, _mismatch(held.sha256, arrival.delivery, digest)
-            deliveries.finish(db, held.id, DeliveryState.REJECTED, at=at, code=code, message=message)
+    for held in _refuted(db, account_id, arrival, name, newest):
+        code, message = Code.DIGEST_MISMATCH, _mismatch(held.sha256, arrival.delivery, digest)
+        # What a brake found in its lines is told still.
+        summary = {} if held.code == Code.MAYBE_INCOMPLETE else json.loads(held.summary)
+        deliveries.finish(db, held.id, DeliveryState.REJECTED, at=at, summary=summary, code=code, message=message)
     message = "No delivery has this digest yet; the sidecar waits for one."
     deliveries.finish(db, number, DeliveryState.WAITING, at=at, summary={"digest": digest}, message=message)
 
@@ -55,16 +61,19 @@ def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Pa
 def compare(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any] | None:
     """The sidecar that proves a delivery to be whole, ``None`` if none came for it.
 
-    Raises Unreadable (DIGEST_MISMATCH) if the newest of its name says another digest.
+    Raises Unreadable (DIGEST_MISMATCH) if the newest of its name is about it and says another digest.
     """
     waiting = _waiting(db, account_id, sent.channel, sent.name)
-    if not waiting:
+    if not waiting and sent.channel == deliveries.API:
         # There may be very many single lines, and no sidecar announces one.
-        return None if sent.channel == deliveries.API else _ended(db, account_id, sent)
-    digest = json.loads(waiting[-1].summary)["digest"]
-    if digest != sent.sha256:
-        raise Unreadable(Code.DIGEST_MISMATCH, _mismatch(sent.sha256, waiting[-1].delivery, digest))
-    return waiting[-1]
+        return None
+    for sidecar in waiting[-1:]:
+        digest = json.loads(sidecar.summary)["digest"]
+        if digest == sent.sha256:
+            return sidecar
+        if _is_about(db, sidecar, sent):
+            raise Unreadable(Code.DIGEST_MISMATCH, _mismatch(sent.sha256, sidecar.delivery, digest))
+    return _ended(db, account_id, sent)
 
 
 def consume(db: Connection, account_id: int, arrival: Arrival, *, at: datetime) -> bool:
@@ -101,18 +110,47 @@ def takes_up(found: Row[Any]) -> bool:
     }
 
 
+def _refuted(
+    db: Connection, account_id: int, arrival: Arrival, name: str | None, newest: Row[Any] | None
+) -> list[Row[Any]]:
+    """The held deliveries of its name that a new sidecar with another digest is about."""
+    held = proofs.maybe_incomplete(db, account_id, arrival.received_at)
+    found = [one for one in held if (one.channel, one.name) == (arrival.channel, name)]
+    if newest is not None and newest.state == DeliveryState.HELD and newest.code != Code.MAYBE_INCOMPLETE:
+        found += [] if _has_sidecar(db, newest) else [newest]
+    return found
+
+
+def _is_about(db: Connection, sidecar: Row[Any], sent: Arrival | Envelope) -> bool:
+    """Whether a sidecar that waits is about a file of its name, which has another digest.
+
+    A file that is judged anew came when it came first, and so did one that is sent again on purpose.
+    """
+    account_id = sidecar.account_id
+    came = proofs.came_first(db, account_id, sent.delivery, sent.sha256, again=sent.again)
+    if came is None or (sidecar.received_at, sidecar.id) < (came.received_at, came.id):
+        return True
+    newest = proofs.newest_named(db, account_id, sent.channel, sent.name, sidecar.received_at)
+    return newest is not None and newest.id == came.id and not _has_sidecar(db, came)
+
+
 def _is_unproven(db: Connection, found: Row[Any]) -> bool:
     """Whether a delivery was applied, was not undone since, and has no sidecar, be it one that contradicts it."""
     if found.state not in {DeliveryState.DONE, DeliveryState.UNPACKED} or found.undone_by is not None:
         return False
+    return not _has_sidecar(db, found)
+
+
+def _has_sidecar(db: Connection, found: Row[Any]) -> bool:
+    """Whether a sidecar of its name was about a delivery that is at its end, be it one that contradicts it."""
     # The spool may have moved its arrival behind the instant at which it was judged, to keep the order.
     words, since = (found.delivery, found.sha256), min(found.received_at, found.finished_at)
     ended = (
         one
         for state in (DeliveryState.DONE, DeliveryState.REJECTED)
-        for one in deliveries.telling_of(db, found.account_id, state, *words, since=since)
+        for one in proofs.telling_of(db, found.account_id, state, *words, since=since)
     )
-    return not any((one.channel, described(one.name)) == (found.channel, found.name) for one in ended)
+    return any((one.channel, described(one.name)) == (found.channel, found.name) for one in ended)
 
 
 def _ended(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any] | None:
@@ -120,10 +158,10 @@ def _ended(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any
 
     It was rejected for what came before; or it is done, by this very delivery, which is judged anew.
     """
-    ended = deliveries.telling_of(db, account_id, DeliveryState.REJECTED, sent.sha256)
-    if since := deliveries.judged_since(db, sent.delivery):
+    ended = proofs.telling_of(db, account_id, DeliveryState.REJECTED, sent.sha256)
+    if since := proofs.judged_since(db, sent.delivery):
         # Of all that were ever done, few were since then.
-        ended += deliveries.telling_of(db, account_id, DeliveryState.DONE, sent.sha256, since=since)
+        ended += proofs.telling_of(db, account_id, DeliveryState.DONE, sent.sha256, since=since)
     fitting = [one for one in ended if (one.channel, described(one.name)) == (sent.channel, sent.name)]
     return fitting[-1] if fitting else None
 

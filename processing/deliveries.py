@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, null, or_, select, update
+from sqlalchemy import Connection, Row, func, null, select, update
 
 from processing import bulk, webhooks
 from processing.codes import Code, Verdict
@@ -73,16 +73,6 @@ def state_of(db: Connection, number: str) -> DeliveryState | None:
     """How far a delivery has come, None for one the store has not seen."""
     found = db.execute(select(delivery.c.state).where(delivery.c.delivery == number)).scalar()
     return None if found is None else DeliveryState(found)
-
-
-def judged_since(db: Connection, number: str) -> int | None:
-    """The instant (in microseconds) before which nothing was said of a delivery, None if nothing was said at all.
-
-    The spool may have moved its arrival behind the instant at which it was judged, to keep the order.
-    """
-    query = select(delivery.c.received_at, delivery.c.finished_at).where(delivery.c.delivery == number)
-    found = db.execute(query).one_or_none()
-    return None if found is None or found.finished_at is None else min(found.received_at, found.finished_at)
 
 
 def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, int | None]:
@@ -226,53 +216,9 @@ def of_message(db: Connection, number: str) -> list[str]:
     return sorted(found for found in db.execute(query).scalars() if found.startswith(number))
 
 
-def maybe_incomplete(db: Connection, account_id: int, received_by: datetime) -> list[Row[Any]]:
-    """The deliveries received by an instant that are held because they may have been cut off, oldest first."""
-    held = in_state(db, account_id, DeliveryState.HELD)
-    return [one for one in held if one.code == Code.MAYBE_INCOMPLETE and one.received_at <= micros(received_by)]
-
-
 def in_state(db: Connection, account_id: int, state: DeliveryState) -> list[Row[Any]]:
     """The deliveries of an account in one state, oldest first."""
     query = select(delivery).where(delivery.c.account_id == account_id, delivery.c.state == state.value)
-    return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
-
-
-def with_digest(db: Connection, account_id: int, sha256: str) -> str | None:
-    """The first delivery of these bytes that is held or came to a good end, ``None`` if there is none."""
-    unpacked = (delivery.c.state == DeliveryState.UNPACKED.value) & (delivery.c.sha256 == sha256)
-    query = select(delivery.c.delivery).where(
-        delivery.c.account_id == account_id, (delivery.c.identity == sha256) | unpacked
-    )
-    return db.execute(query.order_by(delivery.c.id).limit(1)).scalar()
-
-
-def held_with_digest(db: Connection, account_id: int, sha256: str) -> int | None:
-    """The row id of the first delivery of these bytes that is held as it may have been cut off, if there is one."""
-    held = in_state(db, account_id, DeliveryState.HELD)
-    found = (one.id for one in held if (one.code, one.sha256) == (Code.MAYBE_INCOMPLETE, sha256))
-    return next(found, None)
-
-
-def newest_named(
-    db: Connection, account_id: int, channel: str, name: str | None, received_by: datetime
-) -> Row[Any] | None:
-    """The newest delivery of a name that a channel received by an instant, ``None`` if there is none."""
-    query = select(delivery).where(
-        delivery.c.account_id == account_id,
-        delivery.c.channel == channel,
-        delivery.c.name == name,
-        delivery.c.received_at <= micros(received_by),
-    )
-    return db.execute(query.order_by(delivery.c.received_at.desc(), delivery.c.id.desc()).limit(1)).one_or_none()
-
-
-def telling_of(db: Connection, account_id: int, state: DeliveryState, *words: str, since: int = 0) -> list[Row[Any]]:
-    """The deliveries in one state whose summary has one of these words, changed ``since`` (in microseconds)."""
-    told = or_(*(delivery.c.summary.contains(word, autoescape=True) for word in words))
-    query = select(delivery).where(
-        delivery.c.account_id == account_id, delivery.c.state == state.value, delivery.c.changed_at >= since, told
-    )
     return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
 
 

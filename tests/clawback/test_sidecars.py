@@ -14,6 +14,8 @@ from clawback.intake import arrival_of
 from clawback.preview import preview
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
+from processing import deliveries
+from processing.errors import Unusable
 from tests.conftest import Clock
 from tests.schemas.test_containers import zipped
 from tests.worlds import CATALOGUE, LOCK, MICROSECOND, SID, Sale, dump, ingest, land, lines, load, values, written
@@ -48,6 +50,12 @@ def state(desk: Desk, delivery: str) -> tuple[str, str | None]:
     """State and code of a delivery."""
     found = pipeline.receipt(desk, delivery)
     return found["state"], found["code"]
+
+
+def listed(desk: Desk) -> list[dict[str, Any]]:
+    """The deliveries, the newest first."""
+    with desk.store.read() as db:
+        return deliveries.listing(db)
 
 
 def told(desk: Desk, name: str) -> str:
@@ -277,6 +285,10 @@ def test_a_rejected_file_that_was_followed_stays_rejected(loaded: Desk) -> None:
 
 
 BRAKED = lines("ActionId,Amount,Reason", *(f"A-{at},0,ITEM_RETURNED" for at in range(60)))
+BAD = lines("ActionId,Amount,Reason", *(f"A-{at},-1,OTHER" for at in range(59)), "A-60,40.00,OTHER")
+ALL_BAD = lines("ActionId,Amount,Reason", *(f"A-{at},-1,OTHER" for at in range(60)))
+NOTED = lines("ActionId,Amount,Reason,Note", "A-1,40.00,OTHER,hm")
+IGNORING = CATALOGUE.replace('name = "Acme Outdoor"', 'name = "Acme Outdoor"\nignore_columns = ["Note"]')
 NEXT = lines("ActionId,Amount,Reason", "A-99,40.00,ORDER_UPDATE")
 
 
@@ -297,14 +309,13 @@ def test_the_sidecar_of_a_braked_file_waits_for_no_other(
 def test_the_sidecar_of_a_file_that_cannot_be_read_waits_for_no_other(desk: Desk, tmp_path: Path, clock: Clock) -> None:
     """It proves its own file still when that is judged anew."""
     load(desk, tmp_path, [Sale("A-1"), Sale("A-99")])
-    noted = lines("ActionId,Amount,Reason,Note", "A-1,40.00,OTHER,hm").rstrip("\n")
+    noted = NOTED.rstrip("\n")
     announced = send_sidecar(desk, noted)["delivery"]
     rejected = ingest(desk, noted)["delivery"]
     assert (state(desk, rejected), state(desk, announced)) == (("rejected", "COLUMN_UNKNOWN"), ("done", None))
     clock.pass_by(days=1)
     assert ingest(desk, NEXT)["state"] == "done"
-    named = 'name = "Acme Outdoor"'
-    load(desk, tmp_path, catalogue=CATALOGUE.replace(named, f'{named}\nignore_columns = ["Note"]'))
+    load(desk, tmp_path, catalogue=IGNORING)
     assert revising.replay(desk, rejected, at=clock.now)["rows"]["applied"] == 1
     assert state(desk, announced) == ("done", None)
 
@@ -382,3 +393,141 @@ def test_a_proof_releases_no_brake(loaded: Desk, tmp_path: Path) -> None:
     assert state(loaded, held) == ("held", "OUTLIER")
     assert finished(loaded, land_proven(loaded, unended)) == "duplicate"
     assert state(loaded, held) == ("held", "OUTLIER")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(BRAKED, "OUTLIER"), (BAD, "MOSTLY_BAD"), (ALL_BAD, "MOSTLY_BAD")],
+    ids=["outlier", "mostly bad", "bad"],
+)
+def test_a_braked_file_with_another_digest_is_rejected(
+    content: str, code: str, desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """Nobody can release it any more; the sidecar waits for the right one. What was found in its lines stays told."""
+    load(desk, tmp_path, [Sale(f"A-{at}") for at in range(100)])
+    held = ingest(desk, content)
+    assert (held["state"], held["code"]) == ("held", code)
+    waiting = send_sidecar(desk, NEXT)
+    assert waiting["state"] == "waiting"
+    rejected = pipeline.receipt(desk, held["delivery"])
+    assert (rejected["state"], rejected["code"]) == ("rejected", "DIGEST_MISMATCH")
+    assert (rejected["rows"], rejected["lines"]) == (held["rows"], held["lines"])
+    assert told(desk, "returns.csv") == "rejected"
+    with pytest.raises(Unusable, match="not held"):
+        deciding.release(desk, held["delivery"], by="dana", at=clock.now)
+    assert ingest(desk, NEXT)["state"] == "done"
+    assert state(desk, waiting["delivery"]) == ("done", None)
+
+
+def test_a_braked_file_that_was_sent_twice_is_rejected(loaded: Desk, tmp_path: Path) -> None:
+    """The sidecar is about the bytes."""
+    load(loaded, tmp_path, [Sale(f"A-{at}") for at in range(100)])
+    held = ingest(loaded, BRAKED)["delivery"]
+    assert ingest(loaded, BRAKED)["state"] == "duplicate"
+    assert send_sidecar(loaded, NEXT)["state"] == "waiting"
+    assert state(loaded, held) == ("rejected", "DIGEST_MISMATCH")
+
+
+@pytest.mark.parametrize("proof", ["before", "behind"])
+def test_the_next_sidecar_does_not_reject_a_braked_file_that_has_its_own(
+    proof: str, desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """A person decides, though the next file of the name is announced already."""
+    load(desk, tmp_path, [Sale(f"A-{at}") for at in range(100)])
+    for send in (send_sidecar, ingest) if proof == "before" else (ingest, send_sidecar):
+        send(desk, BRAKED)
+    waiting = send_sidecar(desk, NEXT)["delivery"]
+    [held] = [one["delivery"] for one in listed(desk) if one["name"] == "returns.csv"]
+    assert state(desk, held) == ("held", "OUTLIER")
+    assert deciding.release(desk, held, by="dana", at=clock.now)["rows"]["applied"] == 60
+    assert state(desk, waiting) == ("waiting", None)
+    assert ingest(desk, NEXT)["state"] == "done"
+
+
+def test_a_braked_file_that_was_followed_is_not_rejected(loaded: Desk, tmp_path: Path) -> None:
+    """The sidecar comes behind the newest file of the name."""
+    load(loaded, tmp_path, [Sale(f"A-{at}") for at in range(100)])
+    held = ingest(loaded, BRAKED)["delivery"]
+    ingest(loaded, NEXT)
+    assert send_sidecar(loaded, NEXT)["state"] == "done"
+    assert send_sidecar(loaded, WHOLE)["state"] == "waiting"
+    assert state(loaded, held) == ("held", "OUTLIER")
+
+
+@pytest.mark.parametrize("proof", ["before", "behind"])
+def test_a_replayed_file_is_not_compared_with_the_next_ones_sidecar(
+    proof: str, desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """The files of each day have one name; it has a sidecar of its own, and is proven by it."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-99")])
+    monday = NOTED.rstrip("\n")
+    for send in (send_sidecar, ingest) if proof == "before" else (ingest, send_sidecar):
+        send(desk, monday)
+    clock.pass_by(days=1)
+    waiting = send_sidecar(desk, NEXT)
+    assert waiting["state"] == "waiting"
+    load(desk, tmp_path, catalogue=IGNORING)
+    [noted] = [one["delivery"] for one in listed(desk) if one["name"] == "returns.csv"]
+    assert revising.preview_replay(desk, noted, at=clock.now)["rows"]["applied"] == 1
+    assert revising.replay(desk, noted, at=clock.now)["rows"]["applied"] == 1
+    assert state(desk, waiting["delivery"]) == ("waiting", None)
+    assert ingest(desk, NEXT)["state"] == "done"
+    assert state(desk, waiting["delivery"]) == ("done", None)
+
+
+def test_a_replayed_file_that_was_followed_is_not_compared_with_a_later_sidecar(
+    loaded: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """Files of the name came in between, and the sidecar came behind these."""
+    load(loaded, tmp_path, [Sale("A-1"), Sale("A-99")])
+    noted = ingest(loaded, NOTED)["delivery"]
+    for send in (ingest, send_sidecar):
+        send(loaded, NEXT)
+    assert send_sidecar(loaded, WHOLE)["state"] == "waiting"
+    load(loaded, tmp_path, catalogue=IGNORING)
+    assert revising.replay(loaded, noted, at=clock.now)["rows"]["applied"] == 1
+
+
+@pytest.mark.parametrize("came", ["before", "right behind"])
+def test_a_replayed_file_is_compared_with_the_sidecar_that_is_about_it(
+    came: str, loaded: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """It said another digest before the replay, and says so still."""
+    for send in (send_sidecar, ingest) if came == "before" else (ingest, send_sidecar):
+        send(loaded, WHOLE if send is send_sidecar else NOTED)
+    load(loaded, tmp_path, catalogue=IGNORING)
+    [noted] = [one["delivery"] for one in listed(loaded) if one["name"] == "returns.csv"]
+    assert revising.replay(loaded, noted, at=clock.now)["code"] == "DIGEST_MISMATCH"
+    assert revising.replay(loaded, noted, at=clock.now)["code"] == "DIGEST_MISMATCH"
+    assert ingest(loaded, WHOLE)["rows"]["applied"] == 2
+
+
+def test_a_replayed_container_is_not_compared_with_the_next_ones_sidecar(loaded: Desk, clock: Clock) -> None:
+    """It was rejected for what came before its own sidecar did."""
+    content = zipped({"inside.csv": WHOLE.encode()})
+    rejected = ingest(loaded, content[:-30], name="returns.zip")["delivery"]
+    assert state(loaded, rejected) == ("rejected", "NOT_READABLE")
+    assert send_sidecar(loaded, content[:-30], "returns.zip.sha256")["state"] == "done"
+    assert send_sidecar(loaded, content, "returns.zip.sha256")["state"] == "waiting"
+    assert revising.replay(loaded, rejected, at=clock.now)["code"] == "NOT_READABLE"
+    assert ingest(loaded, content, name="returns.zip")["state"] == "unpacked"
+
+
+def test_what_is_sent_again_on_purpose_is_not_compared_with_the_next_ones_sidecar(desk: Desk, tmp_path: Path) -> None:
+    """Its bytes came before; the sidecar announces others, and waits for them."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2"), Sale("A-99")])
+    for send in (send_sidecar, ingest):
+        send(desk, WHOLE)
+    waiting = send_sidecar(desk, NEXT)["delivery"]
+    again = ingest(desk, WHOLE, again=True)
+    assert (again["state"], again["rows"]["unchanged"]) == ("done", 2)
+    assert state(desk, waiting) == ("waiting", None)
+    assert ingest(desk, NEXT)["rows"]["applied"] == 1
+
+
+def test_what_a_sidecar_rejected_is_rejected_again(loaded: Desk) -> None:
+    """To send it on purpose does not make it the file that was announced."""
+    send_sidecar(loaded, WHOLE)
+    assert [ingest(loaded, FIRST_LINES, again=again)["code"] for again in (False, True)] == ["DIGEST_MISMATCH"] * 2
+    ingest(loaded, NEXT, name="other.csv")
+    assert ingest(loaded, NEXT, again=True)["code"] == "DIGEST_MISMATCH"
