@@ -154,18 +154,27 @@ def _changed_at(db: Connection, changed_by: Ints, ids: Ints) -> Ints:
 
 
 def _standing_at(db: Connection, ids: Ints) -> Ints:
-    """When the newest delivery arrived that changed each action and is in force, ``NONE`` where there is none."""
-    arrivals, wanted = np.full(len(ids), NONE, dtype=np.int64), bulk.listed(db, ids.tolist())
+    """When the delivery arrived whose change of each action stands behind its undos, ``NONE`` where none does.
+
+    That delivery may be undone itself: what was changed since when somebody undid it stands, and stands again.
+    """
+    wanted, target = bulk.listed(db, ids.tolist()), entry.alias("target")
+    undone = (target.c.action_id == entry.c.action_id) & (target.c.delivery_id == delivery.c.undoes)
+    stands = select(func.coalesce(func.min(target.c.version) - 1, entry.c.version)).where(undone)
     query = (
-        select(wanted.c.position, func.max(delivery.c.received_at).label("received_at"))
+        select(wanted.c.position, entry.c.version, stands.scalar_subquery().label("stands"), delivery.c.received_at)
         .join(entry, entry.c.action_id == wanted.c.value)
         .join(delivery, delivery.c.id == entry.c.delivery_id)
-        .where(delivery.c.undone_by.is_(None), delivery.c.undoes.is_(None))
-        .group_by(wanted.c.position)
     )
-    found = bulk.fetch(db, query, {"position": int, "received_at": int})
-    arrivals[found["position"]] = found["received_at"]
-    return arrivals
+    found = bulk.fetch(db, query, dict.fromkeys(("position", "version", "stands", "received_at"), int))
+    order = np.lexsort((found["version"], found["position"]))
+    stands_at, received_at = found["stands"][order], found["received_at"][order]
+    # Versions are numbered without a gap, from 1; 0 is the action as it was tracked.
+    version = np.bincount(found["position"], minlength=len(ids))
+    before = np.cumsum(version) - version - 1
+    while (older := np.where(version > 0, stands_at[before + version], 0)).tolist() != version.tolist():
+        version = older
+    return np.where(version > 0, received_at[before + version], NONE)
 
 
 def _of(db: Connection, ids: Ints, names: Sequence[str]) -> dict[str, Any]:

@@ -310,3 +310,17 @@ def test_what_stands_behind_an_undo_has_the_last_word(loaded: Desk, clock: Clock
     undone(loaded, clock, undo["delivery"])
     deciding.release(loaded, second, by="dana", at=clock.pass_by(minutes=1))
     assert codes(pipeline.receipt(loaded, second)) == [(2, "refused", "SUPERSEDED")]
+
+
+def test_a_change_that_outlived_the_undo_of_its_delivery_has_the_last_word(loaded: Desk, clock: Clock) -> None:
+    """It was changed since when its delivery was undone, and stands again once what changed it is undone, too."""
+    clock.pass_by(minutes=1)
+    oldest = ingest(loaded, lines(HEAD, "A-1,10.00,,OTHER", "A-2,10.00,,OTHER").rstrip("\n"))["delivery"]
+    older = send(loaded, clock, "A-1,60.00,,OTHER", "A-2,60.00,,OTHER")["delivery"]
+    newer = send(loaded, clock, "A-1,70.00,,OTHER")["delivery"]
+    assert codes(undone(loaded, clock, older)) == [(1, "refused", "CHANGED_SINCE")]
+    undone(loaded, clock, newer)
+    assert [values(loaded.store, one)[1] for one in ("A-1", "A-2")] == ["60.00", "100.00"]
+    deciding.release(loaded, oldest, by="dana", at=clock.pass_by(minutes=1))
+    assert codes(pipeline.receipt(loaded, oldest)) == [(2, "refused", "SUPERSEDED")]
+    assert [values(loaded.store, one)[1] for one in ("A-1", "A-2")] == ["60.00", "10.00"]
