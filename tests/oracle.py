@@ -56,7 +56,9 @@ class Action:
     clears_on: date | None = None
     changes: int = 0
     changed_at: datetime | None = None
-    confirmed_at: datetime | None = None
+    # Which deliveries changed it, once for each change, and which found it right as it was.
+    changed_by: list[tuple[bytes, datetime]] = field(default_factory=list)
+    confirmed_by: set[tuple[bytes, datetime]] = field(default_factory=set)
     prior: tuple[Decimal, Decimal] | None = None
     tracked: tuple[Decimal, Decimal, str | None] = (Decimal(0), Decimal(0), None)
     items: list[Item] = field(default_factory=list)
@@ -113,8 +115,8 @@ class Ledger:
     account: Account
     actions: list[Action] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
-    # Of each delivery, the actions as they were before and after it.
-    done: dict[tuple[bytes, datetime], tuple[list[Action], list[Action]]] = field(default_factory=dict)
+    # Of each delivery, the actions as they were before it, and whether lines of it wait.
+    done: dict[tuple[bytes, datetime], tuple[list[Action], bool]] = field(default_factory=dict)
 
     def track(  # noqa: PLR0917 - the columns of an actions file
         self,
@@ -169,20 +171,30 @@ class Ledger:
             return Outcome("held", "MAYBE_INCOMPLETE", rows=Counter(held=len(delivery.lines)))
         before = self._copied()
         outcome = _Desk(self, delivery).outcome()
-        self.done[delivery.content, delivery.received_at] = before, self._copied()
+        self.done[delivery.content, delivery.received_at] = before, outcome.rows["waiting"] > 0
         return outcome
 
     def undo(self, delivery: Delivery, at: datetime) -> None:
-        """Give each action that a delivery changed, and nobody since, back what it was, unless its lock has come."""
-        before, after = self.done.pop((delivery.content, delivery.received_at))
-        for action, was, became in zip(self.actions, before, after, strict=True):
+        """Give each action that a delivery changed, and nobody since, back what it was, unless its lock has come.
+
+        What was changed since, and undone, was not changed. If nothing comes of it, the delivery is not undone.
+        """
+        key = delivery.content, delivery.received_at
+        before, undone = self.done[key]
+        for action, was in zip(self.actions, before, strict=True):
             is_open = not action.locked and action.locks_at > at
-            if became.changes > was.changes and action.changes == became.changes and is_open:
+            mine = action.changed_by.count(key)
+            if mine and action.changed_by[-mine:] == [key] * mine and is_open:
                 action.state, action.amount, action.payout = was.state, was.amount, was.payout
                 action.status, action.items, action.prior = was.status, was.items, was.prior
                 action.changed_at = was.changed_at
                 action.changes += 1
-        self.seen.discard(delivery.content)
+                del action.changed_by[-mine:]
+                undone = True
+        if undone:
+            self.seen.discard(delivery.content)
+            for action in self.actions:
+                action.confirmed_by.discard(key)
 
     def _copied(self) -> list[Action]:
         return [replace(one, items=list(one.items)) for one in self.actions]
@@ -403,7 +415,7 @@ class _Desk:
         elif not moves:
             fate.verdict, fate.code = "unchanged", None
             if self.delivery.received_at < action.locks_at:
-                action.confirmed_at = max(action.confirmed_at or self.delivery.received_at, self.delivery.received_at)
+                action.confirmed_by.add((self.delivery.content, self.delivery.received_at))
         else:
             fate.verdict, fate.code = "applied", None
             if change == "modify" and new[1] > old[1]:
@@ -473,7 +485,7 @@ class _Desk:
         unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
         late = action.locked or self.delivery.received_at >= action.locks_at
         matters = moves or dead or foreign
-        said = (action.changed_at, action.confirmed_at)
+        said = (action.changed_at, *(arrived for _, arrived in action.confirmed_by))
         newer = any(at is not None and at > self.delivery.received_at for at in said)
         holds = {
             "ACTION_LOCKED": late and matters,
@@ -495,6 +507,7 @@ class _Desk:
         action.items = items
         action.changes += 1
         action.changed_at = self.delivery.received_at
+        action.changed_by.append((self.delivery.content, self.delivery.received_at))
         self.result.changed[action.contract.partner, action.currency] += 1
 
 
