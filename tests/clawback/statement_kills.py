@@ -48,11 +48,21 @@ def undo(desk: Desk, at: datetime) -> None:
     pipeline.collect(desk, at=at)
 
 
+def replay(desk: Desk, at: datetime) -> None:
+    """Replay what was applied, unless it was replayed before; then only its answer may be missing."""
+    with desk.store.read() as db:
+        first = [one["delivery"] for one in deliveries.listing(db) if not one["revisions"]]
+    for number in first:
+        revising.replay(desk, number, at=at)
+    pipeline.collect(desk, at=at)
+
+
 ACTS: Final[dict[str, Callable[[Desk, datetime], None]]] = {
     "ingest": ingest,
     "release": release,
     "lock": lock,
     "undo": undo,
+    "replay": replay,
 }
 
 
