@@ -289,7 +289,8 @@ class _Desk:
         if self.basket is not None:
             items = self.basket.asked
             asks = whole | items.named[at]
-            alone = ~self.basket.several(row) & (self.actions.state[row] != State.REVERSED)
+            # A reversed action has nothing of the item that is returned; an approval before this line may give it back.
+            alone = ~self.basket.several(row) & ((self.actions.state[row] != State.REVERSED) | self.basket.returns[at])
             confirms = whole | (items.priced[at] & alone)
         settled: Bools = (too_late & asks) | (confirms & ~moved & ~refused & self._is_late(row))
         return settled

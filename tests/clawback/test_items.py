@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
 from clawback import deciding
@@ -309,6 +310,22 @@ def test_amounts_of_items_are_converted(desk: Desk, tmp_path: Path) -> None:
     ]
     assert basket(desk.store) == {"action": ("PENDING", "13.77", "1.06"), "BOOT": (1, "12.51"), "SOCK": (3, "1.26")}
     assert basket(desk.store, "A-2")["action"] == GONE
+
+
+@pytest.mark.parametrize("line", ["A-2,TENT,0,,OTHER", "A-2,TENT,,0,OTHER", "A-2,TENT,,,RETURNED"])
+def test_a_late_return_of_the_only_item_takes_a_late_approval_back(
+    line: str, desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """The action locked reversed, and is left so."""
+    load_items(desk, tmp_path)
+    ingest(desk, lines("ActionId,Reason", "A-2,OTHER"))
+    clock.now = LOCK
+    ingest(desk, lines("ActionId,Amount,Reason", "A-2,,VALIDATED"))
+    clock.pass_by(minutes=1)
+    assert ingest(desk, lines("ActionId,Sku,Quantity,Amount,Reason", line))["rows"]["unchanged"] == 1
+    with desk.store.read() as db:
+        found = [(one["amount_before"], one["amount_after"]) for one in adjustments.listing(db, SID)]
+    assert found == [("0.00", "50.00"), ("50.00", "0.00")]
 
 
 def test_what_a_late_line_would_have_done_to_items_is_proposed(desk: Desk, tmp_path: Path, clock: Clock) -> None:
