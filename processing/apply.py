@@ -37,7 +37,7 @@ _REMEMBERING: Final = (Change.RESET, Change.APPROVE, Change.RESTORE)
 class Application:
     """One delivery being applied: feed it chunks in file order, then read its ``tally``.
 
-    ``resumed`` when lines of it were applied before, which ``tally`` then counts already.
+    ``resumed`` when lines of it were applied before, which ``tally`` does not count.
     """
 
     db: Connection
@@ -103,6 +103,8 @@ class Application:
 
     def _recognise(self, actions: Actions) -> None:
         """Mark the actions that this delivery changed already, whoever changed them since, and by which line last."""
+        if len(actions.id) == 0:
+            return
         wanted = bulk.listed(self.db, actions.id.tolist())
         mine = (entry.c.action_id == wanted.c.value) & (entry.c.delivery_id == self.delivery_id)
         last = select(wanted.c.position, func.max(entry.c.line)).join(entry, mine).group_by(wanted.c.position)

@@ -217,6 +217,13 @@ def test_a_line_that_a_later_delivery_overtook_stays_refused(loaded: Desk, tmp_p
     assert codes(revising.replay(loaded, sent, at=clock.now)) == [(2, "refused", "SUPERSEDED")]
 
 
+def test_lines_that_name_no_action_wait_on(loaded: Desk, clock: Clock) -> None:
+    """A replay of nothing else finds no action that the delivery may have changed."""
+    sent = ingest(loaded, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER", "A-9,0,OTHER"))
+    receipt = revising.replay(loaded, sent["delivery"], at=clock.pass_by(minutes=1))
+    assert (receipt["rows"], receipt["lines"]) == (sent["rows"], sent["lines"])
+
+
 def test_some_deliveries_cannot_be_replayed(loaded: Desk, clock: Clock) -> None:
     """Held ones are released, duplicates point to the first, a person's change has no file."""
     held = ingest(loaded, MIXED.rstrip("\n"))["delivery"]
