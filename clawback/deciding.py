@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from clawback import pipeline
+from clawback import pipeline, rejudging
 from clawback.pipeline import Receipt
 from clawback.wiring import Desk
 from connectors.envelope import Envelope
@@ -25,14 +25,22 @@ from processing.store import claim_account
 
 
 def release(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
-    """Apply a held delivery after all; its own arrival still counts against the locks."""
+    """Apply a held delivery, or the held lines of one, after all; its own arrival still counts against the locks."""
+    if sid := _holder(desk, delivery):
+        # What waits in older deliveries goes first.
+        pipeline.settle_waiting(desk, account=sid, at=at)
+        rejudging.release(desk, delivery, by=by, at=at)
+        return pipeline.answer(desk, delivery, at)
     envelope = _held(desk, delivery)
     pipeline.judge_anew(desk, envelope, at, state=DeliveryState.HELD, by=by)
     return pipeline.answer(desk, delivery, at)
 
 
 def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
-    """Give up a held delivery: nothing of it is applied, and locks no longer wait for it."""
+    """Give up a held delivery, or the held lines of one: they are not applied, and locks no longer wait for them."""
+    if _holder(desk, delivery):
+        rejudging.reject(desk, delivery, by=by, at=at)
+        return pipeline.answer(desk, delivery, at)
     envelope = _held(desk, delivery)
     with desk.store.write() as db:
         claim_account(db, envelope.account)
@@ -77,6 +85,13 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
         summary = application.tally.told(terms.partners)
         deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
         return deliveries.receipt(db, arrival.delivery)
+
+
+def _holder(desk: Desk, delivery: str) -> str | None:
+    """The account of a delivery that holds lines which waited, None for any other delivery."""
+    with desk.store.read() as db:
+        found = deliveries.find(db, delivery)
+        return str(found.sid) if deliveries.holds_lines(found) else None
 
 
 def _held(desk: Desk, delivery: str) -> Envelope:

@@ -136,17 +136,14 @@ def named_actions(db: Connection, case: Case) -> set[int]:
     return found
 
 
-def application(
-    db: Connection, number: int, case: Case, document: Document, resumed: Tally | None = None
-) -> Application:
-    """What applies a delivery's lines; ``resumed`` counts those that were judged before."""
+def application(db: Connection, number: int, case: Case, document: Document, *, resumed: bool = False) -> Application:
+    """What applies a delivery's lines, ``resumed`` when some were judged before."""
     shape = FileShape(
         has_amount=document.has_amount,
         has_other=document.has_status or document.has_currency,
         reversals_only=document.kind == "reversals",
     )
-    received_at, tally = micros(case.arrival.received_at), Tally() if resumed is None else resumed
-    return Application(db, case.terms, number, received_at, shape, tally, resumed=resumed is not None)
+    return Application(db, case.terms, number, micros(case.arrival.received_at), shape, resumed=resumed)
 
 
 def record(applied: Application, checked: Checked) -> None:

@@ -80,9 +80,9 @@ def collect(desk: Desk, *, at: datetime, account: str | None = None) -> Collecte
 
 
 def settle_waiting(desk: Desk, *, at: datetime, account: str | None = None) -> Settled:
-    """Judge the waiting lines whose action was loaded, refuse those that waited too long, and tell their brands."""
+    """Judge or hold the waiting lines whose action was loaded, refuse those that waited too long; tell their brands."""
     settled = settle(desk, account=account, at=at)
-    for delivery in settled.revised:
+    for delivery in (*settled.revised, *settled.held):
         try:
             answer(desk, delivery, at)
         except Exception as error:  # noqa: BLE001 - told to the caller; the next round tries again

@@ -130,7 +130,7 @@ _FOOT: Final = (
 def _text(receipt: Receipt) -> str:
     rows = receipt["rows"]
     verdicts = " + ".join(f"{rows[one.value]:,} {one.value}" for one in Verdict)
-    parts = [f"{receipt['name']}: {_STATES[receipt['state']]}", *_whole(receipt)]
+    parts = [f"{receipt['name']}: {_state(receipt)[0]}", *_whole(receipt)]
     parts += [f"{rows['read']:,} read = {verdicts}"] if _has_lines(receipt) else []
     parts += [f"  payout {one}: {before} -> {after}" for one, before, after in _payouts(receipt)]
     parts += [_lock(receipt)] if receipt["nearest_lock"] else []
@@ -140,11 +140,11 @@ def _text(receipt: Receipt) -> str:
 
 
 def _html(receipt: Receipt) -> str:
-    rows, colour = receipt["rows"], _COLOURS.get(receipt["state"], "#b3261e")
+    rows, (told, colour) = receipt["rows"], _state(receipt)
     counts = "".join(_row(one.value, f"{rows[one.value]:,}") for one in Verdict if rows[one.value])
     payouts = "".join(_row(f"payout {one}", f"{before} &rarr; {after}") for one, before, after in _payouts(receipt))
     lines = "".join(_row(f"line {one['line']}: {one['message']}", one["verdict"]) for one in receipt["lines"])
-    state = f'<span style="color:{colour};font-weight:normal">{_STATES[receipt["state"]]}</span>'
+    state = f'<span style="color:{colour};font-weight:normal">{told}</span>'
     parts = [
         f'<h2 style="font-size:17px;margin:24px 0 4px">{escape(receipt["name"])} {state}</h2>',
         *(f"<p>{escape(one)}</p>" for one in _whole(receipt)),
@@ -155,6 +155,14 @@ def _html(receipt: Receipt) -> str:
         f'<p style="{_SMALL}">Delivery {receipt["delivery"]}, received {receipt["received_at"]}</p>',
     ]
     return "".join(parts)
+
+
+def _state(receipt: Receipt) -> tuple[str, str]:
+    """How far a delivery has come, in words and as a colour."""
+    state = receipt["state"]
+    if state == "done" and receipt["code"] is not None:
+        return "finished, but for lines that are held for a person", _COLOURS["held"]
+    return _STATES[state], _COLOURS.get(state, "#b3261e")
 
 
 def _table(rows: str) -> str:

@@ -32,8 +32,9 @@ REPLAYED: Final = "it was replayed"
 def replay(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
     """Judge again what a delivery did not get through, with the terms of now and its own arrival; gives its receipt.
 
-    Lines that were applied or needed nothing stay as they are; one that was rejected as a whole is judged anew. Raises
-    NotFound, and Unusable where there is nothing to replay.
+    Lines that were applied or needed nothing stay as they are, and so do those that are held since their actions were
+    loaded, or that a person rejected then; a delivery that was rejected as a whole is judged anew. Raises NotFound, and
+    Unusable where there is nothing to replay.
     """
     with desk.store.read() as db:
         found = _replayable(db, delivery)
@@ -41,7 +42,8 @@ def replay(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
     if found.state == DeliveryState.REJECTED:
         pipeline.judge_anew(desk, desk.spool.find(delivery), at, state=DeliveryState.REJECTED)
     elif not rejudge(desk, delivery, _take, at=at, because=REPLAYED):
-        raise _nothing_open(delivery)
+        with desk.store.read() as db:
+            raise _nothing_open(deliveries.find(db, delivery))
     pipeline.answer(desk, delivery, at)
     return pipeline.receipt(desk, delivery)
 
@@ -55,7 +57,7 @@ def preview_replay(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
         return rehearsed(desk, found.sid, lambda db: case_of(db, desk, envelope), at=at)
     with desk.store.rehearse() as db:
         if not rejudge_in(db, desk, delivery, _take, at=at, because=REPLAYED):
-            raise _nothing_open(delivery)
+            raise _nothing_open(deliveries.find(db, delivery))
         return deliveries.receipt(db, delivery)
 
 
@@ -96,6 +98,8 @@ def _undo(db: Connection, delivery: str, *, by: str, reason: str | None, at: dat
     revised = mark(db, found.id, number) if tally.verdicts[Verdict.APPLIED] or closed else []
     because = f"{by} undid delivery {delivery}" + (f": {reason}" if reason else ".")
     deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(terms.partners), message=because)
+    if deliveries.holds_lines(found):
+        revisions.say(db, found.id, f"{by} undid it. {found.message}")
     told = []
     for one, undone in revised:
         row = deliveries.by_id(db, one)
@@ -157,8 +161,10 @@ def _undoable(db: Connection, delivery: str) -> Row[Any]:
     return found
 
 
-def _nothing_open(delivery: str) -> Unusable:
-    return Unusable(f"Every line of delivery {delivery} got what it asked for; there is nothing to replay.")
+def _nothing_open(found: Row[Any]) -> Unusable:
+    if deliveries.holds_lines(found):
+        return Unusable(f"The open lines of delivery {found.delivery} are held; release or reject them instead.")
+    return Unusable(f"Every line of delivery {found.delivery} got what it asked for; there is nothing to replay.")
 
 
 def _nothing_to_undo(found: Row[Any]) -> Unusable:

@@ -69,8 +69,8 @@ def _lock_account(desk: Desk, sid: str, *, as_of: datetime, at: datetime, feeds:
             if named:
                 waits_for.append(delivery)
                 deferred |= named
-        for one in waiting.ready(db, sid):
-            # Loaded since the collecting, or not to be judged: the bytes are damaged.
+        for one in waiting.ready(db, sid, with_held=True):
+            # Loaded since the collecting, or not to be judged: they are held, or the bytes are damaged.
             named = lock.due_after(db, account_id, as_of, one.received_at) & waiting.ready_actions(db, one.id)
             if named:
                 waits_for.append(one.delivery)

@@ -1,24 +1,26 @@
 """The brakes: a delivery that does unusual harm is held for a second pair of eyes (design, section 4.7).
 
 They are pulled after everything was decided, inside the transaction that would apply it, so that what is said about the
-delivery is exactly what it would have done.
+delivery is exactly what it would have done. Its lines that waited for their actions are weighed once more, by
+themselves, when they are judged: on its arrival nobody could know what they do.
 """
 
 import json
+from collections.abc import Mapping
 from statistics import median
 from typing import Final, NoReturn
 
 from sqlalchemy import Connection, func, select
 
 from processing.catalog import Terms
-from processing.codes import Code, Verdict
+from processing.codes import Code
 from processing.deliveries import DeliveryState
 from processing.errors import Braked
 from processing.instants import told
 from processing.model import Brakes
 from processing.money import to_text
 from processing.tables import action, delivery
-from processing.tally import Tally
+from processing.tally import Harm, Tally
 
 USUAL: Final = 10
 """How many earlier deliveries tell what is usual."""
@@ -33,32 +35,47 @@ _LOOKED_AT: Final = 1_000
 
 def check(db: Connection, terms: Terms, tally: Tally) -> None:
     """Raise Braked with the reason if the delivery that was just applied in this transaction must be held instead."""
-    read, brakes = tally.read, terms.brakes
-    if read < brakes.lines:
+    if tally.read < terms.brakes.lines:
         return
-    bad = tally.verdicts[Verdict.REJECTED] + tally.verdicts[Verdict.REFUSED]
-    if bad * 100 > read * brakes.bad_percent:
-        _pull(Code.MOSTLY_BAD, f"{bad:,} of its {read:,} lines would be rejected or refused.", terms, tally)
-    reason = _reverses_much(db, terms, tally) or _is_large(db, terms.account_id, read, brakes)
+    _weigh(db, terms, tally.harm, tally.nearest_lock)
+    reason = _is_large(db, terms.account_id, tally.read, terms.brakes)
     if reason is not None:
-        _pull(Code.OUTLIER, reason, terms, tally)
+        _pull(Code.OUTLIER, reason, terms, tally.nearest_lock)
 
 
-def _pull(code: Code, reason: str, terms: Terms, tally: Tally) -> NoReturn:
-    nearest = tally.nearest_lock
+def check_waited(db: Connection, terms: Terms, waited: Harm, nearest_lock: int | None) -> None:
+    """Raise Braked if the lines of a delivery that waited, and were applied in this transaction, must be held instead.
+
+    ``waited`` is all that lines of it did that had waited, whenever their actions were loaded; ``nearest_lock`` (in
+    microseconds) is that of the lines of this transaction.
+    """
+    if waited.lines >= terms.brakes.lines:
+        _weigh(db, terms, waited, nearest_lock, lines=" that waited for their actions")
+
+
+def _weigh(db: Connection, terms: Terms, harm: Harm, nearest_lock: int | None, lines: str = "") -> None:
+    if harm.bad * 100 > harm.lines * terms.brakes.bad_percent:
+        reason = f"{harm.bad:,} of its {harm.lines:,} lines{lines} would be rejected or refused."
+        _pull(Code.MOSTLY_BAD, reason, terms, nearest_lock)
+    if much := _reverses_much(db, terms, harm.reversed):
+        subject = f"Its lines{lines} reverse" if lines else "It reverses"
+        _pull(Code.OUTLIER, f"{subject} {much}", terms, nearest_lock)
+
+
+def _pull(code: Code, reason: str, terms: Terms, nearest: int | None) -> NoReturn:
     until = "" if nearest is None else f" The first of its actions locks at {told(nearest, terms.zone)}."
     raise Braked(code, code.message(reason=reason + until), nearest)
 
 
-def _reverses_much(db: Connection, terms: Terms, tally: Tally) -> str | None:
-    for currency, reversed_ in sorted(tally.reversed.items()):
+def _reverses_much(db: Connection, terms: Terms, taken: Mapping[str, int]) -> str | None:
+    for currency, reversed_ in sorted(taken.items()):
         percent = terms.brakes.reversed_percent
         # What is open now, and what was open before: the same without what this delivery took away.
         left = _open_payout(db, terms.account_id, currency, enough=reversed_ * 100 // max(percent, 1))
         if reversed_ * 100 > percent * (left + reversed_):
             before = left + reversed_
             amounts = f"{to_text(reversed_, currency)} of the {to_text(before, currency)} {currency}"
-            return f"It reverses {amounts} of payout that is open, {reversed_ * 100 // before} %."
+            return f"{amounts} of payout that is open, {reversed_ * 100 // before} %."
     return None
 
 

@@ -74,6 +74,7 @@ class Code(StrEnum):
     SUPERSEDED = "SUPERSEDED"
     CHANGED_SINCE = "CHANGED_SINCE"
     UNDONE = "UNDONE"
+    NOT_RELEASED = "NOT_RELEASED"
     ACTION_REVERSED = "ACTION_REVERSED"
     TOO_MANY_CHANGES = "TOO_MANY_CHANGES"
     NO_EXCHANGE_RATE = "NO_EXCHANGE_RATE"
@@ -217,6 +218,10 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "Delivery {value} changed the action since.", "Undo that delivery first, or change the action by itself."
     ),
     Code.UNDONE: _refused("The delivery was undone while the line waited for its action.", "Send the line again."),
+    Code.NOT_RELEASED: _refused(
+        "The line waited for its action and was then held, and {value} rejected it.",
+        "If it is right after all, send it again in another file.",
+    ),
     Code.SUPERSEDED: _refused(
         "A later line or delivery, which arrived at {changed_at}, has the last word on the action.",
         "If this line is still right, send it again.",
@@ -270,7 +275,9 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         Verdict.HELD, "{reason}", "Have it released to apply the others, or rejected, and send a corrected file."
     ),
     Code.OUTLIER: _whole(
-        Verdict.HELD, "{reason}", "Nothing was changed; have it released if it is right, or rejected if it is not."
+        Verdict.HELD,
+        "{reason}",
+        "What is held was not applied; have it released if it is right, or rejected if it is not.",
     ),
     Code.NEWEST_OF_MANY: _notice(
         "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."

@@ -153,7 +153,8 @@ def tell_programs(db: Connection, delivery_id: int, *, at: datetime, lines: Sequ
     found = by_id(db, delivery_id)
     if EventKind.CHANGED in wanted:
         webhooks.tell_of_changes(db, found, lines, at=at)
-    kind = EventKind.HELD if found.state == DeliveryState.HELD else EventKind.FINISHED
+    is_held = found.state == DeliveryState.HELD or holds_lines(found)
+    kind = EventKind.HELD if is_held else EventKind.FINISHED
     unfinished = found.state in {DeliveryState.BROKEN, DeliveryState.WAITING}
     if kind in wanted and not unfinished and found.channel != PERSON:
         webhooks.tell_of_delivery(db, found, kind, head(found), at=at)
@@ -227,6 +228,11 @@ def unfinished(db: Connection, sid: str) -> list[Row[Any]]:
     states = [DeliveryState.HELD.value, DeliveryState.BROKEN.value]
     query = _query().where(account.c.sid == sid, delivery.c.state.in_(states))
     return list(db.execute(query.order_by(delivery.c.received_at, delivery.c.id)))
+
+
+def holds_lines(found: Row[Any]) -> bool:
+    """Whether lines of a finished delivery that waited are held; its code and message then tell why."""
+    return found.state == DeliveryState.DONE and found.code is not None
 
 
 def head(found: Row[Any]) -> dict[str, Any]:

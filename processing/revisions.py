@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, null, select, update
 
 from processing import bulk, deliveries
-from processing.codes import Verdict
+from processing.codes import Code, Verdict
 from processing.columns import Ints
 from processing.instants import micros
 from processing.tables import adjustment, delivery, line, waiting_line
@@ -35,9 +35,20 @@ def take_ready(db: Connection, delivery_id: int) -> Taken:
 
 
 def take_open(db: Connection, delivery_id: int) -> Taken:
-    """Take back the lines of a delivery that did not get what they asked for."""
-    chosen = line.c.verdict.in_([one.value for one in _OPEN])
-    return _take(db, delivery_id, chosen, waiting_line.c.delivery_id == delivery_id)
+    """Take back the lines of a delivery that did not get what they asked for.
+
+    Not those that are judged by themselves since their action was loaded, nor those that a person rejected.
+    """
+    mine = waiting_line.c.delivery_id == delivery_id
+    is_open = line.c.verdict.in_([one.value for one in _OPEN])
+    undecided = line.c.code.is_distinct_from(Code.NOT_RELEASED.value)
+    unready = line.c.line.not_in(select(waiting_line.c.line).where(mine, waiting_line.c.ready))
+    return _take(db, delivery_id, is_open & undecided & unready, mine & ~waiting_line.c.ready)
+
+
+def say(db: Connection, delivery_id: int, message: str, code: Code | None = None) -> None:
+    """Let a finished delivery say why its lines that waited are held (``code``), or who decided about them."""
+    db.execute(update(delivery).values(code=code, message=message).where(delivery.c.id == delivery_id))
 
 
 def revise(  # noqa: PLR0913 - the columns of a revision

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +20,29 @@ from processing.money import to_minor, to_text
 SIDES = ("amount_before", "amount_after", "payout_before", "payout_after")
 
 
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What the brakes weigh: how many lines there are, how many of them in vain, and the payout that they reverse.
+
+    ``reversed`` holds minor units by currency.
+    """
+
+    lines: int = 0
+    bad: int = 0
+    reversed: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Harm") -> "Harm":
+        reversed_ = Counter(self.reversed) + Counter(other.reversed)
+        return Harm(self.lines + other.lines, self.bad + other.bad, dict(reversed_))
+
+
 @dataclass(slots=True)
 class Tally:
     """What a delivery did: lines by verdict, and money before and after of the actions it changed.
 
     ``money`` is keyed by (partner id, currency) and holds minor units in the order of ``SIDES``; ``reversed`` holds the
-    payout that reversals took away, by currency.
+    payout that reversals took away, by currency. ``waited`` is what its lines have done that had waited for their
+    actions, since its arrival or since a person decided about some of them.
     """
 
     read: int = 0
@@ -34,6 +51,13 @@ class Tally:
     changed: Counter[tuple[int, str]] = field(default_factory=Counter)
     reversed: Counter[str] = field(default_factory=Counter)
     nearest_lock: int | None = None
+    waited: Harm = field(default_factory=Harm)
+
+    @property
+    def harm(self) -> Harm:
+        """What the brakes weigh of it; of a resumed one, it has only the reversals since."""
+        bad = self.verdicts[Verdict.REJECTED] + self.verdicts[Verdict.REFUSED]
+        return Harm(self.read, bad, dict(self.reversed))
 
     @classmethod
     def resumed(cls, summary: Mapping[str, Any]) -> "Tally":
@@ -46,12 +70,23 @@ class Tally:
             key = one["partner"], one["currency"]
             tally.money[key] = np.array([to_minor(one[side], one["currency"]) for side in SIDES], dtype=np.int64)
             tally.changed[key] = one["lines"]
+        tally.waited = Harm(**summary.get("waited", {}))
         return tally
 
     def take_back(self, verdicts: Mapping[Verdict, int]) -> None:
         """Count lines no more that are to be judged again; they changed nothing."""
         self.verdicts.subtract(verdicts)
         self.read -= sum(verdicts.values())
+
+    def add_up(self, other: "Tally") -> None:
+        """Count what was counted apart, too; an action that both changed has its "before" in one of them."""
+        self.read += other.read
+        self.verdicts.update(other.verdicts)
+        self.changed.update(other.changed)
+        self.reversed.update(other.reversed)
+        for key, sides in other.money.items():
+            self.money[key] = self.money.get(key, np.zeros(4, dtype=np.int64)) + sides
+        self._see_lock(other.nearest_lock)
 
     def count(self, verdict: Verdict, lines: int) -> None:
         """Count lines that reached their verdict before the ledger was asked."""
@@ -99,11 +134,13 @@ class Tally:
     def _see_locks(self, actions: Actions, received_at: int) -> None:
         open_locks = actions.locks_at[(actions.locked_at == NONE) & (actions.locks_at > received_at)]
         if len(open_locks):
-            nearest = int(open_locks.min())
-            self.nearest_lock = nearest if self.nearest_lock is None else min(nearest, self.nearest_lock)
+            self._see_lock(int(open_locks.min()))
+
+    def _see_lock(self, locks_at: int | None) -> None:
+        self.nearest_lock = min((one for one in (locks_at, self.nearest_lock) if one is not None), default=None)
 
     def told(self, partners: Mapping[int, str]) -> dict[str, Any]:
-        """Rows, money by currency, money by partner and the nearest lock as a receipt tells them."""
+        """Rows, money by currency, money by partner and the nearest lock as a receipt tells them; ``waited`` for us."""
         rows = {verdict.value: self.verdicts[verdict] for verdict in Verdict}
         assert self.read == sum(rows.values())  # noqa: S101 - a line without a fate is a bug that must stop us
         currencies = sorted({currency for _, currency in self.money})
@@ -122,6 +159,7 @@ class Tally:
                 for (number, currency), sides in sorted(self.money.items())
             ],
             "nearest_lock": None if self.nearest_lock is None else instant(self.nearest_lock).isoformat(),
+            **({"waited": asdict(self.waited)} if self.waited.lines else {}),
         }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection, Row, delete, or_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, true, tuple_, update
 
 from processing import bulk
 from processing.catalog import Terms
@@ -67,16 +67,18 @@ def wake(db: Connection, account_id: int) -> None:
         db.execute(update(waiting_line).values(ready=true()).where(mine, named))
 
 
-def ready(db: Connection, sid: str | None = None) -> list[Row[Any]]:
+def ready(db: Connection, sid: str | None = None, *, with_held: bool = False) -> list[Row[Any]]:
     """Deliveries with lines whose action was loaded meanwhile, in the order of their arrival.
 
-    Columns id, delivery, received_at (microseconds) and sid.
+    Those whose lines are held are left out, unless they are asked for. Columns id, delivery, received_at (microseconds)
+    and sid.
     """
     woken = select(waiting_line.c.delivery_id).where(waiting_line.c.ready)
     if sid is not None:
         number = select(account.c.id).where(account.c.sid == sid).scalar_subquery()
         woken = woken.where(waiting_line.c.account_id == number)
-    return _deliveries(db, delivery.c.id.in_(woken))
+    chosen = delivery.c.id.in_(woken)
+    return _deliveries(db, chosen if with_held else chosen & delivery.c.code.is_(None))
 
 
 def overdue(db: Connection, at: datetime, sid: str | None = None) -> list[Row[Any]]:
@@ -107,18 +109,24 @@ def expire(db: Connection, delivery_id: int, until: str) -> int:
     def says(field: str, value: str) -> str:
         return _EXPIRED.format(field=field, value=shown(value), until=until)
 
-    return _refuse(db, delivery_id, Code.UNKNOWN_ACTION, says, with_ready=False)
+    return _refuse(db, delivery_id, Code.UNKNOWN_ACTION, says, ~waiting_line.c.ready)
 
 
 def close(db: Connection, delivery_id: int) -> int:
     """Refuse all waiting lines of a delivery that is undone; gives how many."""
-    return _refuse(db, delivery_id, Code.UNDONE, lambda _field, _value: Code.UNDONE.message(), with_ready=True)
+    return _refuse(db, delivery_id, Code.UNDONE, lambda _field, _value: Code.UNDONE.message(), true())
 
 
-def _refuse(db: Connection, delivery_id: int, code: Code, says: Callable[[str, str], str], *, with_ready: bool) -> int:
-    chosen = waiting_line.c.delivery_id == delivery_id
-    if not with_ready:
-        chosen &= ~waiting_line.c.ready
+def reject(db: Connection, delivery_id: int, by: str) -> int:
+    """Refuse the lines of a delivery that are held, as somebody decided; gives how many."""
+    message = Code.NOT_RELEASED.message(value=by)
+    return _refuse(db, delivery_id, Code.NOT_RELEASED, lambda _field, _value: message, waiting_line.c.ready)
+
+
+def _refuse(
+    db: Connection, delivery_id: int, code: Code, says: Callable[[str, str], str], which: ColumnElement[bool]
+) -> int:
+    chosen = (waiting_line.c.delivery_id == delivery_id) & which
     numbers = select(waiting_line.c.line).where(chosen)
     db.execute(delete(line).where(line.c.delivery_id == delivery_id, line.c.line.in_(numbers)))
     columns = (waiting_line.c.line, waiting_line.c.action_id, waiting_line.c.order_id)

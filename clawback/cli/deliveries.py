@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from clawback.cli.receipts import most_lines, receipt_code, receipt_text
+from clawback.cli.receipts import most_lines, receipt_code, receipt_text, state_text
 from clawback.cli.running import Outcome, desk, now, table, told
 
 PREVIEW: Final = click.option("--preview", is_flag=True, help="Say what would happen and write nothing.")
@@ -23,7 +23,7 @@ def deliveries() -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @told
 def list_deliveries(sid: str | None, limit: int) -> Outcome:
-    """The newest deliveries first.
+    """The newest deliveries first; "lines held" are those that waited for their actions and need a person now.
 
     \b
     Example:
@@ -34,7 +34,7 @@ def list_deliveries(sid: str | None, limit: int) -> Outcome:
     with desk() as opened, opened.store.read() as db:
         document = listing(db, sid, limit=limit)
     verdicts = ("read", "applied", "unchanged", "rejected", "refused", "waiting", "held")
-    rows = [{**one, **one["rows"]} for one in document]
+    rows = [{**one, **one["rows"], "state": state_text(one)} for one in document]
     columns = {"delivery": "delivery", "account": "account", "name": "name", "state": "state"}
     return Outcome(document, table(rows, columns | {name: name for name in verdicts}, "There is no delivery yet."))
 
@@ -91,6 +91,8 @@ def receipt(delivery: str, which: str) -> None:
 def release(delivery: str, by: str) -> Outcome:
     """Apply a held delivery after all; its own arrival still counts against the locks.
 
+    Of one that is done and holds lines that waited for their actions, these are applied.
+
     \b
     Example:
       clawback deliveries release 20270115T093000000000-1a2b3c4d --by dana
@@ -109,6 +111,9 @@ def release(delivery: str, by: str) -> Outcome:
 @told
 def reject(delivery: str, by: str) -> Outcome:
     """Give up a held delivery: nothing of it is applied, and no lock waits for it any more.
+
+    Of one that is done and holds lines that waited for their actions, these are refused as NOT_RELEASED; what was
+    applied before stays.
 
     \b
     Example:
@@ -129,7 +134,8 @@ def replay(delivery: str, *, preview: bool) -> Outcome:
     """Judge again the lines of a delivery that were not applied, after a fix of the catalogue.
 
     They are judged with the terms of now and the arrival of then. A delivery that was rejected as a whole, also by a
-    person, is judged anew from the beginning, holds included; one that is held is to be released instead.
+    person, is judged anew from the beginning, holds included; one that is held is to be released instead. Lines that
+    are held since their actions were loaded, or that a person rejected then, stay as they are.
 
     \b
     Example:

@@ -56,7 +56,7 @@ def actions(file: Path) -> Outcome:
     CreationDate and LockingDate may be added. Actions of an event type that is tracked by item have Sku1, Category1,
     Quantity1, Amount1, Sku2 and so on in place of an Amount, or one line an item. Lines with problems are listed and
     left out; the others are loaded. Lines of deliveries that waited for these actions are judged now, as arrived when
-    they arrived.
+    they arrived; those that would do unusual harm are held, for `clawback deliveries release` or `reject`.
 
     \b
     Example:
@@ -75,11 +75,14 @@ def actions(file: Path) -> Outcome:
         "known": done.known,
         "problems": problems,
         "judged_again": settled.revised,
+        "held": settled.held,
         "not_judged": {delivery: str(error) for delivery, error in settled.failures.items()},
     }
     text = f"{done.read:,} read = {done.added:,} added + {done.known:,} known already + {len(problems):,} not loaded"
     if settled.revised:
         text += f"\nLines that waited were judged: {', '.join(settled.revised)}"
+    if settled.held:
+        text += f"\nLines that waited are held until somebody releases or rejects them: {', '.join(settled.held)}"
     if settled.failures:
         text += f"\nLines that waited could not be judged, and are tried again: {', '.join(settled.failures)}"
     return _loaded(document, text, problems)

@@ -15,8 +15,18 @@ def most_lines() -> int | None:
 def receipt_code(receipt: dict[str, Any]) -> int:
     """The exit code for a delivery: 3 when lines were rejected, refused or held."""
     rows = receipt["rows"]
-    whole = receipt["state"] in {"rejected", "held", "broken"}
+    whole = receipt["state"] in {"rejected", "held", "broken"} or holds_lines(receipt)
     return NOT_ALL_APPLIED if whole or rows["rejected"] or rows["refused"] or rows["held"] else DONE
+
+
+def holds_lines(receipt: dict[str, Any]) -> bool:
+    """Whether a person has to decide about lines that waited, though the delivery is done."""
+    return receipt["state"] == "done" and receipt["code"] is not None
+
+
+def state_text(receipt: dict[str, Any]) -> str:
+    """How far a delivery has come, and whether lines of it are held."""
+    return "done, lines held" if holds_lines(receipt) else str(receipt["state"])
 
 
 def receipts_code(receipt: dict[str, Any]) -> int:
@@ -55,7 +65,7 @@ def receipt_text(receipt: dict[str, Any]) -> str:
 
 
 def _head(receipt: dict[str, Any]) -> str:
-    text = f"{receipt['name']} ({receipt['delivery']}): {receipt['state']}"
+    text = f"{receipt['name']} ({receipt['delivery']}): {state_text(receipt)}"
     if receipt["duplicate_of"]:
         text += f", the same bytes as {receipt['duplicate_of']}"
     if receipt["message"]:

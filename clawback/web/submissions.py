@@ -21,7 +21,7 @@ from connectors.envelope import Envelope
 from connectors.spool import Spool
 from processing import submissions
 from processing.codes import Verdict
-from processing.deliveries import API, PERSON, UNDO, DeliveryState
+from processing.deliveries import API, PERSON, UNDO, DeliveryState, holds_lines
 from processing.errors import NotFound, SpoolBroken
 from processing.instants import micros
 from processing.pages import Keys, Page
@@ -244,7 +244,7 @@ def _queued_line(envelope: Envelope, shaper: Shaper, spool: Spool) -> Fields:
 def _file(row: Row[Any], shaper: Shaper) -> Fields:
     rows = submissions.rows(row)
     uri = f"{shaper.base}/FTPFileSubmissions/F-{row.delivery}"
-    done = row.state not in _OPEN
+    done = row.state not in _OPEN and not holds_lines(row)
     return {
         "BatchId": f"F-{row.delivery}",
         "AccountId": shaper.terms.sid,

@@ -223,6 +223,25 @@ def test_rates_are_loaded(loaded: Run, tmp_path: Path) -> None:
     assert "Rate 'x' is not a rate" in done.stdout
 
 
+def test_lines_that_waited_are_held_and_found(loaded: Run, tmp_path: Path) -> None:
+    """Load says so, list and show tell it with the reason and the next lock; release applies them."""
+    header, row, _ = ACTIONS.splitlines()
+    numbers = [f"1000.{number}" for number in range(10, 30)]
+    (tmp_path / "early.csv").write_text("ActionId,Reason\n" + "".join(f"{one},OTHER\n" for one in numbers))
+    (tmp_path / "more.csv").write_text("\n".join([header, *(row.replace("1000.1,", f"{one},") for one in numbers)]))
+    early = ("ingest", "early.csv", "--account", "IRacme1", "--received-at", "2027-01-20", "--json")
+    number = json.loads(loaded(*early).stdout)["delivery"]
+    told = loaded("load", "actions", "more.csv")
+    assert f"Lines that waited are held until somebody releases or rejects them: {number}" in told.stdout
+    assert "done, lines held" in loaded("deliveries", "list").stdout
+    shown = loaded("deliveries", "show", number).stdout
+    assert "OUTLIER Its lines that waited for their actions reverse 100.00 of the 107.50 USD" in shown
+    assert "Nearest lock 2027-02-28T05:00:00+00:00" in shown
+    released = loaded("deliveries", "release", number, "--by", "dana")
+    assert (released.returncode, "20 read = 20 applied" in released.stdout) == (0, True)
+    assert "dana released its lines that waited." in released.stdout
+
+
 def test_a_delivery_waits_is_undone_and_undone_is_said(loaded: Run, tmp_path: Path) -> None:
     """Load judges what waited and says so; a preview of an undo is marked; undo and replay have their exit codes."""
     (tmp_path / "early.csv").write_text("ActionId,Amount,Reason\n1000.3,0,OTHER\n")

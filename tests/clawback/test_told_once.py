@@ -136,6 +136,29 @@ def test_release_and_undo(desk: Desk, sink: Sink, clock: Clock) -> None:
     assert told(sink) == HELD
 
 
+def test_lines_that_waited_are_held_and_released(desk: Desk, sink: Sink, clock: Clock, tmp_path: Path) -> None:
+    """Told as what is held, with the reason; then what became of them."""
+    names = [f"W-{number}" for number in range(20)]
+    number = land(desk, mail(TO, lines(HEADER, *(f"{name},0,ITEM_RETURNED" for name in names)).encode()))
+    a_round(desk, clock)
+    load(desk, tmp_path, [Sale(name) for name in names])
+    a_round(desk, clock)
+    release(desk, clock, number)
+    a_round(desk, clock)
+    a_round(desk, clock)
+    waiting = {"read": 20, "waiting": 20}
+    assert told(sink) == [("done", waiting, 0), ("done", waiting, 1), ("done", {"read": 20, "applied": 20}, 2)]
+    said = [text(reply).splitlines() for _, _, reply in sink.taken]
+    assert [one[0] for one in said] == [
+        "returns.csv: finished",
+        "returns.csv: finished, but for lines that are held for a person",
+        "returns.csv: finished",
+    ]
+    assert said[1][1].startswith("Its lines that waited for their actions reverse 100.00 of the 110.00 USD")
+    assert said[2][1].startswith("dana released its lines that waited.")
+    assert "finished, but for lines that are held for a person" in text(sink.taken[1][2], "html")
+
+
 @EMBEDDED
 def test_replay(desk: Desk, sink: Sink, clock: Clock, tmp_path: Path) -> None:
     """What was refused is judged again, and told."""

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 
 from clawback.wiring import Desk
 from processing.codes import Verdict
-from processing.tally import Tally
+from processing.tally import Harm, Tally
 from tests.worlds import SUMMIT, Sale, judged, lines, load
 
 SALES = [
@@ -95,3 +96,24 @@ def test_counts_that_do_not_add_up_stop_us() -> None:
     tally.read += 1
     with pytest.raises(AssertionError):
         tally.told({})
+
+
+def test_what_was_counted_apart_is_added_up() -> None:
+    """As if it had been one: lines, money, reversals, and the nearer lock."""
+    first, second = Tally(nearest_lock=7), Tally(nearest_lock=5)
+    first.count(Verdict.REJECTED, 2)
+    second.count(Verdict.REFUSED, 3)
+    first.reversed["USD"], second.reversed["USD"] = 100, 20
+    first.add_up(second)
+    first.add_up(Tally())
+    assert (first.harm, first.nearest_lock) == (Harm(5, 5, {"USD": 120}), 5)
+    assert first.told({})["rows"] == {**NONE, "read": 5, "rejected": 2, "refused": 3}
+
+
+def test_what_waited_is_remembered() -> None:
+    """The next load adds to it; a receipt has no word of it while there is nothing."""
+    tally = Tally()
+    tally.waited += Harm(10, 1, {"USD": 50})
+    resumed = Tally.resumed(json.loads(json.dumps(tally.told({}))))
+    assert resumed.waited + Harm(10, 2, {"JPY": 7}) == Harm(20, 3, {"USD": 50, "JPY": 7})
+    assert "waited" not in Tally().told({})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clawback import deciding
 from clawback.wiring import Desk
 from connectors.tokens import Scope
 from tests.clawback.serve_site import until
@@ -21,6 +22,25 @@ def digest(content: bytes, algorithm: str = "sha256") -> dict[str, str]:
     """The header for a body."""
     name = {"sha256": "sha-256", "sha512": "sha-512"}[algorithm]
     return {"Content-Digest": f"{name}=:{base64.b64encode(hashlib.new(algorithm, content).digest()).decode()}:"}
+
+
+def test_an_upload_is_in_progress_while_lines_of_it_are_held(site: Site, tmp_path: Path) -> None:
+    """They waited for their actions, and a person has to decide; the receipt says why."""
+    site.load(tmp_path)
+    file = lines("ActionId,Reason", *(f"W-{number},OTHER" for number in range(20)))
+    with site.client() as client:
+        number = client.post("/Deliveries", content=file, params={"FileName": "returns.csv"}).json()["DeliveryId"]
+        site.finish()
+        assert client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"][0]["Status"] == "Complete"
+        site.load(tmp_path, *(Sale(f"W-{number}") for number in range(20)))
+        site.finish()
+        [submission] = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
+        assert (submission["Status"], submission["CompletionDate"]) == ("In Progress", "")
+        found = client.get(f"/Deliveries/{number}").json()
+        assert (found["State"], found["Receipt"]["code"]) == ("done", "OUTLIER")
+        deciding.reject(site.desk, number, by="dana", at=site.desk.spool.clock())
+        [submission] = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
+        assert (submission["Status"], submission["TotalErrors"]) == ("Complete", "20")
 
 
 def test_an_upload_is_applied_and_answered(site: Site, tmp_path: Path) -> None:
