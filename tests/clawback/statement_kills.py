@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event, select
 from clawback import deciding, pipeline, revising, sweep
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
-from processing import bulk, deliveries
+from processing import bulk, deliveries, waiting
 from processing.errors import Unusable
 from processing.tables import delivery
 
@@ -19,12 +19,12 @@ MOMENTS: Final = ("before_cursor_execute", "after_cursor_execute", "commit", "be
 
 
 def ingest(desk: Desk, at: datetime) -> None:
-    """Apply what waits in the spool."""
+    """Apply what waits in the spool, and judge the lines that wait for their actions."""
     pipeline.collect(desk, at=at)
 
 
 def release(desk: Desk, at: datetime) -> None:
-    """Release what is held, unless it was released before; then only its answer may be missing."""
+    """Release what is held, be it lines alone, unless it was released before; then only its answer may be missing."""
     for number in _held(desk):
         try:
             deciding.release(desk, number, by="dana", at=at)
@@ -59,7 +59,9 @@ def replay(desk: Desk, at: datetime) -> None:
 
 ACTS: Final[dict[str, Callable[[Desk, datetime], None]]] = {
     "ingest": ingest,
+    "hold_lines": ingest,
     "release": release,
+    "release_lines": release,
     "lock": lock,
     "undo": undo,
     "replay": replay,
@@ -81,7 +83,8 @@ def act_and_die(name: str, settings: Settings, at: datetime, moment: int) -> Non
 
 def _held(desk: Desk) -> list[str]:
     with desk.store.read() as db:
-        return [one.delivery for one in deliveries.unfinished(db, "IRacme1")]
+        holding = waiting.ready(db, "IRacme1", with_held=True)
+        return [one.delivery for one in (*deliveries.unfinished(db, "IRacme1"), *holding)]
 
 
 def _arm(engine: Engine, moment: int) -> None:

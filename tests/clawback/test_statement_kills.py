@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pytest
 
+from clawback.loading import load_actions
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from tests.clawback import statement_kills
@@ -28,7 +29,7 @@ from tests.oracle_items import Item
 from tests.oracle_product import Product
 from tests.oracle_text import Line
 from tests.oracle_worlds import ItemSale, World, told
-from tests.worlds import LOCK, SALE, SID, TRAIL, ZONE, Sale, actions_csv, land, lines, load
+from tests.worlds import LOCK, SALE, SID, TRAIL, ZONE, Sale, actions_csv, land, lines, load, written
 
 SALES: Final = [Sale(f"A-{number}", f"O-{number % 4}") for number in range(8)]
 BASKET_HEADER: Final = ",".join(
@@ -77,6 +78,9 @@ OPEN: Final = lines(
     "B-1,SOCK,,,DAMAGED",
     "B-2,SOCK,,,DAMAGED",
 )
+# Lines that wait for their actions, and would reverse too much of what is open.
+EARLY: Final = lines("ActionId,Reason", "A-1,OTHER", *(f"W-{number},OTHER" for number in range(20)))
+AWAITED: Final = [Sale(f"W-{number}") for number in range(20)]
 LATE: Final = lines("ActionId,Reason", "A-1,OTHER", "A-4,ITEM_RETURNED")
 
 
@@ -131,6 +135,19 @@ def _before_release(desk: Desk) -> datetime:
     return START + timedelta(hours=1)
 
 
+def _before_hold_lines(desk: Desk) -> datetime:
+    land(desk, EARLY)
+    statement_kills.ingest(desk, START)
+    load_actions(desk, written(desk.brands, "awaited.csv", actions_csv(AWAITED)))
+    return START + timedelta(hours=1)
+
+
+def _before_release_lines(desk: Desk) -> datetime:
+    at = _before_hold_lines(desk)
+    statement_kills.ingest(desk, at)
+    return at + timedelta(hours=1)
+
+
 def _before_undo(desk: Desk) -> datetime:
     land(desk, ITEMS)
     statement_kills.ingest(desk, START)
@@ -152,7 +169,9 @@ def _before_replay(desk: Desk) -> datetime:
 
 BEFORE: Final = {
     "ingest": _before_ingest,
+    "hold_lines": _before_hold_lines,
     "release": _before_release,
+    "release_lines": _before_release_lines,
     "lock": _before_lock,
     "undo": _before_undo,
     "replay": _before_replay,
@@ -170,10 +189,15 @@ def _delivery(text: str, received_at: datetime) -> Delivery:
 
 def _foretold(act: str) -> dict[str, dict[str, Any]]:
     """The actions as the oracle leaves them."""
-    oracle, _ = World(ACME, (*SALES, *BASKETS), ()).ledger()
+    awaited = AWAITED if act in {"hold_lines", "release_lines"} else []
+    oracle, _ = World(ACME, (*SALES, *BASKETS, *awaited), ()).ledger()
     if act == "replay":
         # As if the reason had been known at once: no later line is about these actions.
         oracle.ingest(_delivery(OPEN, START))
+    elif act == "hold_lines":
+        oracle.ingest(_delivery(EARLY[: EARLY.index("W-0")], START))
+    elif act == "release_lines":
+        oracle.ingest(_delivery(EARLY, START))
     elif act == "lock":
         oracle.ingest(_delivery(LATE, LOCK - timedelta(minutes=1)))
         oracle.lock(LOCK + timedelta(minutes=1))
