@@ -36,6 +36,7 @@ LIMIT: Final = "REQUEST_LIMIT_EXCEEDED"
 _LOST_PLACE: Final = "INVALID_QUERY_LOCATOR"
 _NO_REPLICATION: Final = "INVALID_REPLICATION_DATE"
 _TOO_MANY: Final = "EXCEEDED_ID_LIMIT"
+_TOO_LONG: Final = "QUERY_TIMEOUT"
 _PASSING: Final = frozenset({406, 408, 420, 429})
 _SERVER: Final = 500
 # getUpdated wants its start at least a minute before its end, and knows thirty days.
@@ -287,7 +288,7 @@ class Org:
             return SourceExhausted(f"Source {name}: the org's API calls of the day are used up ({LIMIT}).")
         if _LOST_PLACE in codes:
             return _LostPlace(f"Source {name}: the {what} cannot be read on ({told}). It is read anew.")
-        if error.status in _PASSING or error.status >= _SERVER:
+        if error.status in _PASSING or error.status >= _SERVER or _TOO_LONG in codes:
             return SourceUnreachable(f"Source {name}: Salesforce failed at the {what} (HTTP {error.status}, {told}).")
         kind = "permission" if error.status == requests.codes.forbidden else "configuration"
         return _Told(

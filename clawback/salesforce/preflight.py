@@ -21,6 +21,8 @@ _NUMBERS: Final = frozenset({"currency", "double", "int", "percent"})
 _LISTS: Final = frozenset({"picklist", "combobox"})
 # Only orgs with several currencies have it.
 _CURRENCY: Final = "CurrencyIsoCode"
+# What most currencies have.
+_DECIMALS: Final = 2
 _MISUSED: Final = {"reverse": FOR_MODIFICATIONS_ONLY, "modify": FOR_REVERSALS_ONLY}
 
 
@@ -121,10 +123,17 @@ def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any], *, is
     elif name == "status":
         yield from _status(mapping, path, field, is_running=is_running)
     elif name == "amount":
-        number = field.get("type") in _NUMBERS
-        yield Step(number, f"amount: {path} is a {field.get('type')}" + ("" if number else "; it has to be a number"))
+        yield _amount(path, field)
     else:
         yield Step(ok=True, message=f"{name}: {path}")
+
+
+def _amount(path: str, field: dict[str, Any]) -> Step:
+    if field.get("type") not in _NUMBERS:
+        return Step(ok=False, message=f"amount: {path} is a {field.get('type')}; it has to be a number")
+    decimals = int(field.get("scale") or 0)
+    finer = f" with {decimals} decimals; an amount finer than its currency is rejected" if decimals > _DECIMALS else ""
+    return Step(ok=True, message=f"amount: {path} is a {field['type']}{finer}")
 
 
 def _status(mapping: Mapping_, path: str, field: dict[str, Any], *, is_running: bool) -> Iterator[Step]:

@@ -170,6 +170,13 @@ def test_s34_what_passes_is_tried_again(fake: FakeOrg, status: int) -> None:
     assert waits[-1] >= 16
 
 
+def test_s34_a_query_that_ran_too_long_is_tried_again(fake: FakeOrg) -> None:
+    """Its status is that of a wrong request, but nobody has to change anything."""
+    with opened(fake) as org:
+        fake.fault(refusal(400, "QUERY_TIMEOUT"), times=2)
+        assert org.server_time() == START
+
+
 def test_s34_a_login_that_fails_for_a_while_is_tried_again(fake: FakeOrg) -> None:
     """The token endpoint is as busy as the rest; its refusals are none of these."""
     for status in (429, 500, 503):

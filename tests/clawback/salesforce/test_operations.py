@@ -84,6 +84,15 @@ def test_s48_a_currency_that_is_not_read(crm: Crm) -> None:
     assert not said()
 
 
+def test_s48_amounts_that_are_too_fine(crm: Crm) -> None:
+    """Said where a field holds more decimals than a currency has."""
+    prefix, fields = OBJECTS["Opportunity"]
+    for scale, note in ((2, ""), (4, " with 4 decimals; an amount finer than its currency is rejected")):
+        finer = tuple(replace(one, scale=scale) if one.name == "Amount" else one for one in fields)
+        crm.world.objects = {**OBJECTS, "Opportunity": (prefix, finer)}
+        assert Step(ok=True, message=f"sales: amount: Amount is a currency{note}") in preflight(crm)
+
+
 def test_s48_what_sharing_hides(crm: Crm) -> None:
     """View All on the object does, or on the whole org; without it, or where nobody tells, the preflight says so."""
     gone = "of Opportunity is not read"
