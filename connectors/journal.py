@@ -2,7 +2,7 @@
 
 All its blocks are on disk from the beginning, so that a write to it waits for the disk once and asks nothing of the
 file system; two files and three folders would have to be synced for each upload instead. The folders follow whenever
-the system writes them; after a power cut what is missing of them is made again from here (``connectors.recovery``).
+the system writes them; what is missing of them later is made again from here (``connectors.recovery``).
 
 The head names an epoch; the records of that epoch follow it, each with a digest that covers the epoch, too. Behind the
 last one is whatever earlier epochs left, which no digest fits. Whoever calls holds the claim under which uploads land.
@@ -12,8 +12,8 @@ import hashlib
 import logging
 import os
 import secrets
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +25,13 @@ ROOM_BYTES: Final = 4 * 1024 * 1024
 # One sector of the disk: it is written as a whole or not at all.
 _HEAD_BYTES: Final = 512
 _EPOCH_BYTES: Final = 16
+_SURE, _DOUBTFUL = b"\0", b"\1"
 _LENGTH_BYTES: Final = 4
 FRAME_BYTES: Final = _LENGTH_BYTES + hashlib.sha256().digest_size
+
+
+class Full(Exception):
+    """No more can be appended before the journal is cleared."""
 
 
 class Journal:
@@ -34,87 +39,109 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # How far the records of an epoch are known to go.
+        # Held open: a system that could not write tells only descriptors that were open before.
+        self._handle: int | None = None
+        # How far the records of an epoch are known to go, and where those begin that were appended last.
         self._epoch = b""
-        self._end = _HEAD_BYTES
+        self._end = self._begun = _HEAD_BYTES
 
     def append(self, records: Sequence[bytes]) -> None:
-        """Make records durable; everything that earlier ones tell of is in its place, if not yet on disk.
+        """Make records durable; with their frames they may take up to ROOM_BYTES.
 
-        With their frames they may take up to ROOM_BYTES. Raises OSError; then none of them is kept.
+        Raises Full, also when what the earlier ones tell of may never get to the disk; and OSError, after which none of
+        them is kept.
         """
-        with self._open() as handle:
-            self._find_end(handle)
-            if self._end + sum(FRAME_BYTES + len(record) for record in records) > _HEAD_BYTES + ROOM_BYTES:
-                self._clear(handle)
-            data = b"".join(_framed(self._epoch, record) for record in records)
-            try:
-                _write(handle, data, self._end)
-            except OSError:
-                self._cut(handle)
-                raise
-        self._end += len(data)
+        handle = self._opened()
+        self.news()
+        needed = sum(FRAME_BYTES + len(record) for record in records)
+        if self._end + needed > _HEAD_BYTES + ROOM_BYTES or self.is_doubtful:
+            raise Full
+        self._begun = self._end
+        try:
+            self._end = self._write(handle, records, self._begun)
+        except OSError:
+            if any(_records(handle, self._epoch, self._begun)):
+                self.keep([])
+            raise
+
+    def keep(self, records: Sequence[bytes]) -> None:
+        """Keep only these of the records that were appended last: who sent others is told that they failed."""
+        try:
+            # An end stands behind them: what follows may be whole.
+            self._end = self._write(self._opened(), [*records, b""], self._begun) - FRAME_BYTES
+        except OSError:
+            _log.exception("journal_not_cut path=%s", self._path)
+
+    def news(self) -> bytes | None:
+        """The last record that others have appended since this was asked; None if they have not."""
+        if not self._path.exists():
+            return None
+        handle, last = self._opened(), None
+        epoch = _head_of(handle)[:_EPOCH_BYTES]
+        if epoch != self._epoch:
+            self._epoch, self._end = epoch, _HEAD_BYTES
+        for last in _records(handle, epoch, self._end):
+            self._end += FRAME_BYTES + len(last)
+        return last
 
     def clear(self) -> None:
-        """Forget the records, once everything that they tell of is on disk; raises OSError, and keeps them."""
-        if self._path.exists():
-            with self._open() as handle:
-                self._clear(handle)
+        """Forget the records, once everything that they tell of is on disk; raises OSError, and keeps them.
+
+        From then on they are doubtful: the system takes what it could not write for written.
+        """
+        handle = self._opened()
+        try:
+            sync_file_system(handle)
+        except OSError:
+            self._doubt(handle)
+            raise
+        head = _head()
+        _write_at(handle, head, 0)
+        self._epoch, self._end = head[:_EPOCH_BYTES], _HEAD_BYTES
 
     def records(self) -> Iterator[bytes]:
         """The records since the journal was cleared, in their order."""
         if self._path.exists():
-            with self._open() as handle:
-                yield from _records(handle, _told(handle)[0], _HEAD_BYTES)
+            yield from _records(self._opened(), _head_of(self._opened())[:_EPOCH_BYTES], _HEAD_BYTES)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether what the records tell of was not written, whatever it looks like."""
+        return self._path.exists() and _head_of(self._opened())[_EPOCH_BYTES:][:1] == _DOUBTFUL
 
     @property
     def is_of_this_boot(self) -> bool:
-        """Whether the system has forgotten no write since the journal was cleared: only processes can have ended."""
+        """Whether the system was not started since the journal was cleared, and still knows what it did not write."""
         if not self._path.exists():
             return True
-        with self._open() as handle:
-            return _told(handle)[1] == boot() != b""
+        return _head_of(self._opened())[_EPOCH_BYTES + 1 :].rstrip(b"\0") == boot() != b""
 
-    @contextmanager
-    def _open(self) -> Iterator[int]:
-        if not self._path.exists():
-            replace_file(self._path, _head() + bytes(ROOM_BYTES))
-        handle = os.open(self._path, os.O_RDWR)
+    def _opened(self) -> int:
+        if self._handle is None:
+            if not self._path.exists():
+                replace_file(self._path, _head() + bytes(ROOM_BYTES))
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._handle)
+        return self._handle
+
+    def _write(self, handle: int, records: Sequence[bytes], at: int) -> int:
+        data = b"".join(_framed(self._epoch, record) for record in records)
+        _write_at(handle, data, at)
+        return at + len(data)
+
+    def _doubt(self, handle: int) -> None:
         try:
-            yield handle
-        finally:
-            os.close(handle)
-
-    def _find_end(self, handle: int) -> None:
-        """Go past what other processes have appended."""
-        epoch, _ = _told(handle)
-        if epoch != self._epoch:
-            self._epoch, self._end = epoch, _HEAD_BYTES
-        self._end += sum(FRAME_BYTES + len(record) for record in _records(handle, epoch, self._end))
-
-    def _clear(self, handle: int) -> None:
-        sync_file_system(handle)
-        head = _head()
-        _write(handle, head, 0)
-        self._epoch, self._end = head[:_EPOCH_BYTES], _HEAD_BYTES
-
-    def _cut(self, handle: int) -> None:
-        """Let nobody find what may have been written as a whole: its senders are told that it is not kept."""
-        try:
-            if any(_records(handle, self._epoch, self._end)):
-                _write(handle, bytes(FRAME_BYTES), self._end)
+            _write_at(handle, _DOUBTFUL, _EPOCH_BYTES)
         except OSError:
-            _log.exception("journal_not_cut path=%s", self._path)
+            _log.exception("journal_not_doubted path=%s", self._path)
 
 
 def _head() -> bytes:
-    return (secrets.token_bytes(_EPOCH_BYTES) + boot()).ljust(_HEAD_BYTES, b"\0")
+    return (secrets.token_bytes(_EPOCH_BYTES) + _SURE + boot()).ljust(_HEAD_BYTES, b"\0")
 
 
-def _told(handle: int) -> tuple[bytes, bytes]:
-    """The epoch, and the boot of the system in which it began."""
-    head = os.pread(handle, _HEAD_BYTES, 0)
-    return head[:_EPOCH_BYTES], head[_EPOCH_BYTES:].rstrip(b"\0")
+def _head_of(handle: int) -> bytes:
+    return os.pread(handle, _HEAD_BYTES, 0)
 
 
 def _records(handle: int, epoch: bytes, start: int) -> Iterator[bytes]:
@@ -132,7 +159,7 @@ def _framed(epoch: bytes, record: bytes) -> bytes:
     return len(record).to_bytes(_LENGTH_BYTES) + hashlib.sha256(epoch + record).digest() + record
 
 
-def _write(handle: int, data: bytes, at: int) -> None:
+def _write_at(handle: int, data: bytes, at: int) -> None:
     os.lseek(handle, at, os.SEEK_SET)
     write_all(handle, data)
     os.fdatasync(handle)

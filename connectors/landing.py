@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 
 from connectors.durable import begin_new, begin_sync, claim, sync_folder
 from connectors.envelope import ENVELOPE, Envelope, sealed
-from connectors.journal import FRAME_BYTES, ROOM_BYTES, Journal
+from connectors.journal import FRAME_BYTES, ROOM_BYTES
 from connectors.keys import Keys
-from connectors.recovery import record
+from connectors.recovery import Recovery, record
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class Ticket:
     sealed: bytes = b""
     error: BaseException | None = None
     landed_before: bool = False
+    # Durably: whatever happens now, it has landed.
+    is_shown: bool = False
     # Not before all of it is over: the sender that sees this goes on at once.
     is_done: bool = False
 
@@ -96,17 +98,13 @@ class Ticket:
 
 
 class Landing:
-    """Where uploads land: ``new`` is where they are seen, ``order`` the claim under which that happens.
+    """Where uploads land: ``new`` is where they are seen, ``order`` the claim under which that happens."""
 
-    ``begin`` is called under the claim, before the first of them.
-    """
-
-    def __init__(self, order: Path, new: Path, keys: Keys, journal: Journal, begin: Callable[[], None]) -> None:
+    def __init__(self, order: Path, new: Path, keys: Keys, recovery: Recovery) -> None:
         self._order = order
         self._new = new
         self._keys = keys
-        self._journal = journal
-        self._begin: Callable[[], None] = begin
+        self._recovery = recovery
         self._waiting: list[Ticket] = []
         # Whether the thread will look at what waits.
         self._is_called = False
@@ -153,12 +151,11 @@ class Landing:
             self._waiting = [ticket for ticket in self._waiting if id(ticket) not in chosen]
         try:
             with claim(self._order) as order:
-                self._begin()
-                self._begin = nothing
+                self._recovery.look()
                 self._show([ticket for ticket in batch if self._is_stamped(ticket, order)])
         except BaseException as error:
             for ticket in batch:
-                if not ticket.landed_before:
+                if not (ticket.landed_before or ticket.is_shown):
                     ticket.fail(ticket.error or error)
             if not isinstance(error, Exception):
                 raise
@@ -194,30 +191,28 @@ class Landing:
 
     def _show_recorded(self, batch: list[tuple[Ticket, bytes]]) -> None:
         """By the journal: their folders follow when the system writes them."""
-        tickets = [ticket for ticket, _ in batch]
         try:
-            self._journal.append([told for _, told in batch])
+            self._recovery.append([told for _, told in batch])
         except OSError as error:
-            for ticket in tickets:
+            for ticket, _ in batch:
                 ticket.fail(error)
             return
-        moved = 0
         try:
-            for ticket in tickets:
-                handle = self._written(ticket)
-                if handle is not None:
-                    os.close(handle)
-                    moved += self._is_moved(ticket, self._keys.note)
+            for ticket, _ in batch:
+                ticket.is_shown = self._is_written(ticket) and self._is_moved(ticket, self._keys.note)
         finally:
-            if moved < len(tickets):
-                self._forget()
+            landed = [told for ticket, told in batch if ticket.is_shown]
+            if len(landed) < len(batch):
+                self._recovery.keep(landed)
 
-    def _forget(self) -> None:
-        """Clear the journal of what did not land after all."""
+    def _is_written(self, ticket: Ticket) -> bool:
+        """Write an upload's folder, for the system to put on disk."""
         try:
-            self._journal.clear()
-        except OSError:
-            _log.exception("journal_not_cleared spool=%s", self._new.parent)
+            os.close(begin_new(ticket.placed().folder / ENVELOPE, ticket.sealed))
+        except OSError as error:
+            ticket.fail(error)
+            return False
+        return True
 
     def _show_synced(self, batch: list[Ticket]) -> None:
         """By their own folders."""

@@ -42,7 +42,7 @@ from connectors.envelope import (
 from connectors.journal import Journal
 from connectors.keys import Keys
 from connectors.landing import Landing, Place, Ticket
-from connectors.recovery import CONTENT, recover, unseen
+from connectors.recovery import CONTENT, Recovery
 from connectors.upload import Upload
 from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
 
@@ -66,12 +66,12 @@ class Spool:
         for part in (self._tmp, self._new, self._done):
             ensure_folder(part)
         self._keys = Keys(folder / "keys")
-        self._journal = Journal(folder / "journal")
-        self._landing = Landing(self._order, self._new, self._keys, self._journal, self._forget_unseen)
-        if not self._journal.is_of_this_boot:
+        journal = Journal(folder / "journal")
+        self._recovery = Recovery(journal, self._keys, self._tmp, self._new, self._done)
+        self._landing = Landing(self._order, self._new, self._keys, self._recovery)
+        if not journal.is_of_this_boot:
             with claim(self._order):
-                made = recover(self._journal, self._keys, self._tmp, self._new, self._done)
-            _log.warning("recovered deliveries=%d", made)
+                self._recover()
 
     def receive(
         self,
@@ -271,7 +271,7 @@ class Spool:
         """Remove uploads whose process is gone; returns how many. An upload under way holds its claim."""
         swept = 0
         with claim(self._order):
-            self._forget_unseen()
+            self._recover()
             for folder in self._tmp.iterdir():
                 if abandoned(folder / CONTENT):
                     shutil.rmtree(folder)
@@ -280,13 +280,16 @@ class Spool:
             _log.info("swept leftovers=%d", swept)
         return swept
 
-    def _forget_unseen(self) -> None:
-        """Forget records of what a process did not show before it died, answering nobody; the caller holds the claim.
-
-        A start of the system would show it, as if it had arrived before all that was seen since.
-        """
-        if unseen(self._journal, self._new, self._done):
-            self._journal.clear()
+    def _recover(self) -> None:
+        """Make again what is missing of what has landed; the caller holds the claim."""
+        try:
+            self._recovery.settle()
+        except OSError as error:
+            reason = error.strerror or "input/output error"
+            raise SpoolBroken(
+                f"What the journal of the spool {self._new.parent} tells of cannot be put in its place ({reason}). "
+                "Nothing of it is lost; give it room on a disk that works, and start again."
+            ) from error
 
     def _opened(self, delivery: str) -> tuple[Path, Envelope]:
         folder = self._where(delivery)

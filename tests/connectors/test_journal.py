@@ -85,7 +85,7 @@ def test_what_was_acknowledged_is_there_after_a_power_cut(
     for link in (tmp_path / "keys").iterdir():
         link.unlink()
     after = boot_again()
-    assert after.pending() == ([] if place == "done" and damage is untouched else landed)
+    assert after.pending() == (landed if place == "new" or damage is gone else [])
     for one, content in zip(landed, (b"ActionId\n1\n", b"\n\nActionId\n\n2\n"), strict=True):
         after.verify(one.delivery)
         assert after.find(one.delivery) == one
@@ -97,18 +97,79 @@ def test_what_was_acknowledged_is_there_after_a_power_cut(
     assert [list((tmp_path / part).iterdir()) for part in ("new", "tmp")] == [[], []]
 
 
-@pytest.mark.parametrize("begin", [Spool.sweep_leftovers, lambda spool: put(spool, b"2")], ids=["start", "landing"])
-def test_what_a_process_left_unseen_is_forgotten(
-    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], begin: Callable[[Spool], object]
+def another(spool: Spool) -> Envelope:
+    """Land something else."""
+    return put(spool, b"2")
+
+
+@pytest.mark.parametrize("begin", [Spool.sweep_leftovers, another], ids=["start", "landing"])
+@pytest.mark.parametrize("is_new", [True, False], ids=["new process", "old process"])
+def test_what_a_process_left_unseen_is_shown(
+    spool: Spool, tmp_path: Path, begin: Callable[[Spool], object], *, is_new: bool
 ) -> None:
-    """It died before its upload was seen, and answered nobody: it does not arrive later, before what came since."""
-    landed = put(spool, b"1")
+    """It died before its upload was seen. Nothing overtakes it, and who sends it again under its key is told of it."""
+    living = Spool(tmp_path, clock=lambda: NOON)
+    put(living, b"0")
+    landed = put(spool, b"1", key="one")
     gone(tmp_path / "new" / landed.delivery)
-    after = Spool(tmp_path, clock=lambda: NOON)
+    for link in (tmp_path / "keys").iterdir():
+        link.unlink()
+    after = Spool(tmp_path, clock=lambda: NOON) if is_new else living
     begin(after)
-    seen = after.pending()
-    assert landed not in seen
-    assert boot_again().pending() == seen
+    assert landed in after.pending()
+    assert after.pending() == sorted(after.pending(), key=lambda one: one.received_at)
+    assert put(after, b"1", key="one") == landed
+
+
+def test_a_retry_at_another_process_finds_what_the_first_left_unseen(spool: Spool, tmp_path: Path) -> None:
+    """One request under one key is one delivery, whoever dies in between."""
+    living = Spool(tmp_path, clock=lambda: NOON)
+    put(living, b"0")
+    landed = put(spool, b"1", key="one")
+    gone(tmp_path / "new" / landed.delivery)
+    for link in (tmp_path / "keys").iterdir():
+        link.unlink()
+    assert put(living, b"1", key="one") == landed
+    assert len(living.pending()) == 2
+
+
+def test_a_system_that_forgot_without_a_start(spool: Spool, tmp_path: Path) -> None:
+    """A disk that went away and came back has lost what was not written; the first look of a server finds out."""
+    landed = [put(spool, b"1"), put(spool, b"2"), put(spool, b"3")]
+    spool.acknowledge(landed[1].delivery)
+    empty(tmp_path / "new" / landed[0].delivery)
+    cut(tmp_path / "done" / landed[1].delivery)
+    after = Spool(tmp_path, clock=lambda: NOON)
+    after.sweep_leftovers()
+    assert after.pending() == [landed[0], landed[2]]
+    for one in landed:
+        after.verify(one.delivery)
+
+
+def test_what_could_not_be_written_is_written_again(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells once that it could not, and takes it for written from then on; only the journal has it."""
+    content, calls = bytes(20_000), list[int]()
+
+    def sync(handle: int) -> None:
+        calls.append(len(list((tmp_path / "new").iterdir())))
+        if len(calls) == 1:
+            raise BROKEN
+        durable.sync_file_system(handle)
+
+    monkeypatch.setattr(journal, "sync_file_system", sync)
+    landed = list[Envelope]()
+    with suppress(UploadRefused):
+        while not calls:
+            landed.append(put(spool, content))
+    before = {one.delivery: (tmp_path / "new" / one.delivery).stat().st_ino for one in landed}
+    other = Spool(tmp_path, clock=lambda: NOON)
+    later = put(other, content)
+    assert len(calls) == 2
+    after = {one.delivery: (tmp_path / "new" / one.delivery).stat().st_ino for one in landed}
+    assert all(after[number] != inode for number, inode in before.items())
+    assert other.pending() == [*landed, later]
 
 
 def test_a_record_that_was_cut_off_is_none(
