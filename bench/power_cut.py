@@ -9,6 +9,7 @@ and the spool opened as after a start of the system; the exit code is 1 if anyth
 """
 
 import argparse
+import gc
 import random
 import shutil
 import subprocess
@@ -161,6 +162,8 @@ def mounted(path: Path, mebibytes: int = 0) -> Iterator[Path]:
     with ExitStack() as stack:
         run("mount", "-o", "loop", image, path)
         stack.callback(run, "umount", path)
+        # A spool holds its journal open for as long as it is there.
+        stack.callback(gc.collect)
         yield path
 
 
