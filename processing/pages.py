@@ -1,10 +1,10 @@
 """Pages of a long list by keyset: each begins where another one ends, so that all cost the same and none moves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Row, Select, func, select, tuple_
 
 Keys = tuple[int, int]
 
@@ -34,30 +34,51 @@ class Page:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What of a list makes a page: ``count`` rows behind ``start``, or behind the first ``skip`` rows of the list.
+
+    ``up`` is against the order of the list, from its last row if there is no start.
+    """
+
+    start: Keys | None
+    up: bool
+    skip: int
+    count: int
+
+
 def read(
     db: Connection, query: Select[Any], keys: Sequence[ColumnElement[int]], place: Place, *, rising: bool = False
 ) -> Page:
     """A page of a query; ``keys`` are two columns that together tell its rows apart and fall down the list, or rise."""
-    total = place.total
-    if total is None:
-        total = int(db.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one())
-    return Page(_rows(db, query, keys, replace(place, total=total), rising=rising), total)
+    total = length(db, query, place)
+    wanted = cut(place, total)
+    climbs = wanted.up is not rising
+    if wanted.start is not None:
+        both = tuple_(*keys)
+        query = query.where(both > wanted.start if climbs else both < wanted.start)
+    query = query.order_by(*(key if climbs else key.desc() for key in keys))
+    rows = db.execute(query.limit(wanted.count).offset(wanted.skip)).all() if wanted.count else []
+    return Page(rows[::-1] if wanted.up else rows, total)
 
 
-def _rows(
-    db: Connection, query: Select[Any], keys: Sequence[ColumnElement[int]], place: Place, *, rising: bool
-) -> Sequence[Row[Any]]:
-    both, total = tuple_(*keys), place.total or 0
-    falling, climbing = query.order_by(*(key.desc() for key in keys)), query.order_by(*keys)
-    down, up = (climbing, falling) if rising else (falling, climbing)
-    if place.after is not None:
-        beyond = both > place.after if rising else both < place.after
-        return db.execute(down.where(beyond).limit(place.size)).all()
-    if place.before is not None:
-        ahead = both < place.before if rising else both > place.before
-        return db.execute(up.where(ahead).limit(place.size)).all()[::-1]
+def length(db: Connection, query: Select[Any] | CompoundSelect[Any], place: Place) -> int:
+    """How long the list is, or was when its first page was read."""
+    if place.total is not None:
+        return place.total
+    return int(db.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one())
+
+
+def cut(place: Place, total: int) -> Cut:
+    """Where a page begins, and how many rows it has at most."""
     skipped = (place.number - 1) * place.size
+    if place.after is not None:
+        return Cut(place.after, up=False, skip=0, count=place.size)
+    if place.before is not None:
+        return Cut(place.before, up=True, skip=0, count=place.size)
     if place.last:
-        return db.execute(up.limit(max(0, min(place.size, total - skipped)))).all()[::-1]
+        return Cut(None, up=True, skip=0, count=max(0, min(place.size, total - skipped)))
     # A number so large that no list is that long would not fit into the database's integers.
-    return db.execute(down.limit(place.size).offset(skipped)).all() if skipped < total else []
+    return (
+        Cut(None, up=False, skip=skipped, count=place.size) if skipped < total else Cut(None, up=False, skip=0, count=0)
+    )

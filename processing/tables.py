@@ -210,7 +210,7 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
-Index("delivery_changed", delivery.c.account_id, delivery.c.changed_at)
+Index("delivery_changed", delivery.c.account_id, delivery.c.changed_at, delivery.c.id)
 Index("delivery_state", delivery.c.account_id, delivery.c.state)
 partial_index("delivery_unanswered", "answered_at is null", delivery.c.account_id, delivery.c.received_at)
 partial_index("delivery_waits", "waits_until is not null", delivery.c.waits_until)

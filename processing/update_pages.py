@@ -4,19 +4,22 @@ An update's serial number is the version it gave its action: 0 when it was track
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Connection, Row, Select, literal, null, select, tuple_, union_all
 
 from processing.action_pages import Wanted
 from processing.errors import NotFound
 from processing.model import State
-from processing.pages import Page, Place, read
+from processing.pages import Cut, Keys, Page, Place, cut, length
 from processing.tables import action, delivery, entry
 
 TRACKED: Final = "track"
-# Versions count from 0 and stay far below.
-_MOST_VERSIONS: Final = 2**20
+# An update's number tells the delivery and line that made it, or else the action that was tracked, below 0. Lines and
+# deliveries (2^31) stay far below; 18 digits hold them all.
+_MOST_LINES: Final = 2**28
+_TRACKED_BELOW: Final = 2**59
 
 
 def one(db: Connection, account_id: int, action_id: str, version: int) -> Row[Any]:
@@ -30,7 +33,17 @@ def one(db: Connection, account_id: int, action_id: str, version: int) -> Row[An
 
 
 def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
-    """A page of updates, newest first."""
+    """A page of updates, newest first; of those of one delivery, its last line's first."""
+    tracked, changed = _wanted(account_id, wanted)
+    total = length(db, union_all(*(query.with_only_columns(action.c.id) for query in (tracked, changed))), place)
+    part = cut(place, total)
+    rows = _inside(db, changed, part) if part.start is not None else []
+    if len(rows) < part.count:
+        rows += _beyond(db, tracked, changed, replace(part, count=part.count - len(rows)))
+    return Page(rows[::-1] if part.up else rows, total)
+
+
+def _wanted(account_id: int, wanted: Wanted) -> tuple[Select[Any], Select[Any]]:
     mine: list[ColumnElement[bool]] = [
         action.c.account_id == account_id,
         action.c.program_id == wanted.program_id,
@@ -38,15 +51,51 @@ def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
     for column, span in ((action.c.event_at, wanted.event), (action.c.locks_at, wanted.locks)):
         if span is not None:
             mine.append(column.between(*span))
-    tracked, changed = _tracked(*mine), _changed(*mine, delivery.c.account_id == account_id)
+    tracked = _tracked(*mine)
+    changed = _changed(*mine, delivery.c.account_id == account_id, delivery.c.changed_at.is_not(None))
     if wanted.updated is not None:
         tracked = tracked.where(action.c.created_at.between(*wanted.updated))
         changed = changed.where(delivery.c.changed_at.between(*wanted.updated))
-    updates = union_all(tracked, changed).subquery()
-    query = select(updates)
     if wanted.state is not None:
-        query = query.where(updates.c.state_after == wanted.state.value)
-    return read(db, query, (updates.c.updated_at, updates.c.number), place)
+        tracked = tracked.where(literal(State.PENDING.value) == wanted.state.value)
+        changed = changed.where(entry.c.state_after == wanted.state.value)
+    return tracked, changed
+
+
+def _inside(db: Connection, changed: Select[Any], part: Cut) -> list[Row[Any]]:
+    """What else of the list the delivery has in which a page begins: nothing stands between its updates."""
+    assert part.start is not None  # noqa: S101 - a page that begins behind an update
+    updated_at, number = part.start
+    if number < 0:
+        return []
+    delivery_id, line = divmod(number, _MOST_LINES)
+    beyond = entry.c.line > line if part.up else entry.c.line < line
+    query = changed.where(entry.c.delivery_id == delivery_id, delivery.c.changed_at == updated_at, beyond)
+    return list(db.execute(_sorted((entry.c.line,), query, part)))
+
+
+def _beyond(db: Connection, tracked: Select[Any], changed: Select[Any], part: Cut) -> list[Row[Any]]:
+    """What was tracked, and what other deliveries changed; either is read by its index, no further than wanted."""
+    made, judged = (action.c.created_at, action.c.id), (delivery.c.changed_at, delivery.c.id)
+    if part.start is not None:
+        updated_at, number = part.start
+        # Of one instant, all that was tracked follows what was changed.
+        ends = (updated_at, 0) if number < 0 else (updated_at, number // _MOST_LINES)
+        action_id = number + _TRACKED_BELOW if number < 0 else _TRACKED_BELOW
+        tracked = tracked.where(_past(made, (updated_at, action_id), up=part.up))
+        changed = changed.where(_past(judged, ends, up=part.up))
+    halves = (_sorted(made, tracked, part), _sorted((*judged, entry.c.line), changed, part))
+    both = union_all(*(select(half.subquery()) for half in halves)).subquery()
+    query = _sorted((both.c.updated_at, both.c.number), select(both), part)
+    return list(db.execute(query.limit(part.count).offset(part.skip)))
+
+
+def _past(keys: Sequence[ColumnElement[int]], start: Keys, *, up: bool) -> ColumnElement[bool]:
+    return tuple_(*keys) > start if up else tuple_(*keys) < start
+
+
+def _sorted(keys: Sequence[ColumnElement[int]], query: Select[Any], part: Cut) -> Select[Any]:
+    return query.order_by(*(key if part.up else key.desc() for key in keys)).limit(part.skip + part.count)
 
 
 def of_lines(db: Connection, delivery_id: int, lines: Sequence[int]) -> list[Row[Any]]:
@@ -59,7 +108,7 @@ def _tracked(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(
         action,
         action.c.created_at.label("updated_at"),
-        (action.c.id * _MOST_VERSIONS).label("number"),
+        (action.c.id - _TRACKED_BELOW).label("number"),
         literal(0).label("serial"),
         literal(TRACKED).label("change"),
         null().label("reason"),
@@ -75,7 +124,7 @@ def _changed(*conditions: ColumnElement[bool]) -> Select[Any]:
         select(
             action,
             delivery.c.changed_at.label("updated_at"),
-            (entry.c.action_id * _MOST_VERSIONS + entry.c.version).label("number"),
+            (delivery.c.id * _MOST_LINES + entry.c.line).label("number"),
             entry.c.version.label("serial"),
             entry.c.change,
             entry.c.reason,
