@@ -13,8 +13,9 @@ from processing.errors import SpoolBroken
 
 ENVELOPE: Final = "envelope.json"
 EMAIL: Final = "email"
-# A container may come in a message: <message>-0001-0002.
-NUMBER: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}(-\d{4}){0,2}")
+# What comes by itself, and what may come in it: a container in a message has files like <message>-0001-0002.
+BY_ITSELF: Final = "[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
+NUMBER: Final = re.compile(rf"{BY_ITSELF}(-[0-9]{{4}}){{0,2}}")
 _END: Final = "end"
 
 
@@ -43,6 +44,13 @@ class Envelope:
         """The message or container that it came in, ``None`` for a delivery that came by itself."""
         found = NUMBER.fullmatch(self.delivery)
         return self.delivery.removesuffix(found[1]) if found and found[1] else None
+
+    @property
+    def rank(self) -> int:
+        """Tells it from all that arrived in the same instant; what is in it has the next ones, in order."""
+        _, token, *inside = self.delivery.split("-")
+        ranks = (int(token, 16), *map(int, inside), 0, 0)
+        return (ranks[0] * 10**4 + ranks[1]) * 10**4 + ranks[2]
 
     @property
     def in_container(self) -> bool:

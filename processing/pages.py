@@ -1,12 +1,15 @@
 """Pages of a long list by keyset: each begins where another one ends, so that all cost the same and none moves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, CompoundSelect, Connection, Row, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, func, select, tuple_
 
 Keys = tuple[int, int]
+NOTHING: Final[Mapping[Keys, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The rows of a page in the order of the list, and the length of the list."""
+    """The rows of a page, or others, in the order of the list; and the length of the list."""
 
-    rows: Sequence[Row[Any]]
+    rows: Sequence[Any]
     total: int
 
 
@@ -48,25 +51,43 @@ class Cut:
 
 
 def read(
-    db: Connection, query: Select[Any], keys: Sequence[ColumnElement[int]], place: Place, *, rising: bool = False
+    db: Connection,
+    query: Select[Any],
+    keys: Sequence[ColumnElement[int]],
+    place: Place,
+    *,
+    rising: bool = False,
+    others: Mapping[Keys, Any] = NOTHING,
 ) -> Page:
-    """A page of a query; ``keys`` are two columns that together tell its rows apart and fall down the list, or rise."""
-    total = length(db, query, place)
+    """A page of a query; ``keys`` are two columns that together tell its rows apart and fall down the list, or rise.
+
+    ``others`` are members of the list that the database does not have, by their keys.
+    """
+    total = length(db, query, place, len(others))
     wanted = cut(place, total)
     climbs = wanted.up is not rising
     if wanted.start is not None:
-        both = tuple_(*keys)
-        query = query.where(both > wanted.start if climbs else both < wanted.start)
+        both, start = tuple_(*keys), wanted.start
+        query = query.where(both > start if climbs else both < start)
+        others = {key: one for key, one in others.items() if (key > start if climbs else key < start)}
     query = query.order_by(*(key if climbs else key.desc() for key in keys))
-    rows = db.execute(query.limit(wanted.count).offset(wanted.skip)).all() if wanted.count else []
+    # So many of the rows before the page may be others.
+    early = min(wanted.skip, len(others))
+    query = query.limit(wanted.count + early).offset(wanted.skip - early)
+    rows: Sequence[Any] = db.execute(query).all() if wanted.count else []
+    if others:
+        placed = {(row._mapping[keys[0]], row._mapping[keys[1]]): row for row in rows} | dict(others)  # noqa: SLF001 - public
+        rows = [one for _, one in sorted(placed.items(), key=itemgetter(0), reverse=not climbs)]
+        rows = rows[early : early + wanted.count]
     return Page(rows[::-1] if wanted.up else rows, total)
 
 
-def length(db: Connection, query: Select[Any] | CompoundSelect[Any], place: Place) -> int:
-    """How long the list is, or was when its first page was read."""
+def length(db: Connection, query: Select[Any] | CompoundSelect[Any], place: Place, others: int = 0) -> int:
+    """How long the list is with so many others, or was when its first page was read."""
     if place.total is not None:
         return place.total
-    return int(db.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one())
+    counted = select(func.count()).select_from(query.order_by(None).subquery())
+    return int(db.execute(counted).scalar_one()) + others
 
 
 def cut(place: Place, total: int) -> Cut:

@@ -1,16 +1,17 @@
 """Submissions as programs read them: an account's one-line deliveries, its files, and the lines that went wrong."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, select
 
+from processing import bulk
 from processing.codes import Verdict
 from processing.deliveries import NO_ROWS, DeliveryState
 from processing.errors import NotFound
-from processing.pages import Page, Place, read
+from processing.pages import NOTHING, Keys, Page, Place, read
 from processing.tables import action, delivery, entry, line
 
 # The only line of a one-line delivery stands below its header.
@@ -37,13 +38,13 @@ class Wanted:
     finished: Span | None = None
 
 
-def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
-    """A page of submissions, newest first."""
+def page(db: Connection, account_id: int, wanted: Wanted, place: Place, waiting: Mapping[Keys, Any] = NOTHING) -> Page:
+    """A page of submissions, newest first; with what waits to be judged, by arrival and what tells it from others."""
     query = _query().where(delivery.c.account_id == account_id, _channel(wanted))
     for column, span in ((delivery.c.received_at, wanted.received), (delivery.c.changed_at, wanted.finished)):
         if span is not None:
             query = query.where(column.between(*span))
-    return read(db, query, (delivery.c.received_at, delivery.c.id), place)
+    return read(db, query, (delivery.c.received_at, delivery.c.id), place, others=waiting)
 
 
 def one(db: Connection, account_id: int, wanted: Wanted, number: str) -> Row[Any]:
@@ -57,7 +58,9 @@ def one(db: Connection, account_id: int, wanted: Wanted, number: str) -> Row[Any
 
 def known(db: Connection, numbers: Sequence[str]) -> set[str]:
     """Which of these deliveries the store has seen."""
-    return set(db.execute(select(delivery.c.delivery).where(delivery.c.delivery.in_(numbers))).scalars())
+    asked = bulk.listed(db, numbers)
+    query = select(delivery.c.delivery).select_from(asked.outerjoin(delivery, delivery.c.delivery == asked.c.value))
+    return set(db.execute(query).scalars()) - {None}
 
 
 def wrong_lines(db: Connection, delivery_id: int, place: Place) -> Page:

@@ -29,6 +29,7 @@ from clawback.web.refusal import Refusal, Refused, invalid
 from clawback.web.representation import Single, respond
 from clawback.web.submissions import landed
 from clawback.wiring import Desk
+from connectors.envelope import NUMBER
 from processing import deliveries
 from processing.errors import NotFound, Unusable
 
@@ -41,9 +42,8 @@ _MULTIPART: Final = "multipart/form-data"
 _ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
 _DIGEST: Final = re.compile(r"\s*([a-z0-9-]+)=:([A-Za-z0-9+/=]*):\s*")
 _BLOCK_BYTES: Final = 1024 * 1024
-_NUMBER: Final = r"^[0-9]{8}T[0-9]{12}-[0-9a-f]{8}(-[0-9]{4})?$"
 
-Number = Annotated[str, PathParameter(pattern=_NUMBER, description="As the upload was answered.")]
+Number = Annotated[str, PathParameter(pattern=f"^{NUMBER.pattern}$", description="As the upload was answered.")]
 EventType = Annotated[int | None, Query(ge=0, le=9_999_999_999, description="The event type of lines that name none.")]
 Name = Annotated[
     str | None,

@@ -1,13 +1,12 @@
 """The documented paging keys over pages by keyset: each page's URIs say where the next one begins."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query, Request
-from sqlalchemy import Row
 
 from clawback.web.refusal import Refusal, invalid
 from clawback.web.representation import Fields, Listing, path_as_asked
@@ -50,18 +49,14 @@ class Asked:
         name: str,
         item: str,
         page: Page,
-        keys: Callable[[Row[Any]], Keys],
-        shape: Callable[[Row[Any]], Fields],
+        keys: Callable[[Any], Keys],
+        shape: Callable[[Any], Fields],
         *,
         given: Mapping[str, str] | None = None,
         json_name: str | None = None,
-        ahead: Sequence[Fields] = (),
     ) -> Listing:
-        """A page with the URIs of its neighbours; ``given`` are parameters to be kept besides those of the request.
-
-        ``ahead`` are resources that stand before the list's own, on its first page.
-        """
-        rows = [*(ahead if self.place.number == 1 else ()), *(shape(row) for row in page.rows)]
+        """A page with the URIs of its neighbours; ``given`` are parameters to be kept besides those of the request."""
+        rows = [shape(row) for row in page.rows]
         ends = (keys(page.rows[0]), keys(page.rows[-1])) if page.rows else None
         about = self._about(page.total, len(rows), ends, {**self.given, **(given or {})})
         return Listing(name, item, about, rows, json_name)

@@ -17,7 +17,7 @@ from clawback.web.paging import Paged
 from clawback.web.representation import Document, Fields, Single
 from clawback.web.shapes import Shaper
 from clawback.web.windows import Date
-from connectors.envelope import Envelope
+from connectors.envelope import BY_ITSELF, NUMBER, Envelope
 from connectors.spool import Spool
 from processing import submissions
 from processing.codes import Verdict
@@ -31,13 +31,10 @@ router = APIRouter(tags=["Submissions"])
 LINES: Final = frozenset({API})
 NO_FILES: Final = frozenset({API, PERSON, UNDO})
 _KINDS: Final = {"PUT Actions": "Modification", "PUT Items": "Modification", "DELETE Actions": "Reversal"}
-_BATCH: Final = r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
 _OPEN: Final = {DeliveryState.BROKEN, DeliveryState.HELD, DeliveryState.WAITING}
 
-ApiBatch = Annotated[str, Path(pattern=rf"^A-{_BATCH}$", description="As QueuedUri tells it.")]
-FileBatch = Annotated[
-    str, Path(pattern=rf"^F-{_BATCH}(-[0-9]{{4}})?$", description="As QueuedUri or the list tells it.")
-]
+ApiBatch = Annotated[str, Path(pattern=f"^A-{BY_ITSELF}$", description="As QueuedUri tells it.")]
+FileBatch = Annotated[str, Path(pattern=f"^F-{NUMBER.pattern}$", description="As QueuedUri or the list tells it.")]
 
 
 def _spans(
@@ -69,20 +66,19 @@ Spans = Annotated[Callable[[Shaper], tuple[windows.Span | None, windows.Span | N
 )
 async def list_lines(request: Request, sid: Reader, spans: Spans, paged: Paged) -> Response:
     """PUTs and DELETEs, newest first."""
-    spool = office_of(request).desk.spool
+    spool, pending = office_of(request).desk.spool, await _pending(request, sid)
 
     def found(db: Connection, shaper: Shaper) -> Document:
         received, finished = spans(shaper)
         wanted = Wanted(LINES, received=received, finished=finished)
-        page = submissions.page(db, shaper.terms.account_id, wanted, paged.place)
+        page = submissions.page(db, shaper.terms.account_id, wanted, paged.place, _waiting(db, pending, wanted))
         return paged.listing(
             "APISubmissions",
             "APISubmission",
             page,
             _keys,
-            lambda row: _line(row, shaper, spool),
+            lambda one: (_queued_line if isinstance(one, Envelope) else _line)(one, shaper, spool),
             json_name="APISubmission",
-            ahead=[_queued_line(one, shaper, spool) for one in _waiting(db, spool, sid, wanted)],
         )
 
     return await answered(request, sid, found)
@@ -113,19 +109,18 @@ async def one_line(request: Request, sid: Reader, BatchId: ApiBatch) -> Response
 )
 async def list_files(request: Request, sid: Reader, spans: Spans, paged: Paged) -> Response:
     """Files, newest first, whatever channel brought them."""
-    spool = office_of(request).desk.spool
+    pending = await _pending(request, sid)
 
     def found(db: Connection, shaper: Shaper) -> Document:
         received, finished = spans(shaper)
         wanted = Wanted(NO_FILES, others=True, received=received, finished=finished)
-        page = submissions.page(db, shaper.terms.account_id, wanted, paged.place)
+        page = submissions.page(db, shaper.terms.account_id, wanted, paged.place, _waiting(db, pending, wanted))
         return paged.listing(
             "FTPFileSubmissions",
             "FTPFileSubmission",
             page,
             _keys,
-            lambda row: _file(row, shaper),
-            ahead=[_queued_file(one, shaper) for one in _waiting(db, spool, sid, wanted)],
+            lambda one: (_queued_file if isinstance(one, Envelope) else _file)(one, shaper),
         )
 
     return await answered(request, sid, found)
@@ -177,28 +172,35 @@ async def list_errors(request: Request, sid: Reader, BatchId: FileBatch, paged: 
 
 
 def landed(spool: Spool, sid: str, number: str, *, lines: bool) -> Envelope:
-    """A delivery of the account that the store has not seen yet; raises NotFound."""
+    """A delivery of the account that the store has not seen yet; raises NotFound, also for an e-mail message."""
     try:
         envelope = spool.find(number)
     except SpoolBroken:
         raise NotFound(number) from None
-    if envelope.account != sid or (envelope.channel == API) is not lines:
+    if envelope.account != sid or envelope.trace is not None or (envelope.channel == API) is not lines:
         raise NotFound(number)
     return envelope
 
 
-def _waiting(db: Connection, spool: Spool, sid: str, wanted: Wanted) -> list[Envelope]:
-    """What has landed and was not judged yet, newest first; nothing of it is completed."""
+async def _pending(request: Request, sid: str) -> list[Envelope]:
+    """What has landed, read before the store: what is judged in between is in both, and in neither otherwise."""
+    return await office_of(request).with_desk(lambda desk: desk.spool.pending(sid))
+
+
+def _waiting(db: Connection, pending: list[Envelope], wanted: Wanted) -> dict[Keys, Envelope]:
+    """What was not judged yet, by its place in the list; nothing of it is completed, and a message is no file."""
     if wanted.finished is not None:
-        return []
+        return {}
     low, high = wanted.received or (0, sys.maxsize)
-    pending = [
+    mine = [
         one
-        for one in spool.pending(sid)
-        if (one.channel in wanted.channels) is not wanted.others and low <= micros(one.received_at) <= high
+        for one in pending
+        if one.trace is None
+        and (one.channel in wanted.channels) is not wanted.others
+        and low <= micros(one.received_at) <= high
     ]
-    seen = submissions.known(db, [one.delivery for one in pending])
-    return [one for one in reversed(pending) if one.delivery not in seen]
+    seen = submissions.known(db, [one.delivery for one in mine])
+    return {_keys(one): one for one in mine if one.delivery not in seen}
 
 
 def _line(row: Row[Any], shaper: Shaper, spool: Spool) -> Fields:
@@ -309,8 +311,8 @@ def _payload(spool: Spool, delivery: str) -> str:
     return urlencode([(name, value) for name, value in zip(names, values, strict=True) if value])
 
 
-def _keys(row: Row[Any]) -> Keys:
-    return row.received_at, row.id
+def _keys(one: Row[Any] | Envelope) -> Keys:
+    return (micros(one.received_at), one.rank) if isinstance(one, Envelope) else (one.received_at, one.id)
 
 
 def _line_keys(row: Row[Any]) -> Keys:

@@ -12,9 +12,12 @@ from connectors.tokens import Scope
 from tests.clawback.serve_site import until
 from tests.clawback.web.site import Site, serving, settings_of
 from tests.conftest import Clock
+from tests.connectors.smtp_site import mail
+from tests.mail_world import raw
 from tests.schemas.test_containers import zipped
 from tests.worlds import SID, Sale, action, lines
 
+TO = "returns@returns.example"
 FILE = lines("ActionId,Amount,Reason", "A-1,0,ITEM_RETURNED", "A-2,x,ITEM_RETURNED", "A-9,0,OTHER").encode()
 
 
@@ -155,6 +158,37 @@ def test_a_line_that_waited_is_told_when_it_is_applied(site: Site, tmp_path: Pat
             f"Completed{key}": value for key, value in (("DateStart", day["StartDate"]), ("DateEnd", day["EndDate"]))
         }
         assert client.get("/APISubmissions", params=days).json()["APISubmission"] == [done]
+
+
+def test_files_that_came_by_mail_can_be_followed(site: Site, tmp_path: Path) -> None:
+    """Those of a zip as well, by their numbers; the message itself is no file, before it was opened and after."""
+    site.load(tmp_path, Sale("A-1"))
+    trace = {"mail_from": "", "peer": "127.0.0.1", "helo": "mail.acme.example", "tls": "", "recipient": TO}
+    with site.desk.spool.receive_message(account=SID, name="message.eml", event_type=None, trace=trace) as upload:
+        upload.write(raw(mail(TO, zipped({"one.csv": FILE}), "returns.zip")))
+        number = upload.land(proven=True).delivery
+    with site.client() as client:
+
+        def is_no_file() -> bool:
+            paths = (f"/FTPFileSubmissions/F-{number}", f"/Deliveries/{number}", f"/Deliveries/{number}/result.csv")
+            return {client.get(path).status_code for path in paths} == {404}
+
+        assert is_no_file()
+        assert client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"] == []
+        zip_file = site.desk.spool.receive_part(site.desk.spool.find(number), 1, "returns.zip")
+        assert zip_file is not None
+        with zip_file:
+            zip_file.write(zipped({"one.csv": FILE}))
+            zip_file.land(proven=True)
+        site.desk.spool.acknowledge(number)
+        assert is_no_file()
+        site.finish()
+        listed = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
+        assert [one["BatchId"] for one in listed] == [f"F-{number}-0001-0001", f"F-{number}-0001"]
+        assert [client.get(f"{site.url}{one['Uri']}").json() for one in listed] == listed
+        assert len(client.get(f"{site.url}{listed[0]['ErrorsUri']}").json()["ErrorDetail"]) == 2
+        assert client.get(f"/Deliveries/{number}-0001-0001").json()["State"] == "done"
+        assert "A-1,0,ITEM_RETURNED,applied" in client.get(f"/Deliveries/{number}-0001-0001/result.csv").text
 
 
 def test_an_upload_is_undone(site: Site, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clawback import pipeline
 from clawback.loading import load_actions
 from tests.clawback.web.site import Site
-from tests.worlds import Sale, actions_csv, written
+from tests.worlds import SID, Sale, actions_csv, written
 
 MANY = 4_500
 
@@ -37,6 +38,36 @@ def test_following_the_uris_meets_each_action_once(site: Site, tmp_path: Path) -
         client.headers["Accept"] = "application/json"
         by_number = client.get("/Actions", params={"CampaignId": 1000, "PageSize": 1, "Page": 3}).json()
         assert [one["Id"] for one in by_number["Actions"]] == met[1][-1:] + met[2]
+
+
+def test_a_list_counts_what_waits_to_be_judged(site: Site, tmp_path: Path) -> None:
+    """It fills pages like everything else; what is judged while they are read is met once, too."""
+    site.load(tmp_path)
+    landed = []
+    for number in range(2_003):
+        content = f"ActionId,Amount,Reason\nA-{number},x,OTHER\n".encode()
+        landed.append(site.desk.spool.land(content, account=SID, channel="ftp", name="returns.csv").delivery)
+        if number == 1:
+            site.finish()
+    landed.reverse()
+    with site.client() as client:
+        first = client.get("/FTPFileSubmissions", params={"PageSize": 2000}).json()
+        assert [first[f"@{key}"] for key in ("page", "numpages", "total", "start", "end")] == [
+            "1", "2", "2003", "0", "1999",
+        ]  # fmt: skip
+        assert [one["BatchId"] for one in first["FTPFileSubmissions"]] == [f"F-{number}" for number in landed[:2000]]
+        pipeline.ingest(site.desk, landed[2000], at=site.clock())
+        second = client.get(f"{site.url}{first['@nextpageuri']}").json()
+        assert [second[f"@{key}"] for key in ("page", "total", "start", "end", "nextpageuri")] == [
+            "2", "2003", "2000", "2002", "",
+        ]  # fmt: skip
+        assert [(one["BatchId"], one["Status"]) for one in second["FTPFileSubmissions"]] == [
+            (f"F-{number}", "Complete") for number in landed[2000:]
+        ]
+        assert (
+            client.get(f"{site.url}{second['@previouspageuri']}").json()["FTPFileSubmissions"][1:]
+            == first["FTPFileSubmissions"][1:]
+        )
 
 
 @pytest.mark.parametrize(
