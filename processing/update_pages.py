@@ -7,13 +7,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, literal, null, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Label,
+    Row,
+    Select,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    tuple_,
+    union_all,
+)
 
 from processing.action_pages import Wanted
 from processing.errors import NotFound
 from processing.model import State
 from processing.pages import Cut, Keys, Page, Place, cut, length
-from processing.tables import action, delivery, entry
+from processing.tables import action, delivery, entry, item, item_entry
 
 TRACKED: Final = "track"
 # An update's number tells the delivery and line that made it, or else the action that was tracked, below 0. Lines and
@@ -116,10 +130,17 @@ def _tracked(*conditions: ColumnElement[bool]) -> Select[Any]:
         action.c.tracked_amount.label("amount_moved"),
         action.c.tracked_payout.label("payout_moved"),
         action.c.tracked_status.label("status_after"),
+        *_item(select(item).where(item.c.action_id == action.c.id), item.c.tracked_quantity),
     ).where(*conditions)
 
 
 def _changed(*conditions: ColumnElement[bool]) -> Select[Any]:
+    same = (item_entry.c.delivery_id == entry.c.delivery_id, item_entry.c.line == entry.c.line)
+    known = (item.c.action_id == item_entry.c.action_id) & (item.c.sku == item_entry.c.sku)
+    touched = _item(select(item).join(item_entry, known).where(*same), item_entry.c.quantity_after)
+    # A reversal returns all items without an entry for each.
+    reversal = (entry.c.state_after == State.REVERSED.value, ~exists().where(*same).correlate(entry))
+    gone = _item(select(item).where(item.c.action_id == action.c.id, *reversal), literal(0))
     return (
         select(
             action,
@@ -132,8 +153,17 @@ def _changed(*conditions: ColumnElement[bool]) -> Select[Any]:
             (entry.c.amount_after - entry.c.amount_before).label("amount_moved"),
             (entry.c.payout_after - entry.c.payout_before).label("payout_moved"),
             entry.c.status_after,
+            *(func.coalesce(one, other).label(one.name) for one, other in zip(touched, gone, strict=True)),
         )
         .join(entry, entry.c.action_id == action.c.id)
         .join(delivery, delivery.c.id == entry.c.delivery_id)
         .where(*conditions)
     )
+
+
+def _item(found: Select[Any], quantity: ColumnElement[int]) -> list[Label[Any]]:
+    """The item of an update, if it is about one alone: its SKU, its category and what is left of it."""
+    return [
+        found.with_only_columns(case((func.count() == 1, func.min(column)))).scalar_subquery().label(name)
+        for name, column in (("sku", item.c.sku), ("category", item.c.category), ("quantity", quantity))
+    ]

@@ -35,9 +35,6 @@ _UNKNOWN_CUSTOMER: Final = {
     "Note": "",
 }
 _UNKNOWN_UPDATE: Final = {
-    "Category": "",
-    "Sku": "",
-    "Quantity": "",
     "CatalogName": "",
     "CatalogCategory": "",
     "CatalogDescription": "",
@@ -141,6 +138,9 @@ class Shaper:
             "DeltaPayout": self.money(row.payout_moved, row),
             "DeltaAmount": self.money(row.amount_moved, row),
             "Currency": row.currency,
+            "Category": row.category or "",
+            "Sku": row.sku or "",
+            "Quantity": "" if row.quantity is None else str(row.quantity),
             **_UNKNOWN_UPDATE,
             "PayoutLevel": self._level(row.event_type_id),
             "DefaultPayoutRate": "",

@@ -148,3 +148,28 @@ def test_a_sku_of_any_letters(site: Site, tmp_path: Path) -> None:
         assert items(client)[1]["Quantity"] == "0"
         assert client.post(f"{site.url}{found['Uri']}").headers["allow"] == "GET, PUT"
     assert SID in found["Uri"]
+
+
+def test_an_update_tells_the_item_that_it_is_about(site: Site, tmp_path: Path) -> None:
+    """And none if it is about several, or about the order as a whole."""
+    load_items(site.desk, tmp_path)
+    with site.client() as client:
+
+        def updates(*fields: str) -> list[tuple[str, ...]]:
+            found = client.get("/ActionUpdates", params={"CampaignId": 1000}).json()["ActionUpdates"]
+            assert found == [client.get(f"{site.url}{one['Uri']}").json() for one in found]
+            return [tuple(one[field] for field in ("ActionId", *fields)) for one in found]
+
+        def change(action_id: str, **fields: str) -> None:
+            site.clock.pass_by(minutes=1)
+            answer = client.put("/Actions", data={"ActionId": action_id, "Reason": "ORDER_UPDATE", **fields})
+            assert answer.status_code == 200, answer.text
+            site.finish()
+
+        change("A-1", Sku="BOOT", Quantity="1", Amount="40.00")
+        change("A-1", Sku="BOOT", Quantity="0", Sku2="SOCK", Quantity2="1", Amount2="5.00")
+        change("A-2", Amount="0")
+        told = "; ".join(",".join(one) for one in reversed(updates("Sku", "Category", "Quantity", "State")))
+    assert told == (
+        "A-1,,,,PENDING; A-2,TENT,,1,PENDING; A-1,BOOT,Shoes,1,PENDING; A-1,,,,PENDING; A-2,TENT,,0,REVERSED"
+    )
