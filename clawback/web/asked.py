@@ -30,7 +30,12 @@ SkuText = Annotated[str, Field(pattern=_SKU, examples=["TENT-2P"])]
 
 # What pydantic cannot say of several fields together, for the API's document.
 _TARGET: Final[dict[str, Any]] = {
-    "anyOf": [{"required": ["ActionId"]}, {"required": ["ActionTrackerId", "OrderId"]}],
+    "anyOf": [
+        {"required": ["ActionId"]},
+        {"required": ["ActionTrackerId", "OrderId"]},
+        {"required": ["EventTypeId", "OrderId"]},
+    ],
+    "not": {"required": ["ActionTrackerId", "EventTypeId"]},
     "additionalProperties": False,
 }
 
@@ -40,10 +45,15 @@ class _Target(BaseModel):
 
     ActionId: ActionIdText | None = None
     ActionTrackerId: EventTypeText | None = None
+    EventTypeId: Annotated[EventTypeText | None, Field(description="Another name of ActionTrackerId.")] = None
     OrderId: OrderIdText | None = None
 
     @model_validator(mode="after")
     def _named(self) -> "_Target":
+        if self.EventTypeId is not None:
+            if self.ActionTrackerId is not None:
+                raise ValueError("ActionTrackerId and EventTypeId are the same field; give one of them.")
+            self.ActionTrackerId, self.EventTypeId = self.EventTypeId, None
         if self.ActionId is None and (self.OrderId is None or self.ActionTrackerId is None):
             raise ValueError("Give ActionId, or OrderId together with ActionTrackerId.")
         return self
@@ -63,7 +73,12 @@ class Modification(_Target):
                 f"^{name}[1-9][0-9]{{0,2}}$": {"type": "string", "pattern": pattern}
                 for name, pattern in _ITEM_FIELDS.items()
             },
-            "not": {"anyOf": [{"required": [name, f"{name}1"]} for name in _ITEM_FIELDS]},
+            "not": {
+                "anyOf": [
+                    {"required": ["ActionTrackerId", "EventTypeId"]},
+                    *({"required": [name, f"{name}1"]} for name in _ITEM_FIELDS),
+                ]
+            },
         },
     )
 

@@ -16,8 +16,15 @@ from clawback.web.refusal import Fault, Refusal, Refused
 
 # What JSON may give as a number; items carry a number of their own behind the name.
 NUMERIC: Final = frozenset(
-    {"ActionId", "OrderId", "ActionTrackerId", "CampaignId", "MediaPartnerId", "Amount", "Quantity", "Sku"}
+    {"ActionId", "OrderId", "ActionTrackerId", "EventTypeId", "CampaignId", "MediaPartnerId", "Amount", "Quantity"}
+    | {"Sku"}
 )
+# Parameters of the original that nothing here could honour; one that is left out in silence would be believed.
+NOT_TAKEN: Final = {
+    "ItemSubTotalDelta": "A difference would count twice when it is sent twice; give Amount, the total.",
+    "ItemName": "Names of items are not kept here; leave it out.",
+    "Rebate": "Rebates are not kept here; leave it out.",
+}
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 _MOST_BYTES: Final = 64 * 1024
@@ -90,7 +97,7 @@ def _of_form(body: bytes) -> Mapping[str, str]:
         )
     except ValueError:
         raise _malformed("The body is not a form: names and values in UTF-8, percent-encoded.") from None
-    return _once(pairs)
+    return _once(_taken(pairs))
 
 
 def _of_json(body: bytes) -> Mapping[str, str]:
@@ -106,7 +113,15 @@ def _of_json(body: bytes) -> Mapping[str, str]:
         raise _malformed("The body is not JSON.") from None
     if not isinstance(pairs, _Pairs):
         raise _malformed("The body is not a JSON object.")
-    return _once([(name, _as_text(name, value)) for name, value in pairs])
+    return _once([(name, _as_text(name, value)) for name, value in _taken(pairs)])
+
+
+def _taken(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """The parameters; raises Refusal naming those that are known and not taken."""
+    wrong = [Fault(name, why) for name, _ in pairs if (why := NOT_TAKEN.get(name.rstrip("0123456789")))]
+    if wrong:
+        raise Refusal(Refused.VALIDATION_FAILED, *wrong)
+    return pairs
 
 
 def _no_number(word: str) -> None:

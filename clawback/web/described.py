@@ -181,7 +181,7 @@ def body(model: type[BaseModel]) -> dict[str, Any]:
 
 
 _LARGEST: Final = {"Quantity": 10**9 - 1} | dict.fromkeys(
-    ("ActionTrackerId", "CampaignId", "MediaPartnerId"), 10**10 - 1
+    ("ActionTrackerId", "EventTypeId", "CampaignId", "MediaPartnerId"), 10**10 - 1
 )
 
 

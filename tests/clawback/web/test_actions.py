@@ -266,6 +266,37 @@ def test_json_numbers_lose_only_their_noise(site: Site, tmp_path: Path) -> None:
         assert client.get("/Actions/A-1").json()["Amount"] == float(Decimal("0.3"))
 
 
+@pytest.mark.parametrize("name", ["ItemSubTotalDelta", "ItemName", "ItemName2", "Rebate"])
+def test_a_parameter_that_cannot_be_honoured_is_named(door: Site, name: str) -> None:
+    """With the reason, in a form and in JSON, for an action and for an item; nothing lands."""
+    before = len(door.desk.spool.pending())
+    with door.client() as client:
+        for path, body in (
+            ("/Actions", {"ActionId": "A-1", "Reason": "ORDER_UPDATE", "Amount": "4"}),
+            ("/Actions/A-1/Items/S", {"Quantity": "1"}),
+        ):
+            for sent in ({"data": {**body, name: "-5.00"}}, {"json": {**body, name: -5.0}}):
+                answer = client.put(path, **sent)
+                [fault] = answer.json()["Errors"]
+                assert (answer.status_code, fault["Field"]) == (400, name)
+                assert "not kept here" in fault["Message"] or "give Amount" in fault["Message"]
+    assert len(door.desk.spool.pending()) == before
+
+
+def test_an_event_type_has_two_names(site: Site, tmp_path: Path) -> None:
+    """EventTypeId is ActionTrackerId, as text and as a number; both at once are refused."""
+    site.load(tmp_path, Sale("A-1", "O-1"))
+    with site.client() as client:
+        body = {"OrderId": "O-1", "EventTypeId": 16027, "Amount": "40", "Reason": "ORDER_UPDATE"}
+        assert fate(site, client, client.put("/Actions", json=body))["ErrorReason"] == ""
+        assert client.get("/Actions/A-1").json()["Amount"] == 40.0
+        both = client.put("/Actions", json={**body, "ActionTrackerId": 16027})
+        assert (both.status_code, "same field" in both.json()["Errors"][0]["Message"]) == (400, True)
+        reversal = {"OrderId": "O-1", "EventTypeId": "16027", "DispositionCode": "OTHER"}
+        assert fate(site, client, client.request("DELETE", "/Actions", data=reversal))["ErrorReason"] == ""
+        assert client.get("/Actions/A-1").json()["State"] == "REVERSED"
+
+
 def test_items_of_an_order(door: Site) -> None:
     """An action that is tracked by order has none; another account's are not there at all."""
     with door.client() as client:
