@@ -156,7 +156,10 @@ def _make_room(
     differing: Iterable[Record],
     at: datetime,
 ) -> Tally:
-    """Judge records anew that are held with others which say now that they speak for that order no more."""
+    """Judge records anew to which others left an order: those held with them, and those that do not speak for it.
+
+    What a deleted record asks was not asked while another had the word.
+    """
     names, orders, tally = set[str](), set[str](), Tally()
     for one in differing:
         names.add(one.id)
@@ -168,7 +171,8 @@ def _make_room(
     for its in settings.about_same(mapping) if orders else ():
         others = {one.record: one for one in observed.with_orders(db, settings.name, its.name, orders)}
         held = {one.record for one in observed.held(db, settings.name, its.name)} if others else set()
-        freed = others.keys() & held - (names if its.name == mapping.name else set())
+        silent = {name for name, one in others.items() if not counts(State(**one.state))}
+        freed = (others.keys() & held | silent) - (names if its.name == mapping.name else set())
         add(tally, _judge_anew(db, settings, its, {name: others[name] for name in freed}, at))
     return tally
 

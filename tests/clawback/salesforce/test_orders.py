@@ -1,5 +1,6 @@
 """Several records of one order: together, one after the other, by one mapping or by two."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,34 @@ def test_the_winner_of_a_merge_takes_the_losers_order(crm: Crm, tmp_path: Path) 
     crm.world.change(winner, Order_Number__c="O-1", Status="Qualified")
     crm.round(until=LOCK)
     assert (crm.values("O-1")[0], crm.held()) == ("APPROVED", [])
+
+
+@pytest.mark.parametrize("first", ["the other was moved", "it was deleted", "a trigger told that it was deleted"])
+def test_the_last_record_of_an_order_is_judged_though_it_was_deleted_while_another_had_the_order(
+    crm: Crm, tmp_path: Path, first: str
+) -> None:
+    """What a deletion asks is asked as soon as nobody else speaks for the order, whatever was read first."""
+    deletes = mapping_table(on_deleted="reverse", deleted_reason="ORDER_ERROR")
+    crm.settings = settings_for(crm.org, mapping=[deletes])
+    crm.sell(tmp_path, "O-1", "O-3")
+    one, other = crm.opportunity("O-1"), crm.opportunity("O-1")
+    crm.round()
+    crm.pass_by(minutes=5)
+    if first == "it was deleted":
+        crm.world.delete(one)
+        crm.round()
+        crm.pass_by(minutes=5)
+        crm.world.change(other, Order_Number__c="O-3")
+    else:
+        crm.world.change(other, Order_Number__c="O-3")
+        if first == "the other was moved":
+            crm.round()
+        crm.pass_by(minutes=5)
+        crm.world.delete(one)
+        if first != "the other was moved":
+            crm.hint(("Opportunity", one))
+            crm.listen()
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=2)
+    crm.round()
+    assert (crm.values("O-1")[0], crm.held()) == ("REVERSED", [])
