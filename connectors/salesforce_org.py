@@ -88,6 +88,7 @@ class Org:
         self._heard_at = 0.0
         # Why it does not let us in: asking again and again has users locked out.
         self._shut: SourceRefused | None = None
+        self._tells_limits = True
         self.usage: Usage | None = None
 
     def __enter__(self) -> Self:
@@ -111,13 +112,31 @@ class Org:
     def server_time(self) -> datetime:
         """The org's clock, in whole seconds, read now; never ours."""
         self._server_time = None
-        told = self._call("limits", lambda client, how: client.restful("limits", **how))
+        # The least that any user may ask: what the limits are needs a permission of its own.
+        self._resources()
+        if self._server_time is None:
+            raise SourceRefused(f"Source {self._its.name}: its answers tell no time. Is a proxy taking Date away?")
+        now = self._server_time
+        if self.usage is None and self._tells_limits:
+            self._ask_limits()
+        return now
+
+    def _resources(self) -> dict[str, Any]:
+        told = self._call("list of resources", lambda client, how: client.restful("", **how))
+        return told if isinstance(told, dict) else {}
+
+    def _ask_limits(self) -> None:
+        """Learn the usage of an org whose answers do not tell it; one that does not let us know is not asked again."""
+        try:
+            told = self._call("limits", lambda client, how: client.restful("limits", **how))
+        except SourceRefused:
+            if self._shut is not None:
+                raise
+            self._tells_limits = False
+            return
         calls = told.get("DailyApiRequests", {}) if isinstance(told, dict) else {}
         if self.usage is None and {"Max", "Remaining"} <= calls.keys():
             self.usage = Usage(int(calls["Max"]) - int(calls["Remaining"]), int(calls["Max"]))
-        if self._server_time is None:
-            raise SourceRefused(f"Source {self._its.name}: its answers tell no time. Is a proxy taking Date away?")
-        return self._server_time
 
     def latest_date_covered(self, of: str, floor: datetime, now: datetime) -> datetime | None:
         """The start of the oldest transaction that may not be seen yet; None if the org cannot tell.
@@ -163,8 +182,7 @@ class Org:
     def sees_all(self, of: str) -> bool | None:
         """Whether our user may see every record of an object, whoever owns it; None if the org does not tell."""
         try:
-            home = self._call("list of resources", lambda client, how: client.restful("", **how))
-            address = str(home["identity"]) if home else ""
+            address = str(self._resources()["identity"])
             user = canonical(address.rpartition("/")[2], "005")
             sets = [str(one["PermissionSetId"]) for one in self._rows(*soql.permission_sets(user))]
             return any(self._rows(*query) for query in soql.views_all(of, sets)) if sets else False

@@ -261,9 +261,9 @@ def test_s37_an_org_that_moves(fake: FakeOrg, tmp_path: Path) -> None:
             before = len(fake.calls)
             for _ in range(2):
                 org.server_time()
-            assert [one.rpartition("/")[2] for one in moved.calls] == ["limits", "limits"]
+            assert [one.rpartition("/")[2] for one in moved.calls] == ["", ""]
             # The old address is asked once more, with the session that has ended, and then for a token.
-            assert [one.rpartition("/")[2] for one in fake.calls[before:]] == ["limits", "token"]
+            assert [one.rpartition("/")[2] for one in fake.calls[before:]] == ["", "token"]
 
 
 @pytest.mark.parametrize("per_app", [False, True])
@@ -278,6 +278,16 @@ def test_s38_calls_that_are_left(fake: FakeOrg, per_app: bool) -> None:  # noqa:
         with pytest.raises(SourceExhausted):
             org.describe("Opportunity")
         assert org.usage == Usage(99_999, 100_000)
+
+
+@pytest.mark.parametrize(("sees_setup", "usage"), [(True, Usage(101, 1_000)), (False, None)])
+def test_s38_answers_without_the_usage(fake: FakeOrg, sees_setup: bool, usage: Usage | None) -> None:  # noqa: FBT001 - a switch
+    """Then the limits tell it, if our user may read them; if not, they are asked once, and nothing is known of it."""
+    fake.tells_usage, fake.sees_setup, fake.used, fake.quota = False, sees_setup, 99, 1_000
+    with opened(fake) as org:
+        assert (org.server_time(), org.server_time()) == (START, START)
+        assert (org.usage, org.is_low) == (usage, False)
+    assert sum(one.endswith("/limits") for one in fake.calls) == 1
 
 
 def test_s39_nothing_secret_is_told(fake: FakeOrg, caplog: pytest.LogCaptureFixture) -> None:

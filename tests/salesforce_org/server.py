@@ -73,6 +73,9 @@ class Org:
     used: int = 100
     quota: int = 100_000
     per_app: bool = False
+    # Whether answers tell the usage, and whether our user may see the setup, without which nobody reads the limits.
+    tells_usage: bool = True
+    sees_setup: bool = True
     moves_to: str = ""
     faults: list[Fault] = field(default_factory=list)
     between_pages: list[Any] = field(default_factory=list)
@@ -175,6 +178,8 @@ class Org:
         if not rest:
             return {"identity": self._identity, "limits": f"{base}/limits"}
         if parts[0] == "limits":
+            if not self.sees_setup:
+                raise Refused("FORBIDDEN", "You do not have permission to view this page")
             return {"DailyApiRequests": {"Max": self.quota, "Remaining": self.quota - self.used}}
         if parts[0] == "sobjects" and len(parts) == 3 and parts[2] in {"describe", "updated", "deleted"}:
             return self._object(parts[1], parts[2], query)
@@ -324,7 +329,8 @@ class _Answers(BaseHTTPRequestHandler):
         )
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body) + 100 * cut))
-        self.send_header("Sforce-Limit-Info", usage)
+        if org.tells_usage:
+            self.send_header("Sforce-Limit-Info", usage)
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()

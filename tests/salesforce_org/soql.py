@@ -41,7 +41,7 @@ class Refused(Exception):
     @property
     def status(self) -> int:
         """Its HTTP status."""
-        return 404 if self.code == "NOT_FOUND" else 400
+        return {"NOT_FOUND": 404, "FORBIDDEN": 403}.get(self.code, 400)
 
     def told(self) -> list[dict[str, str]]:
         """Its body."""
