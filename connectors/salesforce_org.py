@@ -109,6 +109,10 @@ class Org:
         """Whether what is left of its calls of a day is the reserve, as far as it has told."""
         return self.usage is not None and self.usage.percent > 100 - self._its.api_reserve_percent
 
+    def stop_waiting(self) -> None:
+        """From now on try no call again for what passes: an org that is down is not to cost a round its hour."""
+        self._waits_s = ()
+
     def server_time(self) -> datetime:
         """The org's clock, in whole seconds, read now; never ours."""
         self._server_time = None

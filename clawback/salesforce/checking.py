@@ -21,11 +21,13 @@ from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from connectors.source import Step
 from processing import catalog, observed, org_claims, org_mappings
-from processing.errors import SourceRefused
+from processing.errors import SourceRefused, SourceUnreachable
 from processing.instants import instant
 
 _log = logging.getLogger(__name__)
 
+# What keeps one mapping from being read, while the others are.
+Unread = SourceRefused | SourceUnreachable
 CHECKED: Final = timedelta(days=1)
 # Of what a mapping reads, the part that says which actions it is about.
 _ABOUT: Final = 2
@@ -104,17 +106,17 @@ def _is_drop(before: int, now: int) -> bool:
 
 def check(
     desk: Desk, settings: SalesforceSettings, org: Org, *, patience: timedelta = timedelta(0)
-) -> tuple[dict[str, SourceRefused], int]:
+) -> tuple[dict[str, Unread], int]:
     """Gives why mappings cannot be read, by their names, and how many records the others would judge otherwise now.
 
-    A mapping that was refused less than ``patience`` ago is refused without asking again. Raises SourceRefused when the
-    org cannot be read at all.
+    A mapping that was refused less than ``patience`` ago is refused without asking again; one that cannot be checked
+    now is not read, and checked the next time. Raises SourceRefused when the org cannot be read at all.
     """
     at = desk.spool.clock()
     _check_org(desk, settings, org, at)
     with desk.store.read() as db:
         known, terms = org_mappings.known(db, settings.name), catalog.read_terms(db, settings.account)
-    refused, judged_otherwise = dict[str, SourceRefused](), list[Mapping_]()
+    refused, judged_otherwise = dict[str, Unread](), list[Mapping_]()
     for mapping in settings.mappings:
         before = _Before(known.get(mapping.name), _digest(mapping.model_dump_json()))
         if before.is_right and before.is_younger(at, CHECKED):
@@ -122,7 +124,12 @@ def check(
         if before.is_refused and before.is_younger(at, patience):
             refused[mapping.name] = SourceRefused(before.because)
             continue
-        because = _red(preflight.of_mapping(org, settings, mapping, terms, is_running=before.is_same))
+        try:
+            because = _red(preflight.of_mapping(org, settings, mapping, terms, is_running=before.is_same))
+        except SourceUnreachable as error:
+            refused[mapping.name] = error
+            org.stop_waiting()
+            continue
         records = None if because else org.count(mapping.object)
         with desk.store.write() as db:
             if because:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 
+from clawback.salesforce.checking import Unread
 from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
 from processing import hints
@@ -12,9 +13,7 @@ from processing.errors import ClawbackError, SourceRefused, SourceUnreachable
 _log = logging.getLogger(__name__)
 
 
-def heed(
-    reader: Reader, org: Org, refused: Mapping[str, SourceRefused], *, at: datetime
-) -> tuple[int, list[ClawbackError]]:
+def heed(reader: Reader, org: Org, refused: Mapping[str, Unread], *, at: datetime) -> tuple[int, list[ClawbackError]]:
     """Read all records that are due by their hints; gives how many, and what kept others from being read.
 
     What could not be read, or not by a mapping that is ``refused``, is put off, and the next object goes on; polling
@@ -30,8 +29,11 @@ def heed(
             try:
                 _read(reader, org, of, notifications, refused, at)
                 read += len(notifications)
-            except (SourceRefused, SourceUnreachable) as error:
+            except SourceRefused as error:
                 wrong.append(error)
+            except SourceUnreachable as error:
+                wrong.append(error)
+                org.stop_waiting()
 
 
 def put_off(reader: Reader, *, at: datetime) -> None:
@@ -48,7 +50,7 @@ def _read(
     org: Org,
     of: str,
     notifications: dict[str, list[int]],
-    refused: Mapping[str, SourceRefused],
+    refused: Mapping[str, Unread],
     at: datetime,
 ) -> None:
     ids = [one for its in notifications.values() for one in its]

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from clawback.salesforce import delivering, heeding, pausing, polling, sweeping
-from clawback.salesforce.checking import check, dropped
+from clawback.salesforce.checking import Unread, check, dropped
 from clawback.salesforce.pausing import Spread
 from clawback.salesforce.preflight import SKEW
 from clawback.salesforce.reading import Reader, add, again
@@ -209,7 +209,7 @@ def _read(desk: Desk, turn: _Turn) -> None:
     # All are polled first: who speaks for an order is known before it is looked up.
     try:
         if waits.polls is None or turn.until is not None:
-            left = _poll(turn, left, refused)
+            _poll(turn, left, refused)
     except SourceExhausted as error:
         wrong.append(_exhausted(desk, turn, error, look_ups=False))
     if done.low:
@@ -220,7 +220,7 @@ def _read(desk: Desk, turn: _Turn) -> None:
     except SourceExhausted as error:
         wrong.append(_exhausted(desk, turn, error, look_ups=True))
     if wrong:
-        raise next((one for one in wrong if not isinstance(one, SourceRefused)), wrong[0])
+        raise _gathered(wrong)
 
 
 def _listen(desk: Desk, turn: _Turn) -> None:
@@ -234,35 +234,30 @@ def _listen(desk: Desk, turn: _Turn) -> None:
     if not turn.spares_calls:
         done.paused_until = _told(pausing.pause(desk, settings, turn.spread))
     if wrong := [*refused.values(), *wrong]:
-        raise wrong[0]
+        raise _gathered(wrong)
 
 
-def _poll(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, SourceRefused]) -> list[Mapping_]:
-    """Heed triggers and poll, as long as more than the reserve of calls is left; gives what may be looked up."""
+def _poll(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, Unread]) -> None:
+    """Heed triggers and poll, as long as more than the reserve of calls is left."""
     reader, org, done = turn.reader, turn.org, turn.done
-    server_now, polled = org.server_time(), list[Mapping_]()
+    server_now = org.server_time()
     done.skew_s = _skew_s(reader, server_now)
     if turn.spares_calls:
         # A hint that cannot be heeded does not keep the mappings from being read, nor one mapping the others.
         done.hints, unheeded = heeding.heed(reader, org, refused, at=turn.at)
         turn.wrong.extend(unheeded)
-    for number, mapping in enumerate(mappings):
+    for mapping in mappings:
         if not turn.spares_calls:
-            return [*polled, *mappings[number:]]
+            return
         try:
             moved = polling.poll(reader, org, mapping, server_now=server_now, at=turn.at)
-        except SourceRefused as error:
-            _refuse(turn, mapping, error)
-        except SourceUnreachable as error:
-            turn.wrong.append(error)
-            break
+        except (SourceRefused, SourceUnreachable) as error:
+            _set_aside(turn, mapping, error)
         else:
-            polled.append(mapping)
             if moved.stalled:
                 done.stalled.append(mapping.name)
             if moved.covered is None and reader.settings.use_latest_date_covered:
                 done.uncovered.append(mapping.name)
-    return polled
 
 
 def _skew_s(reader: Reader, server_now: datetime) -> int | None:
@@ -276,25 +271,36 @@ def _skew_s(reader: Reader, server_now: datetime) -> int | None:
     return skew_s
 
 
-def _look_up(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, SourceRefused]) -> None:
+def _look_up(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, Unread]) -> None:
     """Look up what locks soon."""
     reader, at = turn.reader, turn.at
     horizon = max(sweeping.horizon(reader, at), turn.until or at)
     for mapping in mappings:
         try:
             swept = sweeping.sweep(reader, turn.org, mapping, refused, until=horizon, at=at)
-        except SourceRefused as error:
-            _refuse(turn, mapping, error)
+        except (SourceRefused, SourceUnreachable) as error:
+            _set_aside(turn, mapping, error)
         else:
             turn.done.swept[mapping.name] = swept.told()
 
 
-def _refuse(turn: _Turn, mapping: Mapping_, error: SourceRefused) -> None:
+def _set_aside(turn: _Turn, mapping: Mapping_, error: Unread) -> None:
+    """Go on without what one mapping would read now."""
+    turn.wrong.append(error)
+    if isinstance(error, SourceUnreachable):
+        turn.org.stop_waiting()
+        return
     source = turn.reader.settings.name
     _log.error("mapping_refused source=%s mapping=%s because=%r", source, mapping.name, str(error))
     with turn.reader.store.write() as db:
         org_mappings.doubt(db, source, mapping.name)
-    turn.wrong.append(error)
+
+
+def _gathered(wrong: Sequence[ClawbackError]) -> ClawbackError:
+    """One error that names them all, and is as passing as can be: what does not pass is found again."""
+    kinds = (SourceExhausted, SourceUnreachable, SourceRefused)
+    kind = next(kind for kind in kinds if any(isinstance(one, kind) for one in wrong))
+    return kind(" ".join(dict.fromkeys(str(one) for one in wrong)))
 
 
 def _exhausted(desk: Desk, turn: _Turn, error: SourceExhausted, *, look_ups: bool) -> SourceExhausted:

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from clawback.salesforce.checking import Unread
 from clawback.salesforce.orders import counts
 from clawback.salesforce.reading import Reader
 from connectors.salesforce_org import Org
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_
 from processing import observed
-from processing.errors import SourceRefused
 from processing.open_actions import locking_until
 
 _STATE: Final = {"approve": "APPROVED", "reverse": "REVERSED"}
@@ -42,7 +42,7 @@ def sweep(
     reader: Reader,
     org: Org,
     mapping: Mapping_,
-    refused: Mapping[str, SourceRefused],
+    refused: Mapping[str, Unread],
     *,
     until: datetime,
     at: datetime,
@@ -101,7 +101,7 @@ def _look_for_heirs(
     reader: Reader,
     org: Org,
     mapping: Mapping_,
-    refused: Mapping[str, SourceRefused],
+    refused: Mapping[str, Unread],
     orders: list[str],
     at: datetime,
 ) -> None:
