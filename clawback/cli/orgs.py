@@ -131,8 +131,8 @@ def doubts(last: dict[str, Any]) -> list[str]:
         found.append(f"{name}: {now:,} records where {before:,} were seen the day before; deleted, or hidden from us?")
     if last.get("skew_s"):
         found.append(f"its clock is {last['skew_s']:+} s from ours")
-    if last.get("low"):
-        found.append(f"few API calls are left; polls wait until {last['paused_until']}")
+    if until := last.get("paused_until"):
+        found.append(("few API calls are left; " if last.get("low") else "") + f"polls wait until {until}")
     return found
 
 
@@ -185,7 +185,7 @@ def _done(name: str, act: "Callable[[Desk, SalesforceSettings], Round | None]") 
         lines.append(f"The settings were changed; {done.otherwise} records would be judged otherwise. {hint}")
     if done.paused_until:
         lines.append(f"The org's API calls of the day run out; polls and triggers wait until {done.paused_until}.")
-    code = max((receipt_code(one) for one in done.deliveries), default=DONE)
+    code = max([receipt_code(one) for one in done.deliveries] + [TROUBLE if done.paused_until else DONE])
     return Outcome({"busy": False, **done.told()}, "\n".join(lines), code)
 
 

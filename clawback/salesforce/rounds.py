@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -23,6 +23,8 @@ from processing import fetched, hints, observed, org_claims, org_mappings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, StoreUnavailable
 
 _log = logging.getLogger(__name__)
+
+_LEFT: Final = ("stalled", "uncovered", "dropped", "low", "skew_s", "error")
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class Round:
     # By how many seconds the org's clock is ahead of ours, where they differ by more than a minute.
     skew_s: int | None = None
     paused_until: str | None = None
+    # Whether the org was not asked at all, for all that is due waits.
+    waited: bool = False
     # Records that the settings, which were changed, would judge otherwise.
     otherwise: int = 0
     error: str | None = None
@@ -65,6 +69,7 @@ class Round:
             "low": self.low,
             "skew_s": self.skew_s,
             "paused_until": self.paused_until,
+            "waited": self.waited,
             "otherwise": self.otherwise,
             "error": self.error,
         }
@@ -103,8 +108,13 @@ def run(
 
 
 def listen(desk: Desk, settings: SalesforceSettings, org: Org, *, spread: Spread = random.random) -> Round | None:
-    """Only what triggers told, and deliver it; None when somebody reads this org already."""
-    done = Round(settings.name)
+    """Only what triggers told, and deliver it; None when somebody reads this org already.
+
+    Nothing is written while triggers wait: they are looked for every second.
+    """
+    done = Round(settings.name, paused_until=_told(pausing.paused(desk, settings).polls))
+    if done.paused_until is not None:
+        return done
     with claimed(desk, settings) as reader:
         if reader is None:
             return None
@@ -194,13 +204,16 @@ def _read(desk: Desk, turn: _Turn) -> None:
     settings, done, wrong = turn.reader.settings, turn.done, turn.wrong
     waits = pausing.paused(desk, settings)
     done.paused_until = _told(waits.polls)
-    due = [one for one in settings.mappings if turn.until or sweeping.is_due(turn.reader, one, turn.at)]
-    if waits.look_ups or (waits.polls and not due):
+    polls = waits.polls is None
+    due = [one for one in settings.mappings if turn.until or sweeping.is_due(turn.reader, one, turn.at, polls=polls)]
+    done.waited = waits.look_ups is not None or (not polls and not due)
+    if done.waited:
         return
     try:
-        refused, done.otherwise = check(desk, settings, turn.org)
+        patience = timedelta(0) if polls else pausing.PAUSE
+        refused, done.otherwise = check(desk, settings, turn.org, patience=patience)
     except SourceExhausted as error:
-        raise _exhausted(desk, turn, error, look_ups=waits.polls is not None) from None
+        raise _exhausted(desk, turn, error, look_ups=not polls) from None
     wrong.extend(refused.values())
     done.dropped = dropped(desk, settings)
     for name, (before, now) in done.dropped.items():
@@ -208,13 +221,12 @@ def _read(desk: Desk, turn: _Turn) -> None:
     left = [one for one in settings.mappings if one.name not in refused]
     # All are polled first: who speaks for an order is known before it is looked up.
     try:
-        if waits.polls is None or turn.until is not None:
+        if polls or turn.until is not None:
             _poll(turn, left, refused)
     except SourceExhausted as error:
         wrong.append(_exhausted(desk, turn, error, look_ups=False))
     if done.low:
-        _log.warning("calls_run_out source=%s usage=%s", settings.name, turn.org.usage)
-        done.paused_until = _told(pausing.pause(desk, settings, turn.spread))
+        _run_out(desk, turn)
     try:
         _look_up(turn, [one for one in left if one in due], refused)
     except SourceExhausted as error:
@@ -224,15 +236,11 @@ def _read(desk: Desk, turn: _Turn) -> None:
 
 
 def _listen(desk: Desk, turn: _Turn) -> None:
-    settings, done = turn.reader.settings, turn.done
-    waits = pausing.paused(desk, settings)
-    done.paused_until = _told(waits.polls)
-    if waits.polls is not None:
-        return
-    refused, done.otherwise = check(desk, settings, turn.org, patience=pausing.PAUSE)
+    done = turn.done
+    refused, done.otherwise = check(desk, turn.reader.settings, turn.org, patience=pausing.PAUSE)
     done.hints, wrong = heeding.heed(turn.reader, turn.org, refused, at=turn.at)
     if not turn.spares_calls:
-        done.paused_until = _told(pausing.pause(desk, settings, turn.spread))
+        _run_out(desk, turn)
     if wrong := [*refused.values(), *wrong]:
         raise _gathered(wrong)
 
@@ -303,6 +311,13 @@ def _gathered(wrong: Sequence[ClawbackError]) -> ClawbackError:
     return kind(" ".join(dict.fromkeys(str(one) for one in wrong)))
 
 
+def _run_out(desk: Desk, turn: _Turn) -> None:
+    settings = turn.reader.settings
+    until = pausing.pause(desk, settings, turn.spread)
+    _log.warning("calls_run_out source=%s usage=%s paused_until=%s", settings.name, turn.org.usage, until)
+    turn.done.paused_until = _told(until)
+
+
 def _exhausted(desk: Desk, turn: _Turn, error: SourceExhausted, *, look_ups: bool) -> SourceExhausted:
     told = pausing.exhausted(desk, turn.reader.settings, error, turn.spread, look_ups=look_ups)
     turn.done.paused_until = _told(pausing.paused(desk, turn.reader.settings).polls)
@@ -334,6 +349,10 @@ def _end(desk: Desk, reader: Reader, done: Round) -> None:
     done.records = reader.tally.told()
     told = done.told() | {"deliveries": len(done.deliveries)}
     with desk.store.write() as db:
+        if done.waited:
+            # What the last round left to somebody is not done because nobody asked.
+            last = dict(fetched.rounds(db)).get(done.source, {})
+            told |= {name: last[name] for name in _LEFT if name in last}
         fetched.end_round(db, done.source, told, at)
         hints.forget(db, done.source, at)
     read = done.records

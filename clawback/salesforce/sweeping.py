@@ -73,11 +73,16 @@ def sweep(
     return Swept(len(orders), missing, gone, tuple(_drifted(reader, mapping, actions)))
 
 
-def is_due(reader: Reader, mapping: Mapping_, at: datetime) -> bool:
-    """Whether the last look-up is long enough ago."""
+def is_due(reader: Reader, mapping: Mapping_, at: datetime, *, polls: bool = True) -> bool:
+    """Whether the last look-up is long enough ago.
+
+    Of a mapping that was never polled nobody knows when that was; it waits while no ``polls`` are made.
+    """
     with reader.store.read() as db:
         cursor = observed.cursor(db, reader.settings.name, mapping.name)
-    if cursor is None or cursor.swept_at is None:
+    if cursor is None:
+        return polls
+    if cursor.swept_at is None:
         return True
     return at - cursor.swept_at >= timedelta(seconds=reader.settings.sweep_every_s)
 

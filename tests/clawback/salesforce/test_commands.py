@@ -103,7 +103,9 @@ def test_what_a_round_left_is_listed(crm: Crm, run: Run) -> None:
         ["sales: replication uncovered"],
         True,
     )
-    run("sources", "pull", "crm")
+    for waited in (False, True):
+        code, done = run("sources", "pull", "crm")
+        assert (code, done["waited"], done["paused_until"] is not None) == (1, waited, True)
     _, [told] = run("sources", "list")
     assert doubts(told["last"])[-1] == f"few API calls are left; polls wait until {told['last']['paused_until']}"
 

@@ -3,14 +3,16 @@
 import logging
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from clawback.cli.orgs import doubts
 from clawback.salesforce import pausing
 from clawback.salesforce.pausing import Paused
-from processing import hints
-from processing.errors import SourceExhausted
-from tests.clawback.salesforce.site import Crm
+from processing import fetched, hints, org_claims
+from processing.errors import SourceExhausted, SourceRefused
+from tests.clawback.salesforce.site import LEADS, Crm, mapping_table, settings_for
 from tests.salesforce_org.server import refusal
 from tests.worlds import LOCK
 
@@ -139,3 +141,79 @@ def test_s09_a_trigger_that_finds_the_reserve_is_the_last(crm: Crm) -> None:
     with crm.desk.store.read() as db:
         assert hints.waiting(db, ["crm"], crm.clock.now) == []
     assert pausing.paused(crm.desk, crm.settings) == Paused(crm.clock.now + 15 * MINUTE, None)
+
+
+def last_round(crm: Crm) -> dict[str, Any]:
+    """What is listed of the org."""
+    with crm.desk.store.read() as db:
+        return dict(fetched.rounds(db))["crm"]
+
+
+def test_s09_a_pause_is_listed_as_long_as_it_lasts(crm: Crm, tmp_path: Path) -> None:
+    """With whatever the last round that asked something had left; afterwards all is well."""
+    near_the_lock(crm, tmp_path)
+    used_up(crm, "/updated/")
+    with pytest.raises(SourceExhausted) as found:
+        crm.round()
+    until = (crm.clock.now + 15 * MINUTE).isoformat()
+    assert doubts(last_round(crm)) == [f"polls wait until {until}"]
+    crm.pass_by(minutes=5)
+    assert (crm.round().waited, last_round(crm)["error"]) == (True, str(found.value))
+    assert doubts(last_round(crm)) == [f"polls wait until {until}"]
+    crm.pass_by(minutes=10)
+    crm.round()
+    assert (last_round(crm)["error"], doubts(last_round(crm))) == (None, [])
+
+
+def test_s09_a_pause_that_a_trigger_began_is_told(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log at once, and by the next round."""
+    record = crm.opportunity("O-1")
+    crm.round()
+    crm.org.used = 95_000
+    crm.hint(("Opportunity", record))
+    with caplog.at_level(logging.WARNING):
+        until = crm.listen().paused_until
+    assert "calls_run_out source=crm" in caplog.text
+    crm.pass_by(minutes=1)
+    crm.round()
+    assert doubts(last_round(crm)) == [f"polls wait until {until}"]
+
+
+def test_s09_triggers_that_wait_take_no_claim(crm: Crm) -> None:
+    """They are looked for every second, while somebody else may read what locks soon."""
+    crm.hint(("Opportunity", crm.opportunity("O-1")))
+    pausing.pause(crm.desk, crm.settings, lambda: 0.0)
+    with crm.desk.store.write() as db:
+        assert org_claims.claim(db, "crm", "another", crm.clock.now)
+    assert crm.listen().paused_until == (crm.clock.now + 15 * MINUTE).isoformat()
+
+
+def test_s09_a_mapping_without_a_first_reading_waits_with_the_polls(crm: Crm, tmp_path: Path) -> None:
+    """It is looked up once; nobody remembers when, and the reserve is not for asking every five minutes."""
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1")
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK - timedelta(days=2)
+    crm.org.used = 95_000
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(), LEADS])
+    assert set(crm.round().swept) == {"sales", "leads"}
+    crm.pass_by(minutes=5)
+    before = len(crm.org.calls)
+    assert (crm.round().waited, calls_of(crm, before)) == (True, [])
+
+
+def test_s09_a_mapping_that_was_refused_is_not_checked_again_while_polls_wait(crm: Crm) -> None:
+    """Though another one is looked up meanwhile."""
+    crm.opportunity("O-1")
+    crm.round()
+    crm.pass_by(minutes=50)
+    crm.org.used = 95_000
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(), {**LEADS, "event_type": 99}])
+    with pytest.raises(SourceRefused, match="no event type 99"):
+        crm.round()
+    crm.pass_by(minutes=11)
+    before = len(crm.org.calls)
+    with pytest.raises(SourceRefused, match="no event type 99"):
+        crm.round()
+    assert "describe" not in calls_of(crm, before)
+    assert calls_of(crm, before) != []
