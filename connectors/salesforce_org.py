@@ -89,6 +89,8 @@ class Org:
         # Why it does not let us in: asking again and again has users locked out.
         self._shut: SourceRefused | None = None
         self._tells_limits = True
+        # The objects of which it was asked what is covered in a shorter window than was read.
+        self.halved: set[str] = set()
         self.usage: Usage | None = None
 
     def __enter__(self) -> Self:
@@ -145,17 +147,19 @@ class Org:
     def latest_date_covered(self, of: str, floor: datetime, now: datetime) -> datetime | None:
         """The start of the oldest transaction that may not be seen yet; None if the org cannot tell.
 
-        ``now`` is the org's; ``floor`` where reading begins. A window with too many changes for one answer is halved
-        until it fits: what is covered is told at its end.
+        ``now`` is the org's, and nothing is covered beyond it; ``floor`` where reading begins. A window with too many
+        changes for one answer is halved at its end, of which the answer tells. That this holds for what was left out
+        as well is not proven: nothing says so, and no real org was asked. Its object is one of ``halved``.
         """
         end = now + _AHEAD
         span = end - max(floor, now - _KNOWN_DAYS)
         while (told := self._updated(of, end - span, end)) is None:
             span /= 2
+            self.halved.add(of)
             if span < _SHORTEST:
                 return None
         try:
-            return instant(told["latestDateCovered"])
+            return min(instant(told["latestDateCovered"]), now)
         except (KeyError, TypeError, ValueError):
             return None
 

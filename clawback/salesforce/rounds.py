@@ -35,7 +35,8 @@ class Round:
     records: dict[str, Any] = field(default_factory=dict)
     hints: int = 0
     swept: dict[str, Any] = field(default_factory=dict)
-    # Mappings whose floor is held back for longer than it may be, and those of which the org tells not what it covers.
+    # Mappings whose floor is held back for longer than it may be, and those of which the org does not tell what it
+    # covers, or only for a part of what was read.
     stalled: list[str] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
     deliveries: list[dict[str, Any]] = field(default_factory=list)
@@ -264,7 +265,8 @@ def _poll(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, Unrea
         else:
             if moved.stalled:
                 done.stalled.append(mapping.name)
-            if moved.covered is None and reader.settings.use_latest_date_covered:
+            untold = moved.covered is None or mapping.object in org.halved
+            if untold and reader.settings.use_latest_date_covered:
                 done.uncovered.append(mapping.name)
 
 

@@ -197,7 +197,7 @@ class Org:
             raise Refused("INVALID_REPLICATION_DATE", "startDate must be at least one minute before endDate")
         if self.world.now - start > timedelta(days=30):
             raise Refused("INVALID_REPLICATION_DATE", "startDate is older than 30 days")
-        covered = {"latestDateCovered": self.world.latest_date_covered().strftime(_STAMP)}
+        covered = {"latestDateCovered": min(self.world.latest_date_covered(), end).strftime(_STAMP)}
         if what == "updated":
             return {"ids": self.world.updated(of, start, end), **covered}
         earliest = self.world.earliest_deleted(of)

@@ -26,6 +26,7 @@ from tests.clawback.salesforce.worlds import (
     history,
     ours,
     slices,
+    that_forgets,
 )
 from tests.conftest import START, STORES, Clock, new_store
 from tests.salesforce_org.world import STAGES
@@ -59,6 +60,11 @@ def test_s10_mutants_by_our_own_clock_lose() -> None:
 def test_s10_a_clock_that_is_asked_too_late_loses() -> None:
     """The product's rule but for the order of its questions: what commits between query and clock is passed over."""
     assert any(Reader(by_a_late_clock).loses(history(seed, HOUR)) for seed in range(40))
+
+
+def test_s10_forgetting_what_was_covered_loses() -> None:
+    """Polled more often than the org is asked for it, whatever it told last has to hold the floor back."""
+    assert sum(Reader(that_forgets).loses(history(seed, HOUR)) for seed in range(40)) > 10
 
 
 def test_s10_without_coverage_only_the_lookback_protects() -> None:

@@ -18,7 +18,9 @@ from processing.observed import Cursor
 from tests.clawback.salesforce.site import table
 
 START = datetime(2027, 1, 20, 12, tzinfo=UTC)
-EVERY = timedelta(minutes=5)
+# How often an org is polled, at random; what is covered is not asked as often.
+EVERY_S = (120, 150, 180, 240, 300)
+ASKED_AGAIN = timedelta(minutes=5)
 # How long an answer takes.
 ASKED = timedelta(seconds=20)
 SETTINGS = parse(table(), Path(), "worlds")
@@ -38,9 +40,13 @@ class Change:
 
 @dataclass
 class History:
-    """What happens to some records in six hours; one record's changes are committed one after the other."""
+    """What happens to some records in six hours; one record's changes are committed one after the other.
+
+    ``every`` is how often they are polled.
+    """
 
     changes: list[Change]
+    every: timedelta
 
     def read(self, now: datetime, keeps: Callable[[datetime], bool]) -> list[Change]:
         """The records as they are seen now, of those whose stamp is asked for."""
@@ -71,7 +77,7 @@ def history(seed: int, longest: timedelta, records: int = 30, changes: int = 120
         seen_at = at + timedelta(seconds=chance.uniform(0, lasts))
         free[record] = seen_at
         made.append(Change(record, value, at.replace(microsecond=0), seen_at))
-    return History(sorted(made, key=lambda one: one.seen_at))
+    return History(sorted(made, key=lambda one: one.seen_at), timedelta(seconds=chance.choice(EVERY_S)))
 
 
 @dataclass
@@ -102,17 +108,17 @@ class Reader:
 
     rule: Callable[["Reader", History, datetime], list[Change]]
     skew: timedelta = timedelta()
-    highest: datetime = START - EVERY
+    highest: datetime = START - ASKED_AGAIN
     cursor: Cursor = field(default_factory=lambda: Cursor(START - timedelta(minutes=15)))
     settings: SalesforceSettings = SETTINGS
 
     def loses(self, its: History) -> bool:
-        """Whether a record's last state was never read, polled every five minutes, with a rest at the end."""
+        """Whether a record's last state was never read, polled as often as the history says, with a rest at the end."""
         known: dict[int, int] = {}
         now = START
         end = max(one.seen_at for one in its.changes) + timedelta(minutes=90)
         while now < end:
-            now += EVERY
+            now += its.every
             found = self.rule(self, its, now)
             known |= {one.record: one.value for one in found}
             self.highest = max([self.highest, *(one.stamp for one in found)])
@@ -124,6 +130,13 @@ def ours(reader: Reader, its: History, now: datetime) -> list[Change]:
     found = list[Record]()
     reader.cursor = read(Told(its, now), MAPPING, reader.cursor, reader.settings, now, found.extend)
     return [Change(int(one.id), int(one.state.status or ""), one.stamp, now) for one in found]
+
+
+def that_forgets(reader: Reader, its: History, now: datetime) -> list[Change]:
+    """The product's rule, but that what was told last counts for nothing until it is asked again."""
+    if reader.cursor.covered_at is not None and now - reader.cursor.covered_at < ASKED_AGAIN:
+        reader.cursor = replace(reader.cursor, covered=None)
+    return ours(reader, its, now)
 
 
 def by_a_late_clock(reader: Reader, its: History, now: datetime) -> list[Change]:
