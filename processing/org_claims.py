@@ -64,6 +64,11 @@ def checked(db: Connection, source: str, settings: str | None, at: datetime) -> 
     _set(db, source, checked=settings, checked_at=micros(at))
 
 
+def doubt(db: Connection, source: str) -> None:
+    """Have an org checked again before it is read the next time."""
+    _set(db, source, checked=None)
+
+
 def refuse(db: Connection, source: str, because: str, at: datetime) -> None:
     """Count a message that reached the hook of a source and is none of its org's."""
     _set(db, source, refused=org_claim.c.refused + 1, refused_at=micros(at), refused_because=because[:_LONGEST])

@@ -42,9 +42,9 @@ def checked(db: Connection, source: str, mapping: str, *, digest: str, reading: 
     _set(db, source, mapping, values)
 
 
-def counted(db: Connection, source: str, mapping: str, *, records: int | None, before: int | None) -> None:
+def counted(db: Connection, source: str, mapping: str, *, records: int, before: int | None, at: datetime) -> None:
     """Remember how many records of its object a mapping sees, and how many it saw about a day before."""
-    _set(db, source, mapping, {"records": records, "records_before": before})
+    _set(db, source, mapping, {"records": records, "records_before": before, "counted_at": micros(at)})
 
 
 def refused(db: Connection, source: str, mapping: str, *, digest: str, because: str, at: datetime) -> None:

@@ -57,9 +57,11 @@ org_mapping = Table(
     Column("because", Text),
     # When either was found; null when it is in doubt.
     Column("checked_at", BigInteger),
-    # How many records of its object our user saw when it was found right last, and about a day before.
+    # How many records of its object our user saw when they were counted last, and about a day before.
     Column("records", BigInteger),
     Column("records_before", BigInteger),
+    # When ``records`` was counted.
+    Column("counted_at", BigInteger),
     PrimaryKeyConstraint("source", "mapping"),
 )
 

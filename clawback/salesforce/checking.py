@@ -34,6 +34,7 @@ _ABOUT: Final = 2
 # A fifth of the records is far fewer, unless there were hardly any.
 _PART_LOST: Final = 5
 _MANY_LOST: Final = 10
+_DROPPED: Final = "records_dropped source=%s mapping=%s before=%d now=%d"
 _TAKEN_OUT: Final = "The mapping {} was taken out of the settings before this was approved. Leave the record."
 
 
@@ -73,9 +74,21 @@ class _Before:
         """How many records of its object it saw about a day ago; None if that is not known, or was another object."""
         if self.known is None or self.known.reading is None or json.loads(self.known.reading)[0] != mapping.object:
             return None
-        # Counted again on the same day, for it was changed: that takes nothing back.
-        found = self.known.records_before if self.is_younger(at, CHECKED) else self.known.records
+        # Counted again on the same day, for it was changed or in doubt: that takes nothing back.
+        found = self.known.records_before if self._is_counted(at) else self.known.records
         return None if found is None else int(found)
+
+    def is_drop(self, mapping: Mapping_, records: int, at: datetime) -> bool:
+        """Whether these are far fewer than about a day ago, and that was not found before."""
+        earlier = self.records(mapping, at)
+        if self.known is None or earlier is None or not _is_drop(earlier, records):
+            return False
+        return not self._is_counted(at) or not _is_drop(earlier, self.known.records)
+
+    def _is_counted(self, at: datetime) -> bool:
+        """Whether its records were counted less than a day ago."""
+        counted_at = None if self.known is None else self.known.counted_at
+        return counted_at is not None and at - instant(counted_at) < CHECKED
 
     def is_younger(self, at: datetime, than: timedelta) -> bool:
         """Whether it was looked at less than so long ago."""
@@ -143,7 +156,9 @@ def check(
             org_mappings.checked(db, settings.name, mapping.name, digest=before.digest, reading=reads, at=at)
             if records is not None:
                 earlier = before.records(mapping, at)
-                org_mappings.counted(db, settings.name, mapping.name, records=records, before=earlier)
+                org_mappings.counted(db, settings.name, mapping.name, records=records, before=earlier, at=at)
+                if before.is_drop(mapping, records, at):
+                    _log.error(_DROPPED, settings.name, mapping.name, earlier, records)
     _drop(desk, settings, known)
     return refused, otherwise(desk, settings, at, judged_otherwise).changed if judged_otherwise else 0
 

@@ -16,7 +16,7 @@ from processing.reasons import FOR_MODIFICATIONS_ONLY, FOR_REVERSALS_ONLY, RESET
 
 # Clocks that differ by more are worth a word, and by much more they are wrong.
 SKEW: Final = timedelta(minutes=1)
-_MOST_SKEW: Final = timedelta(minutes=5)
+MOST_SKEW: Final = timedelta(minutes=5)
 _NUMBERS: Final = frozenset({"currency", "double", "int", "percent"})
 _LISTS: Final = frozenset({"picklist", "combobox"})
 # Only orgs with several currencies have it.
@@ -45,7 +45,7 @@ def of_org(org: Org, settings: SalesforceSettings, at: datetime) -> list[Step]:
     identity = org.identity()
     same = identity == settings.org_id
     found = [
-        Step(skew <= _MOST_SKEW, f"logged in; the clocks differ by {skew.total_seconds():.0f} s{advice}"),
+        Step(skew <= MOST_SKEW, f"logged in; the clocks differ by {skew.total_seconds():.0f} s{advice}"),
         Step(same, f"org {identity}" if same else f"this is org {identity}, org_id is {settings.org_id}"),
     ]
     if org.usage is not None:

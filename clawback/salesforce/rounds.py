@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from clawback.salesforce import delivering, heeding, pausing, polling, sweeping
 from clawback.salesforce.checking import Unread, check, dropped
 from clawback.salesforce.pausing import Spread
-from clawback.salesforce.preflight import SKEW
+from clawback.salesforce.preflight import MOST_SKEW, SKEW
 from clawback.salesforce.reading import Reader, add, again
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
@@ -217,8 +217,6 @@ def _read(desk: Desk, turn: _Turn) -> None:
         raise _exhausted(desk, turn, error, look_ups=not polls) from None
     wrong.extend(refused.values())
     done.dropped = dropped(desk, settings)
-    for name, (before, now) in done.dropped.items():
-        _log.error("records_dropped source=%s mapping=%s before=%d now=%d", settings.name, name, before, now)
     left = [one for one in settings.mappings if one.name not in refused]
     # All are polled first: who speaks for an order is known before it is looked up.
     try:
@@ -277,6 +275,10 @@ def _skew_s(reader: Reader, server_now: datetime) -> int | None:
         return None
     skew_s = round(skew.total_seconds())
     source = reader.settings.name
+    if abs(skew) > MOST_SKEW:
+        # The preflight, which refuses such an org, is not due before tomorrow.
+        with reader.store.write() as db:
+            org_claims.doubt(db, source)
     _log.warning("clocks_differ source=%s skew_s=%d; have this machine's clock set by NTP", source, skew_s)
     return skew_s
 

@@ -84,6 +84,7 @@ def _org_mapping() -> None:
     sa.Column('checked_at', sa.BigInteger(), nullable=True),
     sa.Column('records', sa.BigInteger(), nullable=True),
     sa.Column('records_before', sa.BigInteger(), nullable=True),
+    sa.Column('counted_at', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('source', 'mapping', name=op.f('org_mapping_pkey'))
     )
 

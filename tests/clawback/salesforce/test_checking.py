@@ -13,7 +13,7 @@ from processing import observed
 from processing.errors import SourceRefused
 from tests.clawback.salesforce.site import LEADS, PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.clawback.salesforce.test_locks import down, up
-from tests.salesforce_org.server import Fault
+from tests.salesforce_org.server import Fault, refusal
 from tests.salesforce_org.world import OBJECTS, STAGES
 from tests.worlds import LEAD, LOCK
 
@@ -308,6 +308,44 @@ def test_records_that_cannot_be_counted_stop_nothing(crm: Crm) -> None:
     assert (crm.round().dropped, crm.org.faults[0].times) == ({}, 0)
     crm.pass_by(days=1)
     assert crm.round().dropped == {"sales": (20, 0)}
+
+
+@pytest.mark.parametrize("what", ["a field is hidden as well", "a query is refused"])
+def test_missing_records_are_told_of_a_mapping_that_was_refused(
+    crm: Crm, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """Counts are compared with those of the day before, whatever was found since then; the log has it once."""
+    records = [crm.opportunity(f"O-{n}") for n in range(60)]
+    crm.round()
+    crm.pass_by(days=1)
+    crm.world.hidden_records.update(records[:40])
+    if what == "a query is refused":
+        crm.round()
+        crm.org.fault(refusal(400, "INVALID_FIELD"), "queryAll")
+    else:
+        crm.world.hidden_fields.add(("Opportunity", "StageName"))
+    crm.pass_by(minutes=5)
+    with pytest.raises(SourceRefused):
+        crm.round()
+    crm.world.hidden_fields.clear()
+    for _ in range(3):
+        crm.pass_by(minutes=5)
+        assert crm.round().dropped == {"sales": (60, 20)}
+    assert caplog.text.count("records_dropped") == 1
+
+
+def test_clocks_that_come_to_differ_stop_the_next_round(crm: Crm) -> None:
+    """By more than five minutes: the org is not read until they are set, though its preflight was of today."""
+    crm.round()
+    crm.pass_by(minutes=5)
+    crm.org.skew = timedelta(seconds=301)
+    assert crm.round().skew_s == 301
+    for _ in range(2):
+        crm.pass_by(minutes=5)
+        with pytest.raises(SourceRefused, match="the clocks differ by 301 s"):
+            crm.round()
+    crm.org.skew = timedelta()
+    assert crm.round().error is None
 
 
 def test_another_object_has_as_many_records_as_it_has(crm: Crm) -> None:
