@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, Table, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from processing.errors import LedgerConflict
 from processing.instants import instant, micros
-from processing.record_tables import org_claim
+from processing.record_tables import hook_refusal, org_claim
 
 # A reader that dies leaves its claim to the next after this.
 CLAIMED: Final = timedelta(minutes=10)
@@ -37,7 +37,7 @@ def release(db: Connection, source: str, token: str) -> None:
 
 
 def find(db: Connection, source: str) -> Row[Any] | None:
-    """What is known of a source, None if it was never read."""
+    """What is known of a source, None if nobody has claimed, paused or checked it yet."""
     return db.execute(select(org_claim).where(org_claim.c.source == source)).one_or_none()
 
 
@@ -71,16 +71,19 @@ def doubt(db: Connection, source: str) -> None:
 
 def refuse(db: Connection, source: str, because: str, at: datetime) -> None:
     """Count a message that reached the hook of a source and is none of its org's."""
-    _set(db, source, refused=org_claim.c.refused + 1, refused_at=micros(at), refused_because=because[:_LONGEST])
+    _make(db, source, hook_refusal)
+    mine = update(hook_refusal).where(hook_refusal.c.source == source)
+    counted = {"messages": hook_refusal.c.messages + 1, "refused_at": micros(at), "because": because[:_LONGEST]}
+    db.execute(mine.values(counted))
 
 
 def refused(db: Connection, source: str) -> dict[str, Any] | None:
     """How many messages were refused at the hook of a source, the last when and why; None if none was."""
-    found = find(db, source)
-    if found is None or not found.refused:
+    found = db.execute(select(hook_refusal).where(hook_refusal.c.source == source)).one_or_none()
+    if found is None:
         return None
     last_at = instant(found.refused_at).isoformat()
-    return {"messages": found.refused, "last_at": last_at, "because": found.refused_because}
+    return {"messages": found.messages, "last_at": last_at, "because": found.because}
 
 
 def _set(db: Connection, source: str, **values: object) -> None:
@@ -88,6 +91,6 @@ def _set(db: Connection, source: str, **values: object) -> None:
     db.execute(update(org_claim).where(org_claim.c.source == source).values(values))
 
 
-def _make(db: Connection, source: str) -> None:
+def _make(db: Connection, source: str, table: Table = org_claim) -> None:
     chosen: Any = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    db.execute(chosen(org_claim).values(source=source).on_conflict_do_nothing())
+    db.execute(chosen(table).values(source=source).on_conflict_do_nothing())

@@ -35,10 +35,18 @@ org_claim = Table(
     # The settings, but for the mappings, that were checked last and found right, and when.
     Column("checked", String(64)),
     Column("checked_at", BigInteger),
-    # Messages at its hook that were none of its org's, and when and why the last was refused.
-    Column("refused", BigInteger, nullable=False, server_default="0"),
+)
+
+# Messages at the hook of an org that were none of its own. In a row of their own: whoever sends such messages keeps
+# nobody from writing under the claim.
+hook_refusal = Table(
+    "hook_refusal",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("messages", BigInteger, nullable=False, server_default="0"),
+    # When and why the last was refused.
     Column("refused_at", BigInteger),
-    Column("refused_because", Text),
+    Column("because", Text),
 )
 
 # What people decided or found about a mapping of an org.

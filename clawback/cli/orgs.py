@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ HELD_COLUMNS: Final = {
     "observed": "observed_at",
     "held because": "held",
 }
+NEWS: Final = timedelta(days=1)
 RECEIPT_COLUMNS: Final = {"delivery": "delivery", "file": "name", "": "outcome"}
 
 
@@ -136,9 +138,9 @@ def doubts(last: dict[str, Any]) -> list[str]:
     return found
 
 
-def forged(refused: dict[str, Any] | None) -> list[str]:
-    """What came to the hook of an org and was none of its messages."""
-    if refused is None:
+def forged(refused: dict[str, Any] | None, at: datetime) -> list[str]:
+    """What came to the hook of an org and was none of its messages; what is older than a day is no news."""
+    if refused is None or at - datetime.fromisoformat(refused["last_at"]) >= NEWS:
         return []
     return [
         f"{refused['messages']:,} messages at its hook refused, the last at {refused['last_at']}: {refused['because']}"

@@ -1,6 +1,7 @@
 """``clawback sources``: brands' own servers from which deliveries are fetched."""
 
 import os
+from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -43,6 +44,7 @@ def list_sources() -> Outcome:
     Example:
       clawback sources list
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from clawback.cli.running import now
     from connectors.salesforce_settings import KIND, SalesforceSettings
     from connectors.source_settings import kind_of
     from processing import org_claims
@@ -67,7 +69,7 @@ def list_sources() -> Outcome:
         }
         for one in every
     ]
-    rows = [_listed(one) for one in document]
+    rows = [_listed(one, now()) for one in document]
     return Outcome(document, table(rows, LIST_COLUMNS, "There is no source yet; write [[sftp]] in the settings."))
 
 
@@ -158,11 +160,11 @@ def pull(name: str) -> Outcome:
     return Outcome(document, _pulled(document), _code(document))
 
 
-def _listed(one: dict[str, Any]) -> dict[str, Any]:
+def _listed(one: dict[str, Any], at: datetime) -> dict[str, Any]:
     last = one["last"] or {}
     parts = [f"{file} still growing" for file in last.get("growing", [])]
     parts += [f"{file}: {why}" for file, why in last.get("failed", {}).items()]
-    parts += orgs.doubts(last) + orgs.forged(one["refused"])
+    parts += orgs.doubts(last) + orgs.forged(one["refused"], at)
     outcome = "; ".join([*filter(None, [last.get("error")]), *parts]) or ("ok" if last else None)
     every = "by hand" if one["every_s"] is None else _every(one["every_s"])
     of_records = {"fetched": last.get("deliveries"), "known": last.get("records", {}).get("unchanged")}

@@ -11,6 +11,7 @@ def upgrade() -> None:
     _observation()
     _observed_batch()
     _org_claim()
+    _hook_refusal()
     _org_mapping()
     _record_cursor()
     _record_hint()
@@ -65,10 +66,17 @@ def _org_claim() -> None:
     sa.Column('look_ups_paused_until', sa.BigInteger(), nullable=True),
     sa.Column('checked', sa.String(length=64), nullable=True),
     sa.Column('checked_at', sa.BigInteger(), nullable=True),
-    sa.Column('refused', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('refused_at', sa.BigInteger(), nullable=True),
-    sa.Column('refused_because', sa.Text(), nullable=True),
     sa.PrimaryKeyConstraint('source', name=op.f('org_claim_pkey'))
+    )
+
+
+def _hook_refusal() -> None:
+    op.create_table('hook_refusal',
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('messages', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('refused_at', sa.BigInteger(), nullable=True),
+    sa.Column('because', sa.Text(), nullable=True),
+    sa.PrimaryKeyConstraint('source', name=op.f('hook_refusal_pkey'))
     )
 
 

@@ -302,8 +302,18 @@ def test_s43_what_is_refused_is_counted(hooked: Hooked, caplog: pytest.LogCaptur
     told = refused()
     assert told is not None
     assert (told["messages"], hooked.hints()) == (len(FORGED), [(RECORD, None)])
-    assert forged(told) == [f"5 messages at its hook refused, the last at {last_at}: It is neither text/xml nor JSON."]
-    assert forged(None) == []
+    soon = hooked.crm.clock.now + timedelta(hours=24) - timedelta(seconds=1)
+    assert forged(told, soon) == [
+        f"5 messages at its hook refused, the last at {last_at}: It is neither text/xml nor JSON."
+    ]
+    assert (forged(told, soon + timedelta(seconds=1)), forged(None, soon)) == ([], [])
+
+
+def test_s43_what_is_refused_does_not_touch_the_claim(hooked: Hooked) -> None:
+    """It is counted in a row of its own: whoever writes under the claim waits for no stranger's message."""
+    hooked.post(*FORGED[0][:2])
+    with hooked.crm.desk.store.read() as db:
+        assert (org_claims.refused(db, "crm") is None, org_claims.find(db, "crm")) == (False, None)
 
 
 def test_s43_a_store_that_is_away_changes_no_refusal(hooked: Hooked, store_url: str) -> None:
