@@ -51,7 +51,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far the records of a mapping were read, in instants of the org's clock; see ``record_cursor``."""
+    """How far the records of a mapping were read; see ``record_cursor``.
+
+    By the org's clock; ``complete_at`` and ``swept_at`` by the org's or ours, whichever was earlier: locks go by ours.
+    """
 
     floor: datetime
     covered: datetime | None = None

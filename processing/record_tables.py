@@ -73,7 +73,7 @@ org_mapping = Table(
     PrimaryKeyConstraint("source", "mapping"),
 )
 
-# How far the records of a mapping were read; instants by the org's clock.
+# How far the records of a mapping were read; instants by the org's clock, where nothing else is said.
 record_cursor = Table(
     "record_cursor",
     metadata,
