@@ -2,7 +2,8 @@
 
 A sidecar waits until a delivery of its account has its digest. That one is proven to be whole. Another one of its name
 and channel is rejected, and the sidecar goes on waiting for the right one; the newest sidecar of a name counts. One
-that contradicts what was applied before it, and has no sidecar yet, is rejected itself and rejects nothing later.
+that contradicts what was applied before it, and has no sidecar yet, is rejected itself and rejects nothing later. What
+a brake holds may be whole, and a person decides about it: it is told of the contradiction, and stays held.
 
 Files of each day may have one name. A sidecar is about those that come behind it, until one has its digest, and about
 the newest that came before it, unless that has a sidecar of its own.
@@ -28,8 +29,8 @@ from schemas.sidecar import described, read_digest
 def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Path, *, at: datetime) -> None:
     """Register a sidecar and bring it to its end, or let it wait; raises Unreadable if it is none.
 
-    A held delivery that it is about is rejected here if it has another digest, whatever it is held for. If it has the
-    same, the sidecar is done and the delivery can be released; so can one that another sidecar rejected.
+    A delivery of its name that has another digest is rejected here if it may have been cut off. If one has the same,
+    the sidecar is done and the delivery can be released; so can one that another sidecar rejected.
     """
     digest, name = read_digest(content), described(arrival.name)
     number, _ = deliveries.register(db, account_id, arrival)
@@ -49,11 +50,9 @@ def judge_sidecar(db: Connection, account_id: int, arrival: Arrival, content: Pa
         message = _contradiction(newest, digest)
         deliveries.finish(db, number, DeliveryState.REJECTED, at=at, summary=summary, code=code, message=message)
         return
-    for held in _refuted(db, account_id, arrival, name, newest):
-        code, message = Code.DIGEST_MISMATCH, _mismatch(held.sha256, arrival.delivery, digest)
-        # What a brake found in its lines is told still.
-        summary = {} if held.code == Code.MAYBE_INCOMPLETE else json.loads(held.summary)
-        deliveries.finish(db, held.id, DeliveryState.REJECTED, at=at, summary=summary, code=code, message=message)
+    _reject_incomplete(db, account_id, arrival, digest, at)
+    if newest is not None and _is_braked(newest) and not _has_sidecar(db, newest):
+        _doubt(db, newest, arrival.delivery, digest, at)
     message = "No delivery has this digest yet; the sidecar waits for one."
     deliveries.finish(db, number, DeliveryState.WAITING, at=at, summary={"digest": digest}, message=message)
 
@@ -64,15 +63,15 @@ def compare(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[An
     Raises Unreadable (DIGEST_MISMATCH) if the newest of its name is about it and says another digest.
     """
     waiting = _waiting(db, account_id, sent.channel, sent.name)
-    if not waiting and sent.channel == deliveries.API:
+    if waiting:
+        digest = json.loads(waiting[-1].summary)["digest"]
+        if digest == sent.sha256:
+            return waiting[-1]
+        if _is_about(db, waiting[-1], sent):
+            raise Unreadable(Code.DIGEST_MISMATCH, _mismatch(sent.sha256, waiting[-1].delivery, digest))
+    elif sent.channel == deliveries.API:
         # There may be very many single lines, and no sidecar announces one.
         return None
-    for sidecar in waiting[-1:]:
-        digest = json.loads(sidecar.summary)["digest"]
-        if digest == sent.sha256:
-            return sidecar
-        if _is_about(db, sidecar, sent):
-            raise Unreadable(Code.DIGEST_MISMATCH, _mismatch(sent.sha256, sidecar.delivery, digest))
     return _ended(db, account_id, sent)
 
 
@@ -110,15 +109,23 @@ def takes_up(found: Row[Any]) -> bool:
     }
 
 
-def _refuted(
-    db: Connection, account_id: int, arrival: Arrival, name: str | None, newest: Row[Any] | None
-) -> list[Row[Any]]:
-    """The held deliveries of its name that a new sidecar with another digest is about."""
-    held = proofs.maybe_incomplete(db, account_id, arrival.received_at)
-    found = [one for one in held if (one.channel, one.name) == (arrival.channel, name)]
-    if newest is not None and newest.state == DeliveryState.HELD and newest.code != Code.MAYBE_INCOMPLETE:
-        found += [] if _has_sidecar(db, newest) else [newest]
-    return found
+def _reject_incomplete(db: Connection, account_id: int, sidecar: Arrival, digest: str, at: datetime) -> None:
+    """Reject the deliveries of its name that a sidecar with another digest shows to be cut off."""
+    for held in proofs.maybe_incomplete(db, account_id, sidecar.received_at):
+        if _describes(sidecar, held.channel, held.name):
+            code, message = Code.DIGEST_MISMATCH, _mismatch(held.sha256, sidecar.delivery, digest)
+            deliveries.finish(db, held.id, DeliveryState.REJECTED, at=at, code=code, message=message)
+
+
+def _is_braked(found: Row[Any]) -> bool:
+    """Whether a delivery is held for what is in it, not for what may be missing."""
+    return bool(found.state == DeliveryState.HELD and found.code != Code.MAYBE_INCOMPLETE)
+
+
+def _doubt(db: Connection, held: Row[Any], sidecar: str, digest: str, at: datetime) -> None:
+    """Tell who decides about a held delivery, and its brand, that a sidecar announces other bytes."""
+    summary, message = json.loads(held.summary), f"{held.message} {_other_bytes(sidecar, digest)}"
+    deliveries.finish(db, held.id, DeliveryState.HELD, at=at, summary=summary, code=held.code, message=message)
 
 
 def _is_about(db: Connection, sidecar: Row[Any], sent: Arrival | Envelope) -> bool:
@@ -150,7 +157,7 @@ def _has_sidecar(db: Connection, found: Row[Any]) -> bool:
         for state in (DeliveryState.DONE, DeliveryState.REJECTED)
         for one in proofs.telling_of(db, found.account_id, state, *words, since=since)
     )
-    return any((one.channel, described(one.name)) == (found.channel, found.name) for one in ended)
+    return any(_describes(one, found.channel, found.name) for one in ended)
 
 
 def _ended(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any] | None:
@@ -162,14 +169,19 @@ def _ended(db: Connection, account_id: int, sent: Arrival | Envelope) -> Row[Any
     if since := proofs.judged_since(db, sent.delivery):
         # Of all that were ever done, few were since then.
         ended += proofs.telling_of(db, account_id, DeliveryState.DONE, sent.sha256, since=since)
-    fitting = [one for one in ended if (one.channel, described(one.name)) == (sent.channel, sent.name)]
+    fitting = [one for one in ended if _describes(one, sent.channel, sent.name)]
     return fitting[-1] if fitting else None
 
 
 def _waiting(db: Connection, account_id: int, channel: str, name: str | None) -> list[Row[Any]]:
     """The sidecars of a file that wait, the newest last."""
     waiting = deliveries.in_state(db, account_id, DeliveryState.WAITING)
-    return [one for one in waiting if (one.channel, described(one.name)) == (channel, name)]
+    return [one for one in waiting if _describes(one, channel, name)]
+
+
+def _describes(sidecar: Arrival | Row[Any], channel: str, name: str | None) -> bool:
+    """Whether a sidecar belongs to the files of this name."""
+    return (sidecar.channel, described(sidecar.name)) == (channel, name)
 
 
 def _prove(db: Connection, sidecar_id: int, about: str, digest: str, at: datetime) -> None:
@@ -179,6 +191,13 @@ def _prove(db: Connection, sidecar_id: int, about: str, digest: str, at: datetim
 
 def _mismatch(has: str, sidecar: str, says: str) -> str:
     return Code.DIGEST_MISMATCH.message(value=has, count=sidecar, expected=says)
+
+
+def _other_bytes(sidecar: str, digest: str) -> str:
+    return (
+        f"The sidecar {sidecar}, which came behind it, announces another digest, {digest}: of the next file of its "
+        "name, or of what this one should be."
+    )
 
 
 def _contradiction(applied: Row[Any], says: str) -> str:

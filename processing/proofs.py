@@ -33,17 +33,15 @@ def came_first(db: Connection, account_id: int, number: str, sha256: str, *, aga
     return db.execute(query.order_by(delivery.c.received_at, delivery.c.id).limit(1)).one_or_none()
 
 
-def maybe_incomplete(db: Connection, account_id: int, received_by: datetime) -> list[Row[Any]]:
-    """The deliveries received by an instant that are held because they may have been cut off, oldest first."""
-    held = in_state(db, account_id, DeliveryState.HELD)
-    return [one for one in held if one.code == Code.MAYBE_INCOMPLETE and one.received_at <= micros(received_by)]
+def maybe_incomplete(db: Connection, account_id: int, received_by: datetime | None = None) -> list[Row[Any]]:
+    """The deliveries, or those received by an instant, that are held as they may have been cut off, oldest first."""
+    held = (one for one in in_state(db, account_id, DeliveryState.HELD) if one.code == Code.MAYBE_INCOMPLETE)
+    return [one for one in held if received_by is None or one.received_at <= micros(received_by)]
 
 
 def held_with_digest(db: Connection, account_id: int, sha256: str) -> int | None:
     """The row id of the first delivery of these bytes that is held as it may have been cut off, if there is one."""
-    held = in_state(db, account_id, DeliveryState.HELD)
-    found = (one.id for one in held if (one.code, one.sha256) == (Code.MAYBE_INCOMPLETE, sha256))
-    return next(found, None)
+    return next((one.id for one in maybe_incomplete(db, account_id) if one.sha256 == sha256), None)
 
 
 def with_digest(db: Connection, account_id: int, sha256: str) -> str | None:

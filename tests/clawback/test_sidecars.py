@@ -15,7 +15,6 @@ from clawback.preview import preview
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from processing import deliveries
-from processing.errors import Unusable
 from tests.conftest import Clock
 from tests.schemas.test_containers import zipped
 from tests.worlds import CATALOGUE, LOCK, MICROSECOND, SID, Sale, dump, ingest, land, lines, load, values, written
@@ -400,36 +399,52 @@ def test_a_proof_releases_no_brake(loaded: Desk, tmp_path: Path) -> None:
     [(BRAKED, "OUTLIER"), (BAD, "MOSTLY_BAD"), (ALL_BAD, "MOSTLY_BAD")],
     ids=["outlier", "mostly bad", "bad"],
 )
-def test_a_braked_file_with_another_digest_is_rejected(
+def test_a_sidecar_with_another_digest_leaves_a_braked_file_to_a_person(
     content: str, code: str, desk: Desk, tmp_path: Path, clock: Clock
 ) -> None:
-    """Nobody can release it any more; the sidecar waits for the right one. What was found in its lines stays told."""
+    """It may announce the next file of the name. Who decides about the held one is told of it, and so is its brand."""
     load(desk, tmp_path, [Sale(f"A-{at}") for at in range(100)])
     held = ingest(desk, content)
     assert (held["state"], held["code"]) == ("held", code)
     waiting = send_sidecar(desk, NEXT)
     assert waiting["state"] == "waiting"
-    rejected = pipeline.receipt(desk, held["delivery"])
-    assert (rejected["state"], rejected["code"]) == ("rejected", "DIGEST_MISMATCH")
-    assert (rejected["rows"], rejected["lines"]) == (held["rows"], held["lines"])
-    assert told(desk, "returns.csv") == "rejected"
-    with pytest.raises(Unusable, match="not held"):
-        deciding.release(desk, held["delivery"], by="dana", at=clock.now)
+    after = pipeline.receipt(desk, held["delivery"])
+    assert (after["state"], after["code"]) == ("held", code)
+    assert (after["rows"], after["lines"]) == (held["rows"], held["lines"])
+    digest = hashlib.sha256(NEXT.encode()).hexdigest()
+    said = f"The sidecar {waiting['delivery']}, which came behind it, announces another digest, {digest}"
+    assert after["message"].startswith(f"{held['message']} {said}")
+    assert said in (desk.brands / SID / "results" / "receipt_returns.csv.json").read_text()
     assert ingest(desk, NEXT)["state"] == "done"
     assert state(desk, waiting["delivery"]) == ("done", None)
+    released = deciding.release(desk, held["delivery"], by="dana", at=clock.now)
+    assert (released["state"], released["rows"]["held"]) == ("done", 0)
+    assert said in released["message"]
 
 
-def test_a_braked_file_that_was_sent_twice_is_rejected(loaded: Desk, tmp_path: Path) -> None:
+def test_a_whole_xml_that_is_braked_is_not_rejected(loaded: Desk, tmp_path: Path) -> None:
+    """It proves itself; the sidecar is about tomorrow's."""
+    load(loaded, tmp_path, [Sale(f"A-{at}") for at in range(100)])
+    record = "<ReversalRequest><ActionId>A-{}</ActionId><Reason>OTHER</Reason></ReversalRequest>"
+    content = f"<ReversalRequests>{''.join(map(record.format, range(60)))}</ReversalRequests>"
+    held = ingest(loaded, content, name="returns.xml")["delivery"]
+    assert send_sidecar(loaded, NEXT, "returns.xml.sha256")["state"] == "waiting"
+    assert state(loaded, held) == ("held", "OUTLIER")
+
+
+def test_a_braked_file_that_was_sent_twice_is_told_of_a_sidecar(loaded: Desk, tmp_path: Path) -> None:
     """The sidecar is about the bytes."""
     load(loaded, tmp_path, [Sale(f"A-{at}") for at in range(100)])
     held = ingest(loaded, BRAKED)["delivery"]
     assert ingest(loaded, BRAKED)["state"] == "duplicate"
-    assert send_sidecar(loaded, NEXT)["state"] == "waiting"
-    assert state(loaded, held) == ("rejected", "DIGEST_MISMATCH")
+    waiting = send_sidecar(loaded, NEXT)
+    assert waiting["state"] == "waiting"
+    assert state(loaded, held) == ("held", "OUTLIER")
+    assert waiting["delivery"] in pipeline.receipt(loaded, held)["message"]
 
 
 @pytest.mark.parametrize("proof", ["before", "behind"])
-def test_the_next_sidecar_does_not_reject_a_braked_file_that_has_its_own(
+def test_the_next_sidecar_says_nothing_of_a_braked_file_that_has_its_own(
     proof: str, desk: Desk, tmp_path: Path, clock: Clock
 ) -> None:
     """A person decides, though the next file of the name is announced already."""
@@ -439,19 +454,22 @@ def test_the_next_sidecar_does_not_reject_a_braked_file_that_has_its_own(
     waiting = send_sidecar(desk, NEXT)["delivery"]
     [held] = [one["delivery"] for one in listed(desk) if one["name"] == "returns.csv"]
     assert state(desk, held) == ("held", "OUTLIER")
+    assert waiting not in pipeline.receipt(desk, held)["message"]
     assert deciding.release(desk, held, by="dana", at=clock.now)["rows"]["applied"] == 60
     assert state(desk, waiting) == ("waiting", None)
     assert ingest(desk, NEXT)["state"] == "done"
 
 
-def test_a_braked_file_that_was_followed_is_not_rejected(loaded: Desk, tmp_path: Path) -> None:
+def test_a_sidecar_says_nothing_of_a_braked_file_that_was_followed(loaded: Desk, tmp_path: Path) -> None:
     """The sidecar comes behind the newest file of the name."""
     load(loaded, tmp_path, [Sale(f"A-{at}") for at in range(100)])
     held = ingest(loaded, BRAKED)["delivery"]
     ingest(loaded, NEXT)
     assert send_sidecar(loaded, NEXT)["state"] == "done"
-    assert send_sidecar(loaded, WHOLE)["state"] == "waiting"
+    waiting = send_sidecar(loaded, WHOLE)
+    assert waiting["state"] == "waiting"
     assert state(loaded, held) == ("held", "OUTLIER")
+    assert waiting["delivery"] not in pipeline.receipt(loaded, held)["message"]
 
 
 @pytest.mark.parametrize("proof", ["before", "behind"])
