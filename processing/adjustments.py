@@ -6,7 +6,7 @@ worked out when it is listed: so no replay and no undo leaves a proposal that co
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,12 +17,13 @@ from processing.decide import Entries
 from processing.instants import instant
 from processing.intent import Asked
 from processing.match import Actions
-from processing.model import Change
+from processing.model import Change, State
 from processing.money import to_text
 from processing.tables import account, action, adjustment, delivery, item, partner
 
 _SIDES: Final = ("amount_before", "amount_after", "payout_before", "payout_after")
 _BRINGING_BACK: Final = (Change.APPROVE, Change.RESTORE)
+_REVIVING: Final = (*_BRINGING_BACK, Change.RESET)
 
 
 class _Money(NamedTuple):
@@ -34,9 +35,14 @@ class _Money(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What an action comes to with its proposals so far; ``prior`` is what the last of them took, if it reverses."""
+    """What an action comes to with its proposals so far.
+
+    ``alive``: it did not lock reversed, or was brought back since; ``prior``: what the last proposal took, if it
+    reverses.
+    """
 
     money: _Money
+    alive: bool
     prior: _Money | None = None
 
 
@@ -61,11 +67,14 @@ def listing(db: Connection, sid: str | None = None) -> Iterator[dict[str, Any]]:
     """
     standing: dict[int, _Standing] = {}
     for one in db.execute(_recorded(sid), execution_options={"yield_per": 10_000}):
-        before = standing.get(one.action_row) or _Standing(_Money(one.amount_before, one.payout_before))
-        after = _asked(one, before)
+        before = standing.get(one.action_row) or _Standing(
+            _Money(one.amount_before, one.payout_before), alive=one.state != State.REVERSED
+        )
+        after, alive = _asked(one, before), before.alive or one.change in _REVIVING
         if after == before.money:
+            standing[one.action_row] = replace(before, alive=alive)
             continue
-        standing[one.action_row] = _Standing(after, before.money if one.change == Change.REVERSE else None)
+        standing[one.action_row] = _Standing(after, alive, before.money if one.change == Change.REVERSE else None)
         yield _told(one, before.money, after)
 
 
@@ -79,6 +88,7 @@ def _recorded(sid: str | None) -> Select[Any]:
             action.c.id.label("action_row"),
             action.c.action_id.label("name"),
             *(action.c[name] for name in ("order_id", "currency", "locks_at", "partner_id")),
+            *(action.c[name] for name in ("state", "prior_amount", "prior_payout")),
             partner.c.name.label("partner_name"),
             *(delivery.c[name] for name in ("delivery", "received_at")),
             items.scalar_subquery().label("items"),
@@ -100,15 +110,20 @@ def _asked(one: Row[Any], before: _Standing) -> _Money:
         return before.prior or (after if before.money == own else before.money)
     if one.change != Change.MODIFY:
         return after
+    if not before.alive:
+        return before.money
+    # Brought back, it has what it had before it was reversed in time.
+    locked = own if one.state != State.REVERSED else _Money(one.prior_amount, one.prior_payout)
     if one.items > 1:
         # It names some of the items; what lines before it said of the others holds. Which items those named is not
         # kept, so one that is returned twice counts twice, until nothing is left of the action.
-        return _Money(*(max(0, stands + new - old) for stands, new, old in zip(before.money, after, own, strict=True)))
+        sides = zip(before.money, after, locked, strict=True)
+        return _Money(*(max(0, stands + new - old) for stands, new, old in sides))
     # What does not move the amount asks for no money, whatever its own day would pay for the same amount.
     if after.amount == before.money.amount:
         return before.money
     # A line that takes back what lines before it said leaves the action as it locked.
-    return own if after.amount == own.amount else after
+    return locked if after.amount == locked.amount else after
 
 
 def _told(one: Row[Any], before: _Money, after: _Money) -> dict[str, Any]:

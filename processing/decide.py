@@ -178,7 +178,7 @@ class _Desk:
         )
         unclear = np.zeros(len(at), dtype=np.bool_)
         if items is not None:
-            moved, unclear = moved | items.moved, items.unclear
+            moved, unclear = (moved | items.moved) & ~self._returns_again(at), items.unclear
         refusal, too_late = self._refusals(at, moved, unclear)
         done = moved & missing(refusal)
         self.code[at] = refusal
@@ -231,8 +231,12 @@ class _Desk:
         if self.basket is None:
             return None
         row, actions = self.asked.row[at], self.actions
-        items = self.basket.propose(at, row, self.asked.change[at], actions.state[row], self.asked.amount[at])
-        by_item, gone = items.lines, items.emptied
+        dead, again = actions.state[row] == State.REVERSED, self._returns_again(at)
+        # Lines that came too late may have brought the action back, for those that are proposed after them.
+        items = self.basket.propose(
+            at, row, self.asked.change[at], dead & ~again & ~self._is_late(row), self.asked.amount[at]
+        )
+        by_item, gone = items.lines, items.emptied & (again | ~dead)
         to.amount[by_item] = items.totals
         category = self.basket.items.category[items.item]
         rated = self.rates.of_items(actions.contract_id[row[by_item]], items.owner, category, items.amount)
@@ -250,8 +254,7 @@ class _Desk:
         clicks = [number for number, kind in self.terms.event_types.items() if kind.basis is Basis.CLICK]
         modify = self.asked.change[at] == Change.MODIFY
         # What is returned already can be returned again.
-        if self.basket is not None:
-            modify &= ~(self.basket.returns[at] & (actions.state[row] == State.REVERSED))
+        modify &= ~self._returns_again(at)
         dead = modify & (actions.state[row] == State.REVERSED)
         # A fixed sum of the account's currency says nothing about what an action in another one pays.
         unrated = modify & moved & (actions.currency[row] != self.terms.currency)
@@ -274,8 +277,17 @@ class _Desk:
         refusal, others = blank(len(row)), np.zeros(len(row), dtype=np.bool_)
         for code, holds in reasons.items():
             refusal[holds] = code
-            others |= holds & (code is not Code.ACTION_LOCKED)
+            # A late line before this one may bring a reversed action back, for what is proposed.
+            if code not in {Code.ACTION_LOCKED, Code.ACTION_REVERSED}:
+                others |= holds
         return refusal, reasons[Code.ACTION_LOCKED] & ~others
+
+    def _returns_again(self, at: Ints) -> Bools:
+        """Which lines return items of an action that is reversed, and do nothing else."""
+        if self.basket is None:
+            return np.zeros(len(at), dtype=np.bool_)
+        again: Bools = self.basket.returns[at] & (self.actions.state[self.asked.row[at]] == State.REVERSED)
+        return again
 
     def _is_late(self, row: Ints) -> Bools:
         late: Bools = (self.actions.locked_at[row] != NONE) | (self.actions.locks_at[row] <= self.received_at)
@@ -290,8 +302,7 @@ class _Desk:
             items = self.basket.asked
             asks = whole | items.named[at]
             # A reversed action has nothing of the item that is returned; an approval before this line may give it back.
-            alone = ~self.basket.several(row) & ((self.actions.state[row] != State.REVERSED) | self.basket.returns[at])
-            confirms = whole | (items.priced[at] & alone)
+            confirms = whole | (items.priced[at] & ~self.basket.several(row)) | self._returns_again(at)
         settled: Bools = (too_late & asks) | (confirms & ~moved & ~refused & self._is_late(row))
         return settled
 

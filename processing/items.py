@@ -12,7 +12,7 @@ import pandas as pd
 
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing
 from processing.match import NOBODY
-from processing.model import Change, State
+from processing.model import Change
 
 _NOTHING: Final = np.zeros(0, dtype=np.int64)
 
@@ -195,9 +195,9 @@ class Basket:
         differs[known] = self.asked.category[known] != self.items.category[self.item[known]]
         return self.asked.blame(differs & ~missing(self.asked.category))
 
-    def propose(self, at: Ints, row: Ints, change: Objects, state: Objects, amount: Ints) -> Proposal:
-        """What the lines ``at`` of a wave ask, given their actions' state and the amounts they give as a whole."""
-        alive = (change == Change.MODIFY) & (state != State.REVERSED)
+    def propose(self, at: Ints, row: Ints, change: Objects, dead: Bools, amount: Ints) -> Proposal:
+        """What the lines ``at`` of a wave ask, given whose actions are ``dead`` and the amounts that they give."""
+        alive = (change == Change.MODIFY) & ~dead
         reset = change == Change.RESET
         lines = np.flatnonzero((alive | reset) & (np.diff(self.items.first)[row] > 0))
         item, owner = ranges(self.items.first, row[lines])

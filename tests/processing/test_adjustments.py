@@ -8,7 +8,8 @@ from clawback import revising
 from clawback.wiring import Desk
 from processing import adjustments
 from tests.conftest import Clock
-from tests.worlds import CATALOGUE, LOCK, MICROSECOND, OTHER_SID, SID, Sale, codes, ingest, lines, load, values
+from tests.item_worlds import load_items
+from tests.worlds import CATALOGUE, LOCK, MICROSECOND, OTHER_SID, SID, Sale, codes, dump, ingest, lines, load, values
 
 SALES = [
     Sale("A-1", "O-1"),
@@ -116,6 +117,15 @@ def test_the_same_reversal_is_proposed_once(late: Desk, clock: Clock) -> None:
         (["A-1,40.00,OTHER", "A-1,,UNDO"], [("100.00", "40.00", "-3.00"), ("40.00", "100.00", "3.00")]),
         (["A-1,0,OTHER", "A-1,100.00,OTHER"], [("100.00", "0.00", "-5.00"), ("0.00", "100.00", "5.00")]),
         (["A-3,,VALIDATED", "A-3,0,OTHER"], [("0.00", "100.00", "5.00"), ("100.00", "0.00", "-5.00")]),
+        (["A-3,,VALIDATED", "A-3,30.00,OTHER"], [("0.00", "100.00", "5.00"), ("100.00", "30.00", "-3.50")]),
+        (["A-3,,UNDO", "A-3,30.00,OTHER"], [("0.00", "100.00", "5.00"), ("100.00", "30.00", "-3.50")]),
+        (
+            ["A-3,,VALIDATED", "A-3,0,OTHER", "A-3,30.00,OTHER"],
+            [("0.00", "100.00", "5.00"), ("100.00", "0.00", "-5.00"), ("0.00", "30.00", "1.50")],
+        ),
+        (["A-3,30.00,OTHER", "A-3,,VALIDATED"], [("0.00", "100.00", "5.00")]),
+        (["A-3,,UNDO", "A-3,100.00,OTHER"], [("0.00", "100.00", "5.00")]),
+        (["A-3,30.00,OTHER", "A-3,0,OTHER"], []),
     ],
 )
 @pytest.mark.parametrize("at_once", [True, False])
@@ -155,6 +165,56 @@ def test_what_is_taken_back_costs_what_it_did(late: Desk, tmp_path: Path, clock:
     clock.pass_by(minutes=1)
     ingest(late, lines("ActionId,Amount,Reason", "A-1,100.00,OTHER"))
     assert steps(late) == [("100.00", "40.00", "-3.00"), ("40.00", "100.00", "3.00")]
+
+
+def test_what_was_brought_back_late_costs_what_it_did_before_its_reversal(
+    late: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """That is what a line after others takes it back to."""
+    ingest(late, lines("ActionId,Amount,Reason", "A-3,,VALIDATED", "A-3,30.00,OTHER"))
+    load(late, tmp_path, catalogue=DEARER)
+    clock.pass_by(minutes=1)
+    ingest(late, lines("ActionId,Amount,Reason", "A-3,100.00,OTHER"))
+    assert steps(late) == [("0.00", "100.00", "5.00"), ("100.00", "30.00", "-3.50"), ("30.00", "100.00", "3.50")]
+
+
+ITEMS = "ActionId,Sku1,Quantity1,Amount1,Sku2,Quantity2,Amount2,Reason"
+ALL_RETURNED = "A-1,BOOT,0,0,SOCK,0,0,ITEM_RETURNED"
+BROUGHT_BACK = [("0.00", "100.00", "7.40"), ("0.00", "50.00", "2.50")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([ALL_RETURNED], [("100.00", "0.00", "-7.40")]),
+        ([ALL_RETURNED, ALL_RETURNED], [("100.00", "0.00", "-7.40")]),
+        (["A-1,BOOT,0,0,,,,ITEM_RETURNED"], [("100.00", "20.00", "-6.40")]),
+        (["A-1,BOOT,1,30.00,,,,OTHER"], [("100.00", "50.00", "-4.00")]),
+        (["A-2,TENT,1,30.00,,,,OTHER"], [("50.00", "30.00", "-1.00")]),
+        (["A-2,TENT,0,0,,,,ITEM_RETURNED"], [("50.00", "0.00", "-2.50")]),
+    ],
+)
+@pytest.mark.parametrize("brings_back", ["VALIDATED", "RESET"])
+def test_items_of_an_action_that_was_brought_back_late(
+    brings_back: str,
+    rows: list[str],
+    expected: list[tuple[str, str, str]],
+    desk: Desk,
+    tmp_path: Path,
+    clock: Clock,
+) -> None:
+    """A late line about them adds to the line that brought it back, and to nothing where none did."""
+    load_items(desk, tmp_path)
+    ingest(desk, lines("ActionId,Reason", "A-1,OTHER", "A-2,OTHER"))
+    clock.now = LOCK
+    ingest(desk, lines(ITEMS, *rows))
+    assert steps(desk) == []
+    ingest(desk, lines("ActionId,Amount,Reason", f"A-1,,{brings_back}", f"A-2,,{brings_back}"))
+    clock.pass_by(minutes=1)
+    before = dump(desk.store)["action"]
+    ingest(desk, lines(ITEMS, *rows), again=True)
+    assert steps(desk) == [*BROUGHT_BACK, *expected]
+    assert dump(desk.store)["action"] == before
 
 
 def test_what_arrived_first_counts_first(late: Desk, clock: Clock) -> None:
