@@ -14,7 +14,7 @@ from clawback.pipeline import WITHOUT_BYTES, Receipt
 from clawback.preview import rehearsed
 from clawback.rejudging import rejudge, rejudge_in
 from clawback.wiring import Desk
-from processing import catalog, deliveries, revisions, waiting
+from processing import adjustments, catalog, deliveries, revisions, waiting
 from processing.catalog import Terms
 from processing.codes import Verdict
 from processing.deliveries import PERSON, UNDO, Arrival, DeliveryState
@@ -91,11 +91,12 @@ def _undo(db: Connection, delivery: str, *, by: str, reason: str | None, at: dat
     arrival = _undo_arrival(found, by, reason, at)
     number, _ = deliveries.register(db, terms.account_id, arrival)
     undoing = Undoing(db, terms, number, found.id, micros(at), reason or REASON)
-    if not undoing.find() and found.waits_until is None:
+    proposes = adjustments.speaks_of(db, found)
+    if not (undoing.find() or proposes) and found.waits_until is None:
         raise _nothing_to_undo(found)
     tally = undoing.write()
     closed = waiting.close(db, found.id)
-    revised = mark(db, found.id, number) if tally.verdicts[Verdict.APPLIED] or closed else []
+    revised = mark(db, found.id, number) if tally.verdicts[Verdict.APPLIED] or closed or proposes else []
     because = f"{by} undid delivery {delivery}" + (f": {reason}" if reason else ".")
     deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=tally.told(terms.partners), message=because)
     if deliveries.holds_lines(found):
@@ -169,5 +170,5 @@ def _nothing_open(found: Row[Any]) -> Unusable:
 
 def _nothing_to_undo(found: Row[Any]) -> Unusable:
     if found.undone_by is None:
-        return Unusable(f"Delivery {found.delivery} changed no action; there is nothing to undo.")
+        return Unusable(f"Delivery {found.delivery} changed no action and proposes nothing; there is nothing to undo.")
     return Unusable(f"Delivery {found.delivery} was undone already, by {found.undone_by_delivery}.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, exists, func, select
 
 from processing import bulk
 from processing.decide import Entries
@@ -58,6 +58,17 @@ def record(db: Connection, delivery_id: int, late: Entries, asked: Asked, action
         **{name: getattr(late, name) for name in _SIDES},
     }
     bulk.insert(db, adjustment, bulk.frame(rows))
+
+
+def speaks_of(db: Connection, found: Row[Any]) -> bool:
+    """Whether an undo of a delivery moves proposals: it has late lines, or undoes, or brings back, one that has."""
+    if found.undone_by is not None:
+        return False
+    number, undoes = found.id, found.undoes
+    while undoes is not None:
+        number, undoes = db.execute(select(delivery.c.id, delivery.c.undoes).where(delivery.c.id == undoes)).one()
+    query = select(exists().where(adjustment.c.delivery_id == number))
+    return bool(db.execute(query).scalar_one())
 
 
 def listing(db: Connection, sid: str | None = None) -> Iterator[dict[str, Any]]:

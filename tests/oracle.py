@@ -174,13 +174,15 @@ class Ledger:
         self.done[delivery.content, delivery.received_at] = before, outcome.rows["waiting"] > 0
         return outcome
 
-    def undo(self, delivery: Delivery, at: datetime) -> None:
+    def undo(self, delivery: Delivery, at: datetime, *, proposes: bool = False) -> None:
         """Give each action that a delivery changed, and nobody since, back what it was, unless its lock has come.
 
-        What was changed since, and undone, was not changed. If nothing comes of it, the delivery is not undone.
+        What was changed since, and undone, was not changed. If nothing comes of it, the delivery is not undone. There
+        are no proposals here, so it has to be told whether the delivery ``proposes`` anything that is taken back.
         """
         key = delivery.content, delivery.received_at
-        before, undone = self.done[key]
+        before, waits = self.done[key]
+        undone = waits or proposes
         for action, was in zip(self.actions, before, strict=True):
             is_open = not action.locked and action.locks_at > at
             mine = action.changed_by.count(key)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from clawback.judging import Case
 from clawback.loading import load_actions
 from clawback.wiring import Desk
-from processing import catalog, exchange, lock
+from processing import adjustments, catalog, deliveries, exchange, lock
 from processing.catalog import read_terms
 from processing.codes import Code, Verdict
 from processing.exchange import Rate
@@ -75,6 +75,11 @@ class Product:
         """Run the lock sweep."""
         with self.store.write() as db:
             lock.lock_due(db, read_terms(db, self.sid), as_of, ())
+
+    def proposes(self, number: str) -> bool:
+        """Whether an undo of a delivery takes proposals back, of which the oracle knows nothing."""
+        with self.store.read() as db:
+            return adjustments.speaks_of(db, deliveries.find(db, number))
 
     def ledger(self) -> dict[str, dict[str, Any]]:
         """Every action as it stands."""

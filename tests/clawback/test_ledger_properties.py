@@ -133,10 +133,11 @@ def test_an_undo_does_what_the_oracle_says(desk: Desk, tmp_path: Path) -> None:
             go_on(step)
         assume(done)
         for number, undone in (done[chosen % len(done)], done[then % len(done)]):
+            proposes = product.proposes(number)
             with suppress(Unusable), desk.store.write() as db:
                 # Without the answers: these deliveries never were in a spool.
                 revising._undo(db, number, by="dana", reason=None, at=latest)  # noqa: SLF001
-            model.undo(undone, latest)
+            model.undo(undone, latest, proposes=proposes)
             assert product.ledger() == {one.action_id: oracle_worlds.told(one) for one in model.actions}
         go_on(world.steps[-1])
         assert product.ledger() == {one.action_id: oracle_worlds.told(one) for one in model.actions}

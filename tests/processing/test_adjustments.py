@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from clawback import revising
+from clawback import pipeline, revising
 from clawback.wiring import Desk
 from processing import adjustments
+from processing.errors import Unusable
 from tests.conftest import Clock
 from tests.item_worlds import load_items
 from tests.worlds import CATALOGUE, LOCK, MICROSECOND, OTHER_SID, SID, Sale, codes, dump, ingest, lines, load, values
@@ -235,3 +236,23 @@ def test_an_undone_delivery_proposes_nothing(desk: Desk, tmp_path: Path, clock: 
     assert steps(desk) == [("100.00", "0.00", "-5.00")]
     revising.undo(desk, undo["delivery"], by="dana", reason=None, at=clock.now)
     assert steps(desk) == [("100.00", "40.00", "-3.00"), ("40.00", "0.00", "-2.00")]
+
+
+def test_a_delivery_of_late_lines_only_is_undone(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """It changed nothing, but what it proposes is taken back, and proposed again when its undo is undone."""
+    load(desk, tmp_path, [Sale("A-1")])
+    clock.now = LOCK
+    sent = ingest(desk, lines("ActionId,Amount,Reason", "A-1,0,OTHER"))["delivery"]
+    numbers = [sent]
+    for expected in ([], [("100.00", "0.00", "-5.00")], []):
+        clock.pass_by(minutes=1)
+        undo = revising.undo(desk, numbers[-1], by="dana", reason=None, at=clock.now)
+        assert (steps(desk), undo["rows"]["read"]) == (expected, 0)
+        numbers.append(undo["delivery"])
+    assert pipeline.receipt(desk, sent)["undone_by"] == numbers[1]
+    for one in (sent, numbers[2]):
+        with pytest.raises(Unusable, match="undone already"):
+            revising.undo(desk, one, by="dana", reason=None, at=clock.now)
+    assert values(desk.store, "A-1") == ("PENDING", "100.00", "5.00")
+    assert ingest(desk, lines("ActionId,Amount,Reason", "A-1,0,OTHER"))["state"] == "done"
+    assert steps(desk) == [("100.00", "0.00", "-5.00")]
