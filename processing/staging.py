@@ -31,7 +31,8 @@ staged_id = Table(
 )
 
 # An action that an undone delivery changed: its entries from ``first`` to ``last`` are ``entries`` of the delivery.
-# ``stands`` is the version whose values the action has, ``prior`` the one whose values it returns to.
+# ``stands`` is the version whose values the action has, ``prior`` the one whose values it returns to, ``under`` the
+# newest below ``stands`` that is not the delivery's own.
 staged_undo = Table(
     "staged_undo",
     staging,
@@ -41,6 +42,7 @@ staged_undo = Table(
     Column("first", BigInteger),
     Column("entries", BigInteger),
     Column("stands", BigInteger),
+    Column("under", BigInteger),
     Column("prior", BigInteger),
     Column("code", Text),
     prefixes=["TEMPORARY"],

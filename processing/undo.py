@@ -91,25 +91,19 @@ class Undoing:
         """Give what is locked, or was changed by others since, its code."""
         here = staged_undo.c.action_id == action.c.id
         locked = exists().where(here, action.c.locked_at.is_not(None) | (action.c.locks_at <= self.at))
-        alone = staged_undo.c.stands - staged_undo.c.first + 1 == staged_undo.c.entries
+        _look_below(self.db, self.undone_id)
+        alone = staged_undo.c.under < staged_undo.c.first
         code = case((locked, Code.ACTION_LOCKED.value), (~alone, Code.CHANGED_SINCE.value), else_=null())
         self.db.execute(update(staged_undo).values(code=code))
 
     def _answer(self) -> int:
         """Write the refused lines; gives how many."""
-        since = (
-            (entry.c.action_id == staged_undo.c.action_id)
-            & (entry.c.version > staged_undo.c.first)
-            & (entry.c.version <= staged_undo.c.stands)
-            & (entry.c.delivery_id != self.undone_id)
-        )
-        newest = select(func.max(entry.c.version)).where(since).correlate(staged_undo).scalar_subquery()
         query = (
             select(
                 staged_undo.c.line, staged_undo.c.code, staged_undo.c.action_id, action.c.locks_at, delivery.c.delivery
             )
             .join(action, action.c.id == staged_undo.c.action_id)
-            .outerjoin(entry, (entry.c.action_id == action.c.id) & (entry.c.version == newest))
+            .outerjoin(entry, (entry.c.action_id == action.c.id) & (entry.c.version == staged_undo.c.under))
             .outerjoin(delivery, delivery.c.id == entry.c.delivery_id)
             .where(staged_undo.c.code.is_not(None))
             .order_by(staged_undo.c.line)
@@ -189,6 +183,31 @@ def _find_changed(db: Connection, undone_id: int) -> None:
         changed.c.action_id, changed.c.first_line, changed.c.first, changed.c.entries, newest, changed.c.first - 1
     )
     db.execute(insert(staged_undo).from_select(names, found))
+
+
+def _look_below(db: Connection, undone_id: int) -> None:
+    """Find the newest change below those of a delivery, and of others that were undone; below its first is no other's.
+
+    It may have changed an action again, after a replay, above what others did and undid.
+    """
+    count = staged_undo.c.stands - staged_undo.c.first + 1
+    alone = count == staged_undo.c.entries
+    db.execute(update(staged_undo).values(under=case((alone, staged_undo.c.first - 1), else_=staged_undo.c.stands)))
+    own, other = entry.alias("own"), entry.alias("other")
+    here = (own.c.action_id == staged_undo.c.action_id) & (own.c.version == staged_undo.c.under)
+    is_own = exists().where(here, own.c.delivery_id == undone_id).correlate(staged_undo)
+    below = (
+        select(func.coalesce(func.max(other.c.version), 0))
+        .where(
+            other.c.action_id == staged_undo.c.action_id,
+            other.c.version < staged_undo.c.under,
+            other.c.delivery_id != undone_id,
+        )
+        .correlate(staged_undo)
+        .scalar_subquery()
+    )
+    while db.execute(update(staged_undo).values(under=below).where(is_own)).rowcount:
+        _look_through_undone(db, staged_undo.c.under, unless=undone_id)
 
 
 def _look_through_undone(db: Connection, version: ColumnElement[int], unless: int | None = None) -> None:

@@ -16,6 +16,7 @@ from processing.person import Wish
 from tests.conftest import Clock
 from tests.item_worlds import basket, load_items
 from tests.worlds import (
+    CATALOGUE,
     LOCK,
     MICROSECOND,
     SID,
@@ -324,3 +325,26 @@ def test_a_change_that_outlived_the_undo_of_its_delivery_has_the_last_word(loade
     deciding.release(loaded, oldest, by="dana", at=clock.pass_by(minutes=1))
     assert codes(pipeline.receipt(loaded, oldest)) == [(2, "refused", "SUPERSEDED")]
     assert [values(loaded.store, one)[1] for one in ("A-1", "A-2")] == ["60.00", "10.00"]
+
+
+def test_what_a_delivery_changed_again_by_a_replay_is_undone(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """What was changed in between, and undone, does not stand in the way; what stands in the way is named."""
+    load(desk, tmp_path, [Sale("A-1")])
+    first = send(desk, clock, "A-1,60.00,,OTHER", "A-1,,,LOST")["delivery"]
+    between = send(desk, clock, "A-1,70.00,,OTHER")["delivery"]
+    undo = undone(desk, clock, between)["delivery"]
+    disposition = "      [[account.program.event_type.disposition]]\n"
+    lost = f'{disposition}      code = "LOST"\n      outcome = "reverse"\n'
+    load(desk, tmp_path, catalogue=CATALOGUE.replace(disposition, lost + disposition, 1))
+    assert revising.replay(desk, first, at=clock.pass_by(minutes=1))["rows"]["applied"] == 2
+    assert values(desk.store, "A-1") == ("REVERSED", "0.00", "0.00")
+    refused = undone(desk, clock, undo)
+    assert codes(refused) == [(1, "refused", "CHANGED_SINCE")]
+    assert first in refused["lines"][0]["message"]
+    later = send(desk, clock, "A-1,,,RESET", "A-1,50.00,,OTHER")["delivery"]
+    refused = undone(desk, clock, first)
+    assert codes(refused) == [(1, "refused", "CHANGED_SINCE")]
+    assert later in refused["lines"][0]["message"]
+    for one in (later, first):
+        assert undone(desk, clock, one)["rows"]["applied"] == 1
+    assert values(desk.store, "A-1") == TRACKED
