@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row
 
@@ -11,16 +11,13 @@ from clawback.wiring import Desk
 from connectors.envelope import Envelope
 from processing import catalog
 from processing.deliveries import Arrival
-from schemas.observed import EVIDENCE
-
-# The channels of what we write ourselves, with columns that only tell where a line comes from.
-_OBSERVED: Final = "salesforce:"
+from schemas.observed import CHANNELS, EVIDENCE
 
 
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
     terms = catalog.read_terms(db, envelope.account)
-    ignored = (*terms.ignore_columns, *(EVIDENCE if envelope.channel.startswith(_OBSERVED) else ()))
+    ignored = (*terms.ignore_columns, *(EVIDENCE if envelope.channel.startswith(CHANNELS) else ()))
     arrival = replace(arrival_of(envelope), encoding=terms.encoding, ignore_columns=ignored)
     return Case(arrival, desk.spool.content(envelope.delivery), terms, desk.most_bytes)
 

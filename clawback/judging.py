@@ -29,6 +29,7 @@ from schemas.check import Checked, check
 from schemas.chunk import Chunk
 from schemas.containers import MOST_BYTES
 from schemas.document import Document
+from schemas.observed import CHANNELS
 from schemas.sidecar import described
 
 _BLOCK_BYTES: Final = 1024 * 1024
@@ -42,6 +43,13 @@ class Case:
     content: Path
     terms: Terms
     most_bytes: int = MOST_BYTES
+
+    @property
+    def wants_trailer(self) -> bool:
+        """Whether a CSV has to end with a trailer: if the account says so, and it is no file that we write."""
+        channel = self.arrival.channel
+        is_ours = channel == deliveries.API or channel.startswith(CHANNELS)
+        return self.terms.trailer is Trailer.REQUIRED and not is_ours
 
     def open(self) -> Document:
         """The delivery's file, understood; raises Unreadable."""
@@ -81,7 +89,8 @@ def judge(db: Connection, case: Case, *, at: datetime, released: str | None = No
         return
     number, first = deliveries.register(db, account_id, arrival)
     proven = proven or released is not None
-    if not proven and (consume(db, account_id, arrival, at=at) or arrival.proven):
+    # That no byte was lost on the way does not say that its export was whole, as a trailer or a sidecar would.
+    if not proven and (consume(db, account_id, arrival, at=at) or (arrival.proven and not case.wants_trailer)):
         # Sent again on purpose it would be no duplicate; but the first was not applied yet, and came before.
         proven, first = True, first or proofs.held_with_digest(db, account_id, arrival.sha256)
     _replace_beginnings(db, case, at)
@@ -163,9 +172,9 @@ def _apply(db: Connection, number: int, case: Case, document: Document) -> tuple
 
 def _doubt(case: Case, document: Document) -> str | None:
     """Why the file may have been cut off, ``None`` if nothing says so."""
-    if document.terminated is False:
+    if document.terminated is False and not case.arrival.proven:
         return Code.MAYBE_INCOMPLETE.message()
-    if document.terminated and case.terms.trailer is Trailer.REQUIRED:
+    if document.terminated is not None and case.wants_trailer:
         return "The file does not end with a trailer, so it may have been cut off. Send it again with its trailer."
     return None
 

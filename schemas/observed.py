@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+# How the names of their channels begin.
+CHANNELS: Final = "salesforce:"
 # Read by nobody but people; judging ignores them.
 EVIDENCE: Final = ("RecordId", "SystemModstamp", "StatusBefore", "StatusAfter", "Observation")
 _CHANGES: Final = ("Oid", "ActionTrackerId", "Amount", "CurrencyCode", "Reason", *EVIDENCE)

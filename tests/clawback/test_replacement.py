@@ -1,6 +1,8 @@
 """A delivery that may have been cut off, and the longer one that shows it was, on both stores."""
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from processing import deliveries
 from processing.model import Change
 from processing.person import Wish
 from tests.conftest import Clock
+from tests.schemas.test_containers import gzipped, zipped
 from tests.worlds import SID, WITH_TRAILERS, Sale, dump, ingest, land, lines, load, values
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
@@ -152,6 +155,44 @@ def test_an_account_whose_files_end_with_a_trailer(
         assert state(desk, receipt["delivery"]) == ("rejected", "REPLACED")
         again = ingest(desk, lines("ActionId,Amount,Reason", "A-1,50.00,ORDER_UPDATE"))["delivery"]
         assert deciding.release(desk, again, by="dana", at=clock.now)["rows"]["applied"] == 1
+
+
+def landed(
+    desk: Desk, content: str | bytes, name: str = "returns.csv", channel: str = "http"
+) -> tuple[str, str | None]:
+    """State and code of a delivery of which no byte is missing on its way."""
+    data = content.encode() if isinstance(content, str) else content
+    sent = desk.spool.land(data, account=SID, channel=channel, name=name, proven=True).delivery
+    pipeline.ingest(desk, sent, at=desk.spool.clock())
+    return state(desk, sent)
+
+
+@pytest.mark.parametrize("content", [WHOLE, WHOLE.rstrip("\n")], ids=["ended", "unended"])
+def test_a_declared_length_stands_for_no_trailer(desk: Desk, tmp_path: Path, content: str) -> None:
+    """It says what was sent, and a trailer what was to be exported; a sidecar is a count of the brand's own."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
+    assert landed(desk, content) == ("held", "MAYBE_INCOMPLETE")
+    assert landed(desk, content, name="again.csv") == ("duplicate", None)
+    assert values(desk.store, "A-1")[1] == "100.00"
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    ingest(desk, f"{digest}  returns.csv\n", name="returns.csv.sha256")
+    assert values(desk.store, "A-1")[1] == "40.00"
+
+
+@pytest.mark.parametrize("packed", [zipped, lambda files: gzipped(*files.values())], ids=["zip", "gz"])
+def test_a_container_stands_for_no_trailer(desk: Desk, tmp_path: Path, packed: Callable[..., bytes]) -> None:
+    """Its checksum says what was packed; with its trailer the file in it is applied."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
+    for content, expected in ((WHOLE, "100.00"), (WHOLE + "#TRAILER,2,40.00\n", "40.00")):
+        assert landed(desk, packed({"returns.csv": content.encode()}), name="returns.zip")[0] == "unpacked"
+        assert values(desk.store, "A-1")[1] == expected
+
+
+@pytest.mark.parametrize("channel", ["api", "salesforce:crm"])
+def test_what_we_write_ourselves_needs_no_trailer(desk: Desk, tmp_path: Path, channel: str) -> None:
+    """Nobody exports it, so nothing of it can be cut off."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
+    assert landed(desk, WHOLE, channel=channel) == ("done", None)
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,10 @@ PROVEN: Final = {
     # Its sum cannot be compared, so the trailer's own end counts.
     "csv-with-trailer-and-bad-lines": lines(HEADER, *ROWS, "A-3,x,OTHER", "A-3", "#TRAILER,5,48.55").encode(),
     "xml": XML,
-    "gz": gzipped(CSV),
+    "gz": gzipped(WITH_TRAILER),
     "gz-of-xml": gzipped(XML),
-    "zip": zipped({"a.csv": CSV}),
-    "zip-of-several": zipped({"a.csv": CSV, "b.xml": XML}),
+    "zip": zipped({"a.csv": WITH_TRAILER}),
+    "zip-of-several": zipped({"a.csv": WITH_TRAILER, "b.xml": XML}),
     "utf-16-with-trailer": WITH_TRAILER.decode().encode("utf-16"),
 }
 
