@@ -230,7 +230,8 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "The action is reversed and cannot be modified.", "Send RESET, or have it approved, before you modify it."
     ),
     Code.TOO_MANY_CHANGES: _refused(
-        "The action was changed {value} times, the most there can be.", "Ask the programme's desk."
+        "The action was changed {value} times, and is modified no more.",
+        "It can still be reversed, approved and reset; for more, ask the programme's desk.",
     ),
     Code.NO_EXCHANGE_RATE: _refused(
         "The action is in {currency} and there is no rate from {value} for {day}.",
