@@ -3,7 +3,7 @@
 ``python -m tests.golden [CASE …]`` writes the answers anew; read its diff before you keep it. All cases meet the world
 of ``fixtures/catalog.toml`` and ``fixtures/actions.csv``, those called ``items-…`` that of ``fixtures/items.csv``. A
 case is one delivery that arrives at ``ARRIVED``, unless its ``steps.txt`` tells more; each step is a minute later.
-``allow 100`` lets later deliveries have a hundred bytes.
+``allow 100`` lets later deliveries have a hundred bytes; ``preview`` tells what a file would do, and changes nothing.
 """
 
 import json
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from clawback import deciding, pipeline, revising
+from clawback.intake import arrival_of
 from clawback.loading import load_actions, load_catalog, load_rates
+from clawback.preview import preview
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from processing import adjustments, history
@@ -30,17 +32,19 @@ CASES: Final = sorted({path.parent.name for path in FIXTURES.glob("*/delivery.*"
 STEPS: Final = "steps.txt"
 # What differs from run to run.
 _OF_THE_RUN: Final = ("delivery", "duplicate_of", "sha256")
-_ANSWERS: Final = ("receipt*.json", "result*", "fix*", "ledger.json", "adjustments.json")
+_ANSWERS: Final = ("receipt*.json", "preview*.json", "result*", "fix*", "ledger.json", "adjustments.json")
 
 
 class Story:
-    """A case as it is told: its steps, and the deliveries they made, by the name of their file."""
+    """A case as it is told: its steps, the deliveries they made and what previews said, by the name of their file."""
 
     def __init__(self, desk: Desk, folder: Path) -> None:
         self.desk, self.folder, self.at = desk, folder, ARRIVED
         self.made: dict[str, str] = {}
+        self.previewed: dict[str, dict[str, Any]] = {}
         self._verbs: dict[str, Callable[[str], object]] = {
             "ingest": self._ingest,
+            "preview": self._preview,
             "allow": self._allow,
             "load-actions": lambda name: load_actions(desk, folder / name),
             "load-catalog": lambda name: load_catalog(desk, folder / name),
@@ -67,6 +71,11 @@ class Story:
         landed = self.desk.spool.land(content, account=SID, channel="ftp", name=name, received_at=self.at)
         self.made[name] = landed.delivery
         pipeline.ingest(self.desk, landed.delivery, at=self.at)
+
+    def _preview(self, name: str) -> None:
+        file = self.folder / name
+        arrival = arrival_of(file, event_type=None, again=False, received_at=self.at)
+        self.previewed[name] = preview(self.desk, replace(arrival, channel="ftp"), SID, file)
 
     def _allow(self, most_bytes: str) -> None:
         self.desk = replace(self.desk, most_bytes=int(most_bytes))
@@ -100,6 +109,7 @@ def answered(desk: Desk, case: str) -> dict[str, bytes]:
         receipt = _same_in_every_run(pipeline.receipt_with_files(desk, delivery))
         main = name.startswith("delivery.") and described(name) is None
         files["receipt.json" if main else f"receipt_{name}.json"] = _json(receipt)
+    files |= {f"preview_{name}.json": _json(_same_in_every_run(one)) for name, one in story.previewed.items()}
     for path in (desk.brands / SID / "results").glob("[rf]*"):
         if not path.name.startswith("receipt_"):
             files[path.name.replace("_delivery", "")] = path.read_bytes()
