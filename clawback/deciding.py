@@ -28,7 +28,7 @@ def release(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
     """Apply a held delivery, or the held lines of one, after all; its own arrival still counts against the locks."""
     if sid := _holder(desk, delivery):
         # What waits in older deliveries goes first.
-        pipeline.settle_waiting(desk, account=sid, at=at)
+        _settle_others(desk, sid, delivery, at)
         rejudging.release(desk, delivery, by=by, at=at)
         return pipeline.answer(desk, delivery, at)
     envelope = _held(desk, delivery)
@@ -38,15 +38,17 @@ def release(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
 
 def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
     """Give up a held delivery, or the held lines of one: they are not applied, and locks no longer wait for them."""
-    if _holder(desk, delivery):
+    if sid := _holder(desk, delivery):
+        _settle_others(desk, sid, delivery, at)
         rejudging.reject(desk, delivery, by=by, at=at)
         return pipeline.answer(desk, delivery, at)
     envelope = _held(desk, delivery)
     with desk.store.write() as db:
         claim_account(db, envelope.account)
         found = _still_held(db, delivery)
-        message, told = f"{by} rejected it. {found.message}", json.loads(found.summary)
-        # Its lines stay as they are listed, and so do their counts.
+        message = f"{by} rejected it. {found.message}"
+        # Its lines stay as they are listed, and so do their counts; what it would have done is no more.
+        told = json.loads(found.summary) | {"money": {}, "partners": []}
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, summary=told, code=found.code, message=message)
     return pipeline.answer(desk, delivery, at)
 
@@ -85,6 +87,12 @@ def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receip
         summary = application.tally.told(terms.partners)
         deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
         return deliveries.receipt(db, arrival.delivery)
+
+
+def _settle_others(desk: Desk, sid: str, delivery: str, at: datetime) -> None:
+    """Judge what waits in other deliveries; raises Unusable if it made this one hold more than a person has seen."""
+    if delivery in pipeline.settle_waiting(desk, account=sid, at=at).held:
+        raise rejudging.more_is_held(delivery)
 
 
 def _holder(desk: Desk, delivery: str) -> str | None:

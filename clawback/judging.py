@@ -102,6 +102,8 @@ def judge(db: Connection, case: Case, *, at: datetime, released: str | None = No
         _hold_incomplete(db, number, case, document, doubt, at)
         return
     tally, sound = _apply(db, number, case, document)
+    if released is not None:
+        tally.decide()
     end = partial(deliveries.finish, db, number, at=at, summary=tally.told(case.terms.partners))
     try:
         if released is None:
@@ -123,16 +125,19 @@ def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) 
 
 
 def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
-    """Register the delivery as held, after ``judge`` found that it would do unusual harm; faults of its text stand."""
+    """Register the delivery as held, after ``judge`` found that it would do unusual harm; faults of its text stand.
+
+    Its receipt tells the money that it would move.
+    """
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
     let_go(db, case.terms.account_id, case.arrival, at=at)
     document = case.open()
     applied = application(db, number, case, document)
-    applied.tally.nearest_lock = because.nearest_lock
     for checked in case.checked(document):
         applied.reject(_rejected(checked))
         applied.tally.count(Verdict.HELD, len(checked.good))
-    summary = applied.tally.told(case.terms.partners)
+    would = {part: because.would[part] for part in ("money", "partners", "nearest_lock")}
+    summary = applied.tally.told(case.terms.partners) | would
     deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=because.code, message=str(because))
 
 

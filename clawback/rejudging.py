@@ -1,7 +1,7 @@
 """Judges lines of a finished delivery again: those whose action was loaded meanwhile, or all that did not get through.
 
 Each delivery is one transaction; what it leaves behind is a receipt that nobody has been given yet. Lines that waited
-and would do unusual harm are held: they stay as they are until a person decides.
+and would do unusual harm are held until a person decides.
 """
 
 import json
@@ -17,13 +17,13 @@ from clawback.cases import judged_case
 from clawback.judging import Case, application, record
 from clawback.wiring import Desk
 from processing import brakes, catalog, deliveries, revisions, waiting
-from processing.codes import Verdict
+from processing.codes import Code, Verdict
 from processing.columns import Ints
 from processing.errors import Braked, LedgerConflict, SpoolBroken, Unusable
 from processing.instants import told
 from processing.revisions import Taken
 from processing.store import claim_account
-from processing.tally import Harm, Tally
+from processing.tally import Tally
 from schemas.check import Checked
 from schemas.document import Document
 
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 TRIES: Final = 3
 LOADED: Final = "actions were loaded"
+WAITED: Final = "the lines that waited for their actions"
 Take = Callable[[Connection, int], Taken]
 
 
@@ -63,25 +64,29 @@ def settle(desk: Desk, *, at: datetime, account: str | None = None) -> Settled:
 
 
 def _settle(desk: Desk, delivery: str, settled: Settled, at: datetime) -> None:
-    try:
-        if rejudge(desk, delivery, revisions.take_ready, at=at, because=LOADED, brakes_on=True):
-            settled.revised.append(delivery)
-    except Braked as because:
-        if _hold(desk, delivery, because, at=at):
+    for _ in range(TRIES):
+        try:
+            if rejudge(desk, delivery, revisions.take_ready, at=at, because=LOADED, weighed=WAITED):
+                settled.revised.append(delivery)
+        except Braked as because:
+            if not _hold(desk, delivery, because, at=at):
+                continue
             settled.held.append(delivery)
+        return
+    raise LedgerConflict(f"Lines of delivery {delivery} became ready while they were weighed. Judge them again.")
 
 
-def rejudge(desk: Desk, delivery: str, take: Take, *, at: datetime, because: str, brakes_on: bool = False) -> bool:
+def rejudge(desk: Desk, delivery: str, take: Take, *, at: datetime, because: str, weighed: str | None) -> bool:
     """Judge the lines that ``take`` takes back with the terms of now and the delivery's own arrival.
 
-    Gives whether there were any; raises SpoolBroken when the bytes are not what arrived, and with ``brakes_on``, which
-    is for lines that waited, Braked when they have to be held.
+    Gives whether there were any; raises SpoolBroken when the bytes are not what arrived, and Braked when they have to
+    be held. ``weighed`` says which lines they are; None if a person has decided that they are not to be held.
     """
     desk.spool.verify(delivery)
     for left in reversed(range(TRIES)):
         try:
             with desk.store.write() as db:
-                return rejudge_in(db, desk, delivery, take, at=at, because=because, brakes_on=brakes_on)
+                return rejudge_in(db, desk, delivery, take, at=at, because=because, weighed=weighed)
         except LedgerConflict:
             if not left:
                 raise
@@ -89,7 +94,7 @@ def rejudge(desk: Desk, delivery: str, take: Take, *, at: datetime, because: str
 
 
 def rejudge_in(  # noqa: PLR0913 - those of rejudge
-    db: Connection, desk: Desk, delivery: str, take: Take, *, at: datetime, because: str, brakes_on: bool = False
+    db: Connection, desk: Desk, delivery: str, take: Take, *, at: datetime, because: str, weighed: str | None
 ) -> bool:
     """The same inside the caller's transaction, of which nothing is to be kept when Braked is raised."""
     claim_account(db, deliveries.find(db, delivery).sid)
@@ -97,7 +102,9 @@ def rejudge_in(  # noqa: PLR0913 - those of rejudge
     taken = take(db, found.id)
     if len(taken.lines) == 0:
         return False
-    case, tally = judged_case(db, desk, found), _tally(found, taken.verdicts)
+    case, tally = judged_case(db, desk, found), _tally(found)
+    bad_before = tally.bad
+    tally.take_back(taken.verdicts)
     document = case.open()
     applied = application(db, found.id, case, document, resumed=True)
     for checked in _checked(case, document, taken.lines):
@@ -105,10 +112,13 @@ def rejudge_in(  # noqa: PLR0913 - those of rejudge
     anew = applied.tally
     if anew.read != len(taken.lines):
         raise SpoolBroken(f"Delivery {delivery} has not the lines it was judged by. Restore its folder from a backup.")
-    if brakes_on:
-        tally.waited += anew.harm
-        brakes.check_waited(db, case.terms, tally.waited, anew.nearest_lock)
     tally.add_up(anew)
+    if weighed is None:
+        tally.decide()
+    else:
+        brakes.check_again(db, case.terms, tally, anew, bad_before=bad_before, lines=weighed)
+        if weighed == WAITED and deliveries.holds_lines(found):
+            brakes.pull_again(Code(found.code), case.terms, anew)
     became = {verdict: anew.verdicts[verdict] for verdict in Verdict}
     summary, lines = tally.told(case.terms.partners), taken.lines.tolist()
     revisions.revise(db, found, summary, at=at, because=because, became=became, lines=lines)
@@ -116,23 +126,40 @@ def rejudge_in(  # noqa: PLR0913 - those of rejudge
 
 
 def release(desk: Desk, delivery: str, *, by: str, at: datetime) -> None:
-    """Apply the lines of a delivery that are held since their actions were loaded; raises Unusable if none is."""
+    """Apply the lines of a delivery that are held since their actions were loaded.
+
+    Raises Unusable if none is, or if more are than its receipt says.
+    """
 
     def take(db: Connection, delivery_id: int) -> Taken:
         found = _holding(db, delivery)
         revisions.say(db, delivery_id, f"{by} released its lines that waited. {found.message}")
-        return revisions.take_ready(db, delivery_id)
+        taken = revisions.take_held(db, delivery_id)
+        if len(taken.lines) == 0:
+            raise _holds_none(delivery)
+        return taken
 
-    rejudge(desk, delivery, take, at=at, because=f"{by} released the lines that waited")
+    rejudge(desk, delivery, take, at=at, because=f"{by} released the lines that waited", weighed=None)
 
 
 def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> None:
-    """Refuse the lines of a delivery that are held since their actions were loaded; raises Unusable if none is."""
+    """Refuse the lines of a delivery that are held since their actions were loaded; raises Unusable as ``release``."""
     with desk.store.write() as db:
         claim_account(db, deliveries.find(db, delivery).sid)
         found = _holding(db, delivery)
         revisions.say(db, found.id, f"{by} rejected its lines that waited. {found.message}")
-        _refused(db, found, waiting.reject(db, found.id, by), at=at, because=f"{by} rejected the lines that waited")
+        tally = _tally(found)
+        became = tally.refuse(waiting.reject(db, found.id, by))
+        tally.decide()
+        _revise(db, found, tally, became, at=at, because=f"{by} rejected the lines that waited")
+
+
+def more_is_held(delivery: str) -> Unusable:
+    """Why nothing can be decided about the held lines of a delivery as yet."""
+    return Unusable(
+        f"More lines of delivery {delivery} became ready than its receipt said; they are held with the others. "
+        f"Look at it again with `clawback deliveries show {delivery}`, and then decide about all of them."
+    )
 
 
 def _expire(desk: Desk, delivery: str, at: datetime) -> bool:
@@ -143,48 +170,60 @@ def _expire(desk: Desk, delivery: str, at: datetime) -> bool:
             return False
         refused = waiting.expire(db, found.id, told(found.waits_until, catalog.read_terms(db, found.sid).zone))
         if refused:
-            _refused(db, found, refused, at=at, because="the lines waited for their actions in vain")
+            tally = _tally(found)
+            became = tally.refuse(refused)
+            _revise(db, found, tally, became, at=at, because="the lines waited for their actions in vain")
     return bool(refused)
 
 
 def _hold(desk: Desk, delivery: str, because: Braked, *, at: datetime) -> bool:
-    """Keep the lines of a delivery for a person, unless somebody was faster; what judged them was rolled back."""
+    """Keep the ready lines of a delivery for a person; what judged them was rolled back.
+
+    False if they are not those that were weighed: more became ready, or somebody was faster.
+    """
     with desk.store.write() as db:
         claim_account(db, deliveries.find(db, delivery).sid)
         found = deliveries.find(db, delivery)
-        if found.id not in {one.id for one in waiting.ready(db, found.sid)}:
+        # What was said of it before, such as who had released it, stays; but not why fewer lines were held.
+        before = (found.message or "").removesuffix(waiting.why_held(db, found.id)).strip()
+        held = waiting.hold(db, found.id, because.would["rows"]["read"], because.code, str(because))
+        if held is None:
             return False
-        tally = _tally(found, {})
-        tally.add_up(Tally(nearest_lock=because.nearest_lock))
-        # Once a person has looked at all this, what comes later is weighed by itself.
-        tally.waited = Harm()
-        # What was said of it before, such as who had released it, stays.
-        revisions.say(db, found.id, " ".join(filter(None, (found.message, str(because)))), because.code)
-        summary = tally.told(catalog.read_terms(db, found.sid).partners)
-        revisions.revise(db, found, summary, at=at, because=f"{LOADED}, and the lines that waited are held", became={})
+        tally = _tally(found)
+        tally.take_back({Verdict.WAITING: held})
+        tally.count(Verdict.HELD, held)
+        tally.add_up(Tally.resumed({"nearest_lock": because.would["nearest_lock"]}))
+        tally.held_money = because.would["money"]
+        revisions.say(db, found.id, f"{before} {because}".strip(), because.code)
+        because_of = f"{LOADED}, and the lines that waited are held"
+        _revise(db, found, tally, {Verdict.HELD: held}, at=at, because=because_of)
     _log.info("held_lines delivery=%s account=%s code=%s", delivery, found.sid, because.code)
     return True
+
+
+def _holds_none(delivery: str) -> Unusable:
+    return Unusable(f"Delivery {delivery} holds no lines; there is nothing to release or reject.")
 
 
 def _holding(db: Connection, delivery: str) -> Row[Any]:
     found = deliveries.find(db, delivery)
     if not deliveries.holds_lines(found):
-        raise Unusable(f"Delivery {delivery} holds no lines; there is nothing to release or reject.")
+        raise _holds_none(delivery)
+    if waiting.untold(db, found.id):
+        raise more_is_held(delivery)
     return found
 
 
-def _refused(db: Connection, found: Row[Any], count: int, *, at: datetime, because: str) -> None:
-    """Let the receipt of a delivery say that so many of its lines wait no longer."""
-    tally = _tally(found, {Verdict.WAITING: count})
-    tally.count(Verdict.REFUSED, count)
+def _revise(
+    db: Connection, found: Row[Any], tally: Tally, became: Mapping[Verdict, int], *, at: datetime, because: str
+) -> None:
+    """Let the receipt of a delivery say what its lines have become that were not judged."""
     summary = tally.told(catalog.read_terms(db, found.sid).partners)
-    revisions.revise(db, found, summary, at=at, because=because, became={Verdict.REFUSED: count})
+    revisions.revise(db, found, summary, at=at, because=because, became=became)
 
 
-def _tally(found: Row[Any], taken: Mapping[Verdict, int]) -> Tally:
-    tally = Tally.resumed(json.loads(found.summary))
-    tally.take_back(taken)
-    return tally
+def _tally(found: Row[Any]) -> Tally:
+    return Tally.resumed(json.loads(found.summary))
 
 
 def _checked(case: Case, document: Document, lines: Ints) -> Iterator[Checked]:

@@ -160,7 +160,7 @@ def _html(receipt: Receipt) -> str:
 def _state(receipt: Receipt) -> tuple[str, str]:
     """How far a delivery has come, in words and as a colour."""
     state = receipt["state"]
-    if state == "done" and receipt["code"] is not None:
+    if "held_money" in receipt:
         return "finished, but for lines that are held for a person", _COLOURS["held"]
     return _STATES[state], _COLOURS.get(state, "#b3261e")
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from processing import adjustments, catalog, deliveries, revisions, waiting
 from processing.catalog import Terms
 from processing.codes import Verdict
 from processing.deliveries import PERSON, UNDO, Arrival, DeliveryState
-from processing.errors import Unusable
+from processing.errors import Braked, Unusable
 from processing.instants import micros
 from processing.revisions import Taken
 from processing.store import claim_account
@@ -26,39 +27,76 @@ from processing.tally import Tally
 from processing.undo import Undoing, mark
 
 REASON: Final = "OTHER"
-REPLAYED: Final = "it was replayed"
+WEIGHED: Final = "the lines of this replay"
 
 
-def replay(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
+def replay(desk: Desk, delivery: str, *, at: datetime, by: str | None = None) -> Receipt:
     """Judge again what a delivery did not get through, with the terms of now and its own arrival; gives its receipt.
 
+    One that would do unusual harm with that needs a person (``by``) who has looked at it, whom the receipt then names.
+
     Lines that were applied or needed nothing stay as they are, and so do those that are held since their actions were
-    loaded, or that a person rejected then; a delivery that was rejected as a whole is judged anew. Raises NotFound, and
-    Unusable where there is nothing to replay.
+    loaded, or that a person rejected then; a delivery that was rejected as a whole is judged anew, holds included.
+    Raises NotFound, and Unusable where there is nothing to replay, or a person is needed.
     """
     with desk.store.read() as db:
         found = _replayable(db, delivery)
     pipeline.collect(desk, at=at, account=found.sid)
     if found.state == DeliveryState.REJECTED:
         pipeline.judge_anew(desk, desk.spool.find(delivery), at, state=DeliveryState.REJECTED)
-    elif not rejudge(desk, delivery, _take, at=at, because=REPLAYED):
-        with desk.store.read() as db:
-            raise _nothing_open(deliveries.find(db, delivery))
+    else:
+        _replay_lines(desk, delivery, at=at, by=by)
     pipeline.answer(desk, delivery, at)
     return pipeline.receipt(desk, delivery)
 
 
-def preview_replay(desk: Desk, delivery: str, *, at: datetime) -> Receipt:
-    """The receipt that ``replay`` would give, nothing written."""
+def preview_replay(desk: Desk, delivery: str, *, at: datetime, by: str | None = None) -> Receipt:
+    """The receipt that ``replay`` would give, nothing written.
+
+    Of one that needs a person it tells what it would do once that is named, and why one is needed, as if it were held.
+    """
     with desk.store.read() as db:
         found = _replayable(db, delivery)
     if found.state == DeliveryState.REJECTED:
         envelope = desk.spool.find(delivery)
         return rehearsed(desk, found.sid, lambda db: case_of(db, desk, envelope), at=at)
+    try:
+        return _rehearsed_lines(desk, delivery, at=at, because=_because(by), weighed=_weighed(by))
+    except Braked as braked:
+        held = {"state": DeliveryState.HELD.value, "code": braked.code.value, "message": _by_whom(delivery, braked)}
+        return _rehearsed_lines(desk, delivery, at=at, because=_because(by), weighed=None) | held
+
+
+def _replay_lines(desk: Desk, delivery: str, *, at: datetime, by: str | None) -> None:
+    try:
+        judged = rejudge(desk, delivery, _take, at=at, because=_because(by), weighed=_weighed(by))
+    except Braked as braked:
+        raise Unusable(_by_whom(delivery, braked)) from braked
+    if not judged:
+        with desk.store.read() as db:
+            raise _nothing_open(deliveries.find(db, delivery))
+
+
+def _rehearsed_lines(desk: Desk, delivery: str, *, at: datetime, because: str, weighed: str | None) -> Receipt:
     with desk.store.rehearse() as db:
-        if not rejudge_in(db, desk, delivery, _take, at=at, because=REPLAYED):
+        if not rejudge_in(db, desk, delivery, _take, at=at, because=because, weighed=weighed):
             raise _nothing_open(deliveries.find(db, delivery))
         return deliveries.receipt(db, delivery)
+
+
+def _because(by: str | None) -> str:
+    return f"{by} replayed it" if by else "it was replayed"
+
+
+def _weighed(by: str | None) -> str | None:
+    return None if by else WEIGHED
+
+
+def _by_whom(delivery: str, braked: Braked) -> str:
+    return (
+        f"The replay of delivery {delivery} needs a person who has looked at it. {braked.reason} If that is right, "
+        f"say who: `clawback deliveries replay {delivery} --by NAME`."
+    )
 
 
 def undo(desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime) -> Receipt:
@@ -105,19 +143,19 @@ def _undo(db: Connection, delivery: str, *, by: str, reason: str | None, at: dat
     for one, undone in revised:
         row = deliveries.by_id(db, one)
         says = f"delivery {arrival.delivery} undid it" if undone else "its undo was undone"
-        _revise(db, row, terms, at=at, because=says, closed=closed if one == found.id else 0)
+        _revise(db, row, terms, at=at, because=says, closed=closed if one == found.id else {})
         if row.channel != PERSON:
             told.append(row.delivery)
     return arrival.delivery, told
 
 
-def _revise(db: Connection, found: Row[Any], terms: Terms, *, at: datetime, because: str, closed: int) -> None:
+def _revise(
+    db: Connection, found: Row[Any], terms: Terms, *, at: datetime, because: str, closed: Mapping[Verdict, int]
+) -> None:
     """Let a receipt say that its delivery was undone, or is in force again; ``closed`` lines wait no longer."""
     tally = Tally.resumed(json.loads(found.summary))
-    tally.take_back({Verdict.WAITING: closed})
-    tally.count(Verdict.REFUSED, closed)
-    summary, became = tally.told(terms.partners), {Verdict.REFUSED: closed}
-    revisions.revise(db, found, summary, at=at, because=because, became=became)
+    became = tally.refuse(closed)
+    revisions.revise(db, found, tally.told(terms.partners), at=at, because=because, became=became)
 
 
 def _undo_arrival(found: Row[Any], by: str, reason: str | None, at: datetime) -> Arrival:

@@ -1,12 +1,11 @@
 """The brakes: a delivery that does unusual harm is held for a second pair of eyes (design, section 4.7).
 
 They are pulled after everything was decided, inside the transaction that would apply it, so that what is said about the
-delivery is exactly what it would have done. Its lines that waited for their actions are weighed once more, by
-themselves, when they are judged: on its arrival nobody could know what they do.
+delivery is exactly what it would have done. When lines of it are judged later, since they waited for their actions or
+are replayed, it is weighed once more, with them: on its arrival nobody could know what they do.
 """
 
 import json
-from collections.abc import Mapping
 from statistics import median
 from typing import Final, NoReturn
 
@@ -37,45 +36,62 @@ def check(db: Connection, terms: Terms, tally: Tally) -> None:
     """Raise Braked with the reason if the delivery that was just applied in this transaction must be held instead."""
     if tally.read < terms.brakes.lines:
         return
-    _weigh(db, terms, tally.harm, tally.nearest_lock)
+    if _is_mostly_bad(tally.harm, terms.brakes):
+        _pull(Code.MOSTLY_BAD, f"{_bad(tally)} would be rejected or refused.", terms, tally)
+    if much := _reverses_much(db, terms, tally):
+        _pull(Code.OUTLIER, f"It reverses {much}", terms, tally)
     reason = _is_large(db, terms.account_id, tally.read, terms.brakes)
     if reason is not None:
-        _pull(Code.OUTLIER, reason, terms, tally.nearest_lock)
+        _pull(Code.OUTLIER, reason, terms, tally)
 
 
-def check_waited(db: Connection, terms: Terms, waited: Harm, nearest_lock: int | None) -> None:
-    """Raise Braked if the lines of a delivery that waited, and were applied in this transaction, must be held instead.
+def check_again(db: Connection, terms: Terms, tally: Tally, part: Tally, *, bad_before: int, lines: str) -> None:
+    """Raise Braked if the ``part`` of a delivery that was judged later, in this transaction, must be held instead.
 
-    ``waited`` is all that lines of it did that had waited, whenever their actions were loaded; ``nearest_lock`` (in
-    microseconds) is that of the lines of this transaction.
+    ``tally`` is the whole delivery with that part, ``bad_before`` how many of its lines were in vain without it, and
+    ``lines`` says which these are. That it is large was seen on its arrival.
     """
-    if waited.lines >= terms.brakes.lines:
-        _weigh(db, terms, waited, nearest_lock, lines=" that waited for their actions")
+    if tally.read < terms.brakes.lines:
+        return
+    if tally.bad > bad_before and _is_mostly_bad(tally.harm, terms.brakes):
+        _pull(Code.MOSTLY_BAD, f"With {lines}, {_bad(tally)} would be rejected or refused.", terms, part)
+    if much := _reverses_much(db, terms, tally):
+        _pull(Code.OUTLIER, f"With {lines}, it reverses {much}", terms, part)
 
 
-def _weigh(db: Connection, terms: Terms, harm: Harm, nearest_lock: int | None, lines: str = "") -> None:
-    if harm.bad * 100 > harm.lines * terms.brakes.bad_percent:
-        reason = f"{harm.bad:,} of its {harm.lines:,} lines{lines} would be rejected or refused."
-        _pull(Code.MOSTLY_BAD, reason, terms, nearest_lock)
-    if much := _reverses_much(db, terms, harm.reversed):
-        subject = f"Its lines{lines} reverse" if lines else "It reverses"
-        _pull(Code.OUTLIER, f"{subject} {much}", terms, nearest_lock)
+def pull_again(code: Code, terms: Terms, part: Tally) -> NoReturn:
+    """Raise Braked, for a ``part`` of which some lines are held already with this code, and no person has decided."""
+    _pull(code, "Lines of it are held, and more of those that waited became known since.", terms, part)
 
 
-def _pull(code: Code, reason: str, terms: Terms, nearest: int | None) -> NoReturn:
-    until = "" if nearest is None else f" The first of its actions locks at {told(nearest, terms.zone)}."
-    raise Braked(code, code.message(reason=reason + until), nearest)
+def _is_mostly_bad(harm: Harm, brakes: Brakes) -> bool:
+    return harm.lines >= brakes.lines and harm.bad * 100 > harm.lines * brakes.bad_percent
 
 
-def _reverses_much(db: Connection, terms: Terms, taken: Mapping[str, int]) -> str | None:
-    for currency, reversed_ in sorted(taken.items()):
+def _bad(tally: Tally) -> str:
+    undecided = " that nobody has decided about" if tally.seen.lines else ""
+    return f"{tally.harm.bad:,} of its {tally.harm.lines:,} lines{undecided}"
+
+
+def _pull(code: Code, reason: str, terms: Terms, part: Tally) -> NoReturn:
+    would, nearest = part.told(terms.partners), part.nearest_lock
+    sides = would["money"].items()
+    money = [f"{both['payout_before']} {one} before, {both['payout_after']} after" for one, both in sides]
+    reason += f" Payout of what it changes: {'; '.join(money)}." if money else ""
+    reason += "" if nearest is None else f" The first of its actions locks at {told(nearest, terms.zone)}."
+    raise Braked(code, reason, would)
+
+
+def _reverses_much(db: Connection, terms: Terms, tally: Tally) -> str | None:
+    since = " since a person decided about it" if tally.seen.lines else ""
+    for currency, reversed_ in sorted(tally.reversed.items()):
         percent = terms.brakes.reversed_percent
         # What is open now, and what was open before: the same without what this delivery took away.
         left = _open_payout(db, terms.account_id, currency, enough=reversed_ * 100 // max(percent, 1))
         if reversed_ * 100 > percent * (left + reversed_):
             before = left + reversed_
             amounts = f"{to_text(reversed_, currency)} of the {to_text(before, currency)} {currency}"
-            return f"{amounts} of payout that is open, {reversed_ * 100 // before} %."
+            return f"{amounts} of payout that is open, {reversed_ * 100 // before} %{since}."
     return None
 
 

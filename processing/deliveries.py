@@ -236,7 +236,10 @@ def holds_lines(found: Row[Any]) -> bool:
 
 
 def head(found: Row[Any]) -> dict[str, Any]:
-    """A receipt without its lines; that of a container lists its files with their deliveries, and what it left out."""
+    """A receipt without its lines; that of a container lists its files with their deliveries, and what it left out.
+
+    It has ``held_money`` if the delivery is done and lines of it are held.
+    """
     summary = json.loads(found.summary)
     return {
         "delivery": found.delivery,
@@ -262,6 +265,7 @@ def head(found: Row[Any]) -> dict[str, Any]:
         "nearest_lock": summary.get("nearest_lock"),
         "time_left": _time_left(found.received_at, summary.get("nearest_lock")),
         "rule": RULE,
+        **({"held_money": summary.get("held_money", {})} if holds_lines(found) else {}),
         **{part: summary[part] for part in ("files", "ignored") if part in summary},
     }
 

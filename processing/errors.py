@@ -21,6 +21,9 @@ traceback and fails the run. Messages are sentences with the name, the value and
 a secret or a customer's data.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from processing.codes import Code
 
 
@@ -43,12 +46,16 @@ class Unreadable(ClawbackError):
 
 
 class Braked(ClawbackError):
-    """A delivery would do unusual harm and has to be held; ``nearest_lock`` in microseconds, of what it names."""
+    """A delivery, or lines of one that are judged later, would do unusual harm and have to be held.
 
-    def __init__(self, code: Code, message: str, nearest_lock: int | None) -> None:
-        super().__init__(message)
+    ``reason`` is the message without the next step; ``would`` is what they would do, as ``Tally.told`` gives it.
+    """
+
+    def __init__(self, code: Code, reason: str, would: Mapping[str, Any]) -> None:
+        super().__init__(code.message(reason=reason))
         self.code = code
-        self.nearest_lock = nearest_lock
+        self.reason = reason
+        self.would = would
 
 
 class UploadRefused(ClawbackError):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, null, select, update
 
-from processing import bulk, deliveries
+from processing import bulk, deliveries, waiting
 from processing.codes import Code, Verdict
 from processing.columns import Ints
 from processing.instants import micros
@@ -28,10 +29,18 @@ class Taken:
 
 
 def take_ready(db: Connection, delivery_id: int) -> Taken:
-    """Take back the waiting lines of a delivery whose action was loaded meanwhile."""
-    ready = (waiting_line.c.delivery_id == delivery_id) & waiting_line.c.ready
-    numbers = select(waiting_line.c.line).where(ready)
-    return _take(db, delivery_id, line.c.line.in_(numbers), ready)
+    """Take back the lines of a delivery whose action was loaded meanwhile, those that are held among them.
+
+    None if all of them are held: these are a person's to decide.
+    """
+    if not waiting.untold(db, delivery_id):
+        return Taken(np.zeros(0, dtype=np.int64), {})
+    return _take_waiting(db, delivery_id, waiting_line.c.ready)
+
+
+def take_held(db: Connection, delivery_id: int) -> Taken:
+    """Take back the lines of a delivery that are held since their action was loaded."""
+    return _take_waiting(db, delivery_id, waiting_line.c.held)
 
 
 def take_open(db: Connection, delivery_id: int) -> Taken:
@@ -82,6 +91,11 @@ def revise(  # noqa: PLR0913 - the columns of a revision
         .where(delivery.c.id == found.id)
     )
     deliveries.tell_programs(db, found.id, at=at, lines=lines)
+
+
+def _take_waiting(db: Connection, delivery_id: int, which: ColumnElement[bool]) -> Taken:
+    chosen = (waiting_line.c.delivery_id == delivery_id) & which
+    return _take(db, delivery_id, line.c.line.in_(select(waiting_line.c.line).where(chosen)), chosen)
 
 
 def _take(db: Connection, delivery_id: int, chosen: ColumnElement[bool], waited: ColumnElement[bool]) -> Taken:

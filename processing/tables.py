@@ -373,7 +373,8 @@ source_round = Table(
     Column("told", Text, nullable=False),
 )
 
-# Lines with the verdict waiting, by what names their action; ``ready`` once an action was loaded that one may mean.
+# Lines that wait, by what names their action; ``ready`` once an action was loaded that one may mean, ``held`` when it
+# was then given that verdict.
 waiting_line = Table(
     "waiting_line",
     metadata,
@@ -384,6 +385,7 @@ waiting_line = Table(
     Column("order_id", String(64)),
     Column("event_type_id", BigInteger),
     Column("ready", Boolean, nullable=False, server_default=false()),
+    Column("held", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("delivery_id", "line"),
     sqlite_with_rowid=False,
 )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -31,18 +31,14 @@ class Harm:
     bad: int = 0
     reversed: Mapping[str, int] = field(default_factory=dict)
 
-    def __add__(self, other: "Harm") -> "Harm":
-        reversed_ = Counter(self.reversed) + Counter(other.reversed)
-        return Harm(self.lines + other.lines, self.bad + other.bad, dict(reversed_))
-
 
 @dataclass(slots=True)
 class Tally:
     """What a delivery did: lines by verdict, and money before and after of the actions it changed.
 
     ``money`` is keyed by (partner id, currency) and holds minor units in the order of ``SIDES``; ``reversed`` holds the
-    payout that reversals took away, by currency. ``waited`` is what its lines have done that had waited for their
-    actions, since its arrival or since a person decided about some of them.
+    payout that reversals took away, by currency, since its arrival or since a person decided about it; ``seen`` is what
+    there was then. ``held_money`` is what its held lines would do to the money by currency, as a receipt tells it.
     """
 
     read: int = 0
@@ -51,13 +47,28 @@ class Tally:
     changed: Counter[tuple[int, str]] = field(default_factory=Counter)
     reversed: Counter[str] = field(default_factory=Counter)
     nearest_lock: int | None = None
-    waited: Harm = field(default_factory=Harm)
+    seen: Harm = field(default_factory=Harm)
+    held_money: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        """How many lines are in vain."""
+        return self.verdicts[Verdict.REJECTED] + self.verdicts[Verdict.REFUSED]
 
     @property
     def harm(self) -> Harm:
-        """What the brakes weigh of it; of a resumed one, it has only the reversals since."""
-        bad = self.verdicts[Verdict.REJECTED] + self.verdicts[Verdict.REFUSED]
-        return Harm(self.read, bad, dict(self.reversed))
+        """What the brakes weigh of it: all of it, but for what a person has decided about.
+
+        Lines without a fate yet are no harm, and count as lines: what is weighed is the same in whatever order they get
+        theirs.
+        """
+        return Harm(self.read - self.seen.lines, max(self.bad - self.seen.bad, 0), dict(self.reversed))
+
+    def decide(self) -> None:
+        """Let what comes later be weighed by itself: a person has decided about it as it is."""
+        open_lines = self.verdicts[Verdict.WAITING] + self.verdicts[Verdict.HELD]
+        self.seen = Harm(self.read - open_lines, self.bad)
+        self.reversed.clear()
 
     @classmethod
     def resumed(cls, summary: Mapping[str, Any]) -> "Tally":
@@ -70,7 +81,9 @@ class Tally:
             key = one["partner"], one["currency"]
             tally.money[key] = np.array([to_minor(one[side], one["currency"]) for side in SIDES], dtype=np.int64)
             tally.changed[key] = one["lines"]
-        tally.waited = Harm(**summary.get("waited", {}))
+        tally.reversed.update(summary.get("reversed", {}))
+        tally.seen = Harm(*summary.get("seen", ()))
+        tally.held_money = summary.get("held_money", {})
         return tally
 
     def take_back(self, verdicts: Mapping[Verdict, int]) -> None:
@@ -92,6 +105,12 @@ class Tally:
         """Count lines that reached their verdict before the ledger was asked."""
         self.read += lines
         self.verdicts[verdict] += lines
+
+    def refuse(self, verdicts: Mapping[Verdict, int]) -> Mapping[Verdict, int]:
+        """Count lines as refused that had these verdicts, and changed nothing; gives what they have become."""
+        self.take_back(verdicts)
+        self.count(Verdict.REFUSED, sum(verdicts.values()))
+        return {Verdict.REFUSED: sum(verdicts.values())}
 
     def add(self, decided: Decided, matched: Matched, received_at: int, delivery_id: int, first: Ints) -> None:
         """Add a decided chunk; ``first`` holds the position in ``decided.entries`` of each action's first entry."""
@@ -140,7 +159,10 @@ class Tally:
         self.nearest_lock = min((one for one in (locks_at, self.nearest_lock) if one is not None), default=None)
 
     def told(self, partners: Mapping[int, str]) -> dict[str, Any]:
-        """Rows, money by currency, money by partner and the nearest lock as a receipt tells them; ``waited`` for us."""
+        """What a receipt tells: rows, money by currency and partner, the nearest lock, ``held_money`` if there is any.
+
+        ``reversed`` and ``seen`` are for ``resumed``.
+        """
         rows = {verdict.value: self.verdicts[verdict] for verdict in Verdict}
         assert self.read == sum(rows.values())  # noqa: S101 - a line without a fate is a bug that must stop us
         currencies = sorted({currency for _, currency in self.money})
@@ -159,7 +181,9 @@ class Tally:
                 for (number, currency), sides in sorted(self.money.items())
             ],
             "nearest_lock": None if self.nearest_lock is None else instant(self.nearest_lock).isoformat(),
-            **({"waited": asdict(self.waited)} if self.waited.lines else {}),
+            **({"held_money": self.held_money} if self.held_money else {}),
+            **({"reversed": dict(self.reversed)} if self.reversed else {}),
+            **({"seen": [self.seen.lines, self.seen.bad]} if self.seen.lines else {}),
         }
 
 

@@ -1,13 +1,17 @@
-"""The waiting room: lines whose action is not known yet, kept by what names it until it is loaded or they expire."""
+"""The waiting room: lines whose action is not known yet, kept by what names it until it is loaded or they expire.
 
-from collections.abc import Callable
+Lines that are held once their action was loaded stay in it, too, until a person decides.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_, select, true, tuple_, update
 
 from processing import bulk
 from processing.catalog import Terms
@@ -19,6 +23,8 @@ from processing.staging import staged_action
 from processing.tables import account, action, delivery, line, waiting_line
 
 _CHUNK_LINES: Final = 50_000
+# Those that are held are told of already.
+_UNTOLD: Final = waiting_line.c.ready & ~waiting_line.c.held
 _EXPIRED: Final = (
     "No action of the account has {field} {value}. The line waited for it until {until}, and it was not loaded. "
     "Check the value, and send the line again."
@@ -70,21 +76,54 @@ def wake(db: Connection, account_id: int) -> None:
 def ready(db: Connection, sid: str | None = None, *, with_held: bool = False) -> list[Row[Any]]:
     """Deliveries with lines whose action was loaded meanwhile, in the order of their arrival.
 
-    Those whose lines are held are left out, unless they are asked for. Columns id, delivery, received_at (microseconds)
-    and sid.
+    Those of which all such lines are held are left out, unless they are asked for. Columns id, delivery, received_at
+    (microseconds) and sid.
     """
-    woken = select(waiting_line.c.delivery_id).where(waiting_line.c.ready)
+    woken = select(waiting_line.c.delivery_id).where(waiting_line.c.ready if with_held else _UNTOLD)
     if sid is not None:
         number = select(account.c.id).where(account.c.sid == sid).scalar_subquery()
         woken = woken.where(waiting_line.c.account_id == number)
-    chosen = delivery.c.id.in_(woken)
-    return _deliveries(db, chosen if with_held else chosen & delivery.c.code.is_(None))
+    return _deliveries(db, delivery.c.id.in_(woken))
+
+
+def untold(db: Connection, delivery_id: int) -> bool:
+    """Whether lines of a delivery are ready, and neither judged nor held yet."""
+    mine = waiting_line.c.delivery_id == delivery_id
+    return db.execute(select(waiting_line.c.line).where(mine, _UNTOLD).limit(1)).first() is not None
+
+
+def hold(db: Connection, delivery_id: int, weighed: int, code: Code, message: str) -> int | None:
+    """Give the ready lines of a delivery the verdict held; gives how many are new, None if they are not as ``weighed``.
+
+    ``weighed`` is how many lines were ready when they were weighed: others may have become ready since, or a person may
+    have decided about them.
+    """
+    mine = (waiting_line.c.delivery_id == delivery_id) & waiting_line.c.ready
+    is_held = select(waiting_line.c.held, func.count()).where(mine).group_by(waiting_line.c.held)
+    counted = {bool(held): int(count) for held, count in db.execute(is_held)}
+    if sum(counted.values()) != weighed or False not in counted:
+        return None
+    numbers = select(waiting_line.c.line).where(mine)
+    said = update(line).values(verdict=Verdict.HELD.value, code=code.value, message=message)
+    db.execute(said.where(line.c.delivery_id == delivery_id, line.c.line.in_(numbers)))
+    db.execute(update(waiting_line).values(held=true()).where(mine))
+    return counted[False]
+
+
+def why_held(db: Connection, delivery_id: int) -> str:
+    """What is said of the lines of a delivery that are held; nothing if none is."""
+    held = (waiting_line.c.delivery_id == delivery_id) & waiting_line.c.held
+    same = (line.c.delivery_id == waiting_line.c.delivery_id) & (line.c.line == waiting_line.c.line)
+    said = db.execute(select(line.c.message).join(waiting_line, same).where(held).limit(1)).scalar()
+    return said or ""
 
 
 def overdue(db: Connection, at: datetime, sid: str | None = None) -> list[Row[Any]]:
-    """Deliveries whose lines have waited long enough at an instant; columns and order as those of ``ready``."""
+    """Deliveries of which lines waited in vain long enough at an instant; columns and order as those of ``ready``."""
     mine = true() if sid is None else account.c.sid == sid
-    return _deliveries(db, delivery.c.waits_until.is_not(None) & (delivery.c.waits_until <= micros(at)) & mine)
+    in_vain = exists().where(waiting_line.c.delivery_id == delivery.c.id, ~waiting_line.c.ready)
+    due = delivery.c.waits_until.is_not(None) & (delivery.c.waits_until <= micros(at))
+    return _deliveries(db, due & in_vain & mine)
 
 
 def ready_actions(db: Connection, delivery_id: int) -> set[int]:
@@ -103,8 +142,11 @@ def ready_actions(db: Connection, delivery_id: int) -> set[int]:
     return set(db.execute(query).scalars())
 
 
-def expire(db: Connection, delivery_id: int, until: str) -> int:
-    """Refuse the lines of a delivery that waited in vain ``until`` an instant, as people read it; gives how many."""
+def expire(db: Connection, delivery_id: int, until: str) -> Mapping[Verdict, int]:
+    """Refuse the lines of a delivery that waited in vain ``until`` an instant, as people read it.
+
+    Gives how many had which verdict, as the others do that refuse.
+    """
 
     def says(field: str, value: str) -> str:
         return _EXPIRED.format(field=field, value=shown(value), until=until)
@@ -112,35 +154,36 @@ def expire(db: Connection, delivery_id: int, until: str) -> int:
     return _refuse(db, delivery_id, Code.UNKNOWN_ACTION, says, ~waiting_line.c.ready)
 
 
-def close(db: Connection, delivery_id: int) -> int:
-    """Refuse all waiting lines of a delivery that is undone; gives how many."""
+def close(db: Connection, delivery_id: int) -> Mapping[Verdict, int]:
+    """Refuse all waiting lines of a delivery that is undone, the held ones, too."""
     return _refuse(db, delivery_id, Code.UNDONE, lambda _field, _value: Code.UNDONE.message(), true())
 
 
-def reject(db: Connection, delivery_id: int, by: str) -> int:
-    """Refuse the lines of a delivery that are held, as somebody decided; gives how many."""
+def reject(db: Connection, delivery_id: int, by: str) -> Mapping[Verdict, int]:
+    """Refuse the lines of a delivery that are held, as somebody decided."""
     message = Code.NOT_RELEASED.message(value=by)
-    return _refuse(db, delivery_id, Code.NOT_RELEASED, lambda _field, _value: message, waiting_line.c.ready)
+    return _refuse(db, delivery_id, Code.NOT_RELEASED, lambda _field, _value: message, waiting_line.c.held)
 
 
 def _refuse(
     db: Connection, delivery_id: int, code: Code, says: Callable[[str, str], str], which: ColumnElement[bool]
-) -> int:
+) -> Mapping[Verdict, int]:
     chosen = (waiting_line.c.delivery_id == delivery_id) & which
-    numbers = select(waiting_line.c.line).where(chosen)
-    db.execute(delete(line).where(line.c.delivery_id == delivery_id, line.c.line.in_(numbers)))
+    mine = (line.c.delivery_id == delivery_id) & line.c.line.in_(select(waiting_line.c.line).where(chosen))
+    counted = db.execute(select(line.c.verdict, func.count()).where(mine).group_by(line.c.verdict))
+    refused = Counter({Verdict(verdict): count for verdict, count in counted})
+    db.execute(delete(line).where(mine))
     columns = (waiting_line.c.line, waiting_line.c.action_id, waiting_line.c.order_id)
-    last, refused = NONE, 0
+    last = NONE
     while True:
         query = select(*columns).where(chosen, waiting_line.c.line > last).order_by(waiting_line.c.line)
         found = bulk.fetch(db, query.limit(_CHUNK_LINES), {"line": int, "action_id": str, "order_id": str})
-        count = len(found["line"])
-        if count == 0:
+        if len(found["line"]) == 0:
             break
         pairs = zip(found["action_id"], found["order_id"], strict=True)
         messages = [says("Oid", order) if number is None else says("ActionId", number) for number, order in pairs]
         _answer(db, delivery_id, code, found["line"], messages)
-        last, refused = int(found["line"][-1]), refused + count
+        last = int(found["line"][-1])
     db.execute(delete(waiting_line).where(chosen))
     return refused
 

@@ -128,26 +128,29 @@ def reject(delivery: str, by: str) -> Outcome:
 
 @deliveries.command()
 @click.argument("delivery")
+@click.option("--by", metavar="NAME", help="Who has looked at it; needed for one that would do unusual harm.")
 @PREVIEW
 @told
-def replay(delivery: str, *, preview: bool) -> Outcome:
+def replay(delivery: str, by: str | None, *, preview: bool) -> Outcome:
     """Judge again the lines of a delivery that were not applied, after a fix of the catalogue.
 
     They are judged with the terms of now and the arrival of then. A delivery that was rejected as a whole, also by a
     person, is judged anew from the beginning, holds included; one that is held is to be released instead. Lines that
-    are held since their actions were loaded, or that a person rejected then, stay as they are.
+    are held since their actions were loaded, or that a person rejected then, stay as they are. A replay that would make
+    the delivery mostly bad, or reverse much of what is open, is made only with --by, and the receipt says who did it.
 
     \b
     Example:
       clawback deliveries replay 20270115T093000000000-1a2b3c4d --preview
       clawback deliveries replay 20270115T093000000000-1a2b3c4d
+      clawback deliveries replay 20270115T093000000000-1a2b3c4d --by dana
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback import revising
 
     with desk() as opened:
         if preview:
-            return _previewed(revising.preview_replay(opened, delivery, at=now()))
-        document = revising.replay(opened, delivery, at=now())
+            return _previewed(revising.preview_replay(opened, delivery, by=by, at=now()))
+        document = revising.replay(opened, delivery, by=by, at=now())
     return Outcome(document, receipt_text(document), receipt_code(document))
 
 

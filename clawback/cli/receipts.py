@@ -21,7 +21,7 @@ def receipt_code(receipt: dict[str, Any]) -> int:
 
 def holds_lines(receipt: dict[str, Any]) -> bool:
     """Whether a person has to decide about lines that waited, though the delivery is done."""
-    return receipt["state"] == "done" and receipt["code"] is not None
+    return "held_money" in receipt
 
 
 def state_text(receipt: dict[str, Any]) -> str:

@@ -146,15 +146,15 @@ def test_lines_that_waited_are_held_and_released(desk: Desk, sink: Sink, clock: 
     release(desk, clock, number)
     a_round(desk, clock)
     a_round(desk, clock)
-    waiting = {"read": 20, "waiting": 20}
-    assert told(sink) == [("done", waiting, 0), ("done", waiting, 1), ("done", {"read": 20, "applied": 20}, 2)]
+    fates = [{"read": 20, verdict: 20} for verdict in ("waiting", "held", "applied")]
+    assert told(sink) == [("done", rows, revision) for revision, rows in enumerate(fates)]
     said = [text(reply).splitlines() for _, _, reply in sink.taken]
     assert [one[0] for one in said] == [
         "returns.csv: finished",
         "returns.csv: finished, but for lines that are held for a person",
         "returns.csv: finished",
     ]
-    assert said[1][1].startswith("Its lines that waited for their actions reverse 100.00 of the 110.00 USD")
+    assert said[1][1].startswith("With the lines that waited for their actions, it reverses 100.00 of the 110.00 ")
     assert said[2][1].startswith("dana released its lines that waited.")
     assert "finished, but for lines that are held for a person" in text(sink.taken[1][2], "html")
 

@@ -3,17 +3,20 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clawback import deciding, pipeline, revising
-from clawback.rejudging import Settled
+from clawback import deciding, pipeline, rejudging, revising
+from clawback.rejudging import LOADED, WAITED, Settled
 from clawback.sweep import Swept, lock_due
 from clawback.wiring import Desk
+from processing import deliveries, revisions, waiting
+from processing.codes import Code
 from processing.errors import Unusable
 from tests.clawback.hook_site import courier, listen, program
 from tests.conftest import START, Clock
@@ -37,8 +40,9 @@ from tests.worlds import (
 HEAD = "ActionId,Amount,Reason"
 LOCK_TOLD = "The first of its actions locks at 2027-02-28T00:00:00-05:00."
 HELD = (
-    "Its lines that waited for their actions reverse 300.00 of the 497.00 USD of payout that is open, 60 %. "
-    f"{LOCK_TOLD} What is held was not applied; have it released if it is right, or rejected if it is not."
+    "With the lines that waited for their actions, it reverses 300.00 of the 497.00 USD of payout that is open, 60 %. "
+    f"Payout of what it changes: 300.00 USD before, 0.00 after. {LOCK_TOLD} "
+    "What is held was not applied; have it released if it is right, or rejected if it is not."
 )
 
 
@@ -99,8 +103,13 @@ def test_lines_that_waited_are_held_as_their_file_would_be_by_now(early: Desk, t
     assert settled(early, tmp_path, late(0, 60), clock) == Settled([], [delivery])
     receipt = pipeline.receipt(early, delivery)
     assert (receipt["state"], receipt["code"], receipt["message"]) == ("done", "OUTLIER", HELD)
-    assert (counts(receipt), receipt["nearest_lock"]) == ({"applied": 1, "waiting": 60}, LOCK.isoformat())
-    assert receipt["revisions"][-1]["because"] == "actions were loaded, and the lines that waited are held"
+    assert (counts(receipt), receipt["nearest_lock"]) == ({"applied": 1, "held": 60}, LOCK.isoformat())
+    assert receipt["revisions"][-1] == {
+        "at": clock.now.isoformat(),
+        "because": "actions were loaded, and the lines that waited are held",
+        "lines": 60,
+        "rows": {"held": 60},
+    }
     assert (dump(early.store)["entry"], told(early)) == (before, receipt)
     again = dump(early.store)
     assert pipeline.collect(early, at=clock.now).failures == {}
@@ -108,28 +117,69 @@ def test_lines_that_waited_are_held_as_their_file_would_be_by_now(early: Desk, t
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "code"), [(10, 10, None), (10, 11, "MOSTLY_BAD"), (8, 11, None)], ids=["half", "more", "few"]
+    ("good", "bad", "others", "code"),
+    [(10, 10, 0, None), (10, 11, 0, "MOSTLY_BAD"), (8, 11, 0, None), (0, 11, 10, "MOSTLY_BAD"), (0, 11, 11, None)],
+    ids=["half", "more", "few", "more of the file", "half of the file"],
 )
 def test_lines_that_waited_and_are_mostly_bad_are_held(
-    good: int, bad: int, code: str | None, early: Desk, tmp_path: Path, clock: Clock
+    good: int, bad: int, others: int, code: str | None, early: Desk, tmp_path: Path, *, clock: Clock
 ) -> None:
-    """From 20 lines on, when more than half would be refused; the others of the file do not count."""
-    rows = [f"W-{number},90.00,OTHER" for number in range(good + bad)] + ["A-1,90.00,OTHER"] * 30
+    """From 20 lines of the file on, when more than half of these would be refused by now."""
+    rows = [f"W-{number},90.00,OTHER" for number in range(good + bad)] + ["A-1,90.00,OTHER"] * others
     delivery = ingest(early, lines(HEAD, *rows))["delivery"]
     clicks = [Sale(f"W-{number}", event_type=CLICK) for number in range(good, good + bad)]
     settled(early, tmp_path, late(0, good) + clicks, clock)
     receipt = pipeline.receipt(early, delivery)
-    assert (receipt["code"], values(early.store, "W-0")[1]) == (code, "100.00" if code else "90.00")
+    assert (receipt["code"], counts(receipt).get("held", 0)) == (code, good + bad if code else 0)
     if code:
-        reason = f"11 of its 21 lines that waited for their actions would be rejected or refused. {LOCK_TOLD}"
-        assert receipt["message"].startswith(reason)
+        reason = "With the lines that waited for their actions, 11 of its 21 lines would be rejected or refused. "
+        money = "Payout of what it changes: 50.00 USD before, 45.00 after. " if good else ""
+        assert receipt["message"].startswith(f"{reason}{money}{LOCK_TOLD}" if good else reason)
 
 
-def test_a_few_lines_that_waited_are_never_held(early: Desk, tmp_path: Path, clock: Clock) -> None:
-    """Nineteen may reverse whatever they want, as a small file may."""
-    delivery = ingest(early, returned(0, 19, *(f"A-{number},90.00,OTHER" for number in range(40))))["delivery"]
-    assert settled(early, tmp_path, late(0, 19), clock) == Settled([delivery])
-    assert counts(pipeline.receipt(early, delivery)) == {"applied": 59}
+@pytest.mark.parametrize("others", [0, 1, 40])
+def test_a_few_lines_that_waited_are_weighed_with_their_file(
+    others: int, early: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """Nineteen may reverse whatever they want if that is all; those of a larger file may not."""
+    rest = [f"A-{number},90.00,OTHER" for number in range(others)]
+    delivery = ingest(early, returned(0, 19, *rest))["delivery"]
+    assert settled(early, tmp_path, late(0, 19), clock).held == ([delivery] if others else [])
+    verdict = "held" if others else "applied"
+    assert counts(pipeline.receipt(early, delivery))[verdict] == 19
+
+
+@pytest.mark.parametrize(("known", "held"), [(23, True), (1, False)])
+def test_what_the_file_did_on_arrival_counts(
+    known: int, early: Desk, tmp_path: Path, clock: Clock, *, held: bool
+) -> None:
+    """A file is one, though some of its actions are loaded later: two parts of a fifth each are more than a quarter."""
+    load(early, tmp_path, [Sale(f"B-{number}") for number in range(60)])
+    delivery = ingest(early, returned(0, 24, *(f"B-{number},0,OTHER" for number in range(known))))["delivery"]
+    assert pipeline.receipt(early, delivery)["rows"]["applied"] == known
+    assert settled(early, tmp_path, late(0, 24), clock) == (Settled([], [delivery]) if held else Settled([delivery]))
+    if held:
+        receipt = pipeline.receipt(early, delivery)
+        assert "it reverses 235.00 of the 620.00 USD of payout that is open, 37 %" in receipt["message"]
+        assert receipt["money"]["USD"]["payout_before"] == "115.00"
+        assert receipt["held_money"]["USD"]["payout_before"] == "120.00"
+        clock.pass_by(minutes=1)
+        deciding.release(early, delivery, by="dana", at=clock.now)
+        receipt = pipeline.receipt(early, delivery)
+        assert (receipt["money"]["USD"]["payout_before"], "held_money" in receipt) == ("235.00", False)
+
+
+def test_what_a_person_released_on_arrival_does_not_count(early: Desk, tmp_path: Path, clock: Clock) -> None:
+    """It is known; what waited is weighed by itself, against all lines that waited."""
+    delivery = ingest(early, returned(0, 40, *(f"A-{number},0,OTHER" for number in range(20))))["delivery"]
+    assert counts(deciding.release(early, delivery, by="dana", at=clock.now)) == {"applied": 20, "waiting": 40}
+    assert settled(early, tmp_path, late(0, 6), clock) == Settled([delivery])
+    assert settled(early, tmp_path, [Sale("W-6", event_type=CLICK)], clock) == Settled([delivery])
+    assert settled(early, tmp_path, late(7, 10), clock).held == [delivery]
+    message = pipeline.receipt(early, delivery)["message"]
+    assert (
+        "it reverses 45.00 of the 150.00 USD of payout that is open, 30 % since a person decided about it." in message
+    )
 
 
 def test_what_is_usual_in_size_was_judged_on_arrival(desk: Desk, tmp_path: Path, clock: Clock) -> None:
@@ -154,7 +204,7 @@ def test_actions_that_are_loaded_in_slices_do_not_pass_by_the_brakes(early: Desk
         fates.append("held" if found.held else "applied")
         if found.held:
             message = pipeline.receipt(early, delivery)["message"]
-            assert "reverse 100.00 of the 300.00 USD of payout that is open, 33 %" in message
+            assert "reverses 100.00 of the 300.00 USD of payout that is open, 33 %" in message
             assert counts(deciding.release(early, delivery, by="dana", at=clock.now))["applied"] == first + 10
     assert fates == ["applied", "held", "applied", "held"]
 
@@ -263,7 +313,8 @@ def test_a_replay_passes_them_over(early: Desk, tmp_path: Path, clock: Clock) ->
     load(early, tmp_path, catalogue=CATALOGUE.replace(disposition, disposition + lost + disposition, 1))
     assert revising.preview_replay(early, delivery, at=clock.now)["rows"]["applied"] == 1
     receipt = revising.replay(early, delivery, at=clock.now)
-    assert (counts(receipt), receipt["code"], waits(early)) == ({"applied": 1, "waiting": 60}, "OUTLIER", 60)
+    assert (counts(receipt), receipt["code"], waits(early)) == ({"applied": 1, "held": 60}, "OUTLIER", 60)
+    assert receipt["held_money"]["USD"]["payout_before"] == "300.00"
     for replay in (revising.replay, revising.preview_replay):
         with pytest.raises(Unusable, match="are held; release or reject them"):
             replay(early, delivery, at=clock.now)
@@ -277,7 +328,7 @@ def test_they_do_not_expire(holding: tuple[Desk, str], clock: Clock) -> None:
     clock.now = START + timedelta(days=31)
     pipeline.collect(desk, at=clock.now)
     receipt = pipeline.receipt(desk, delivery)
-    assert (counts(receipt), receipt["code"]) == ({"applied": 1, "refused": 1, "waiting": 60}, "OUTLIER")
+    assert (counts(receipt), receipt["code"]) == ({"applied": 1, "refused": 1, "held": 60}, "OUTLIER")
     before = dump(desk.store)
     pipeline.collect(desk, at=clock.pass_by(days=1))
     assert dump(desk.store) == before
@@ -289,10 +340,85 @@ def test_they_do_not_expire(holding: tuple[Desk, str], clock: Clock) -> None:
 def test_what_becomes_known_while_others_are_held_is_held_with_them(
     holding: tuple[Desk, str], tmp_path: Path, clock: Clock
 ) -> None:
-    """One decision is about all of it."""
+    """One decision is about all of it, and whoever makes it is told of all: why, the money, and the nearest lock."""
     desk, delivery = holding
-    assert settled(desk, tmp_path, [Sale("X-1")], clock) == Settled()
+    assert settled(desk, tmp_path, [Sale("X-1")], clock) == Settled([], [delivery])
+    receipt = pipeline.receipt(desk, delivery)
+    assert (counts(receipt), told(desk)) == ({"applied": 1, "held": 61}, receipt)
+    assert receipt["message"] == HELD.replace("300.00", "305.00").replace("497.00", "502.00")
+    assert {one["message"] for one in receipt["lines"]} == {receipt["message"]}
+    assert receipt["held_money"]["USD"]["payout_before"] == "305.00"
+    assert receipt["revisions"][-1]["rows"] == {"held": 1}
+    assert settled(desk, tmp_path, [], clock) == Settled()
     assert counts(deciding.release(desk, delivery, by="dana", at=clock.now)) == {"applied": 62}
+
+
+@pytest.mark.parametrize("decide", [deciding.release, deciding.reject])
+def test_nobody_decides_about_more_than_was_told(
+    decide: Callable[..., object], holding: tuple[Desk, str], tmp_path: Path, clock: Clock
+) -> None:
+    """What became known since is held first, and the decision is to be made again."""
+    desk, delivery = holding
+    load(desk, tmp_path, [Sale("X-1")])
+    before = dump(desk.store)
+    for one in (rejudging.release, rejudging.reject):
+        with pytest.raises(Unusable, match="More lines of delivery"):
+            one(desk, delivery, by="dana", at=clock.now)
+    assert dump(desk.store) == before
+    with pytest.raises(Unusable, match="then decide about all of them"):
+        decide(desk, delivery, by="dana", at=clock.now)
+    assert (counts(pipeline.receipt(desk, delivery)), told(desk)["rows"]["held"]) == ({"applied": 1, "held": 61}, 61)
+    decide(desk, delivery, by="dana", at=clock.now)
+    assert counts(pipeline.receipt(desk, delivery)).keys() <= {"applied", "refused"}
+
+
+def test_what_is_unusual_no_more_is_still_a_persons_to_decide(early: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Who was asked to look is not passed by when more payout is open by then."""
+    delivery = ingest(early, returned(0, 30))["delivery"]
+    assert settled(early, tmp_path, late(0, 29), clock).held == [delivery]
+    assert settled(early, tmp_path, [*late(29, 30), *(Sale(f"B-{one}") for one in range(99))], clock).held == [delivery]
+    receipt = pipeline.receipt(early, delivery)
+    assert receipt["message"].startswith(
+        "Lines of it are held, and more of those that waited became known since. "
+        "Payout of what it changes: 150.00 USD before, 0.00 after."
+    )
+    assert (counts(receipt), receipt["code"]) == ({"held": 30}, "OUTLIER")
+    assert values(early.store, "W-29")[0] == "PENDING"
+
+
+def test_a_worker_that_comes_late_leaves_alone_what_is_held(early: Desk, tmp_path: Path, clock: Clock) -> None:
+    """It saw the lines ready; by then another has held them."""
+    delivery = ingest(early, returned(0, 60))["delivery"]
+    assert settled(early, tmp_path, late(0, 10), clock).revised == [delivery]
+    assert settled(early, tmp_path, late(10, 20), clock).held == [delivery]
+    before = dump(early.store)
+    judge = partial(rejudging.rejudge, early, delivery, at=clock.now, because=LOADED, weighed=WAITED)
+    assert judge(revisions.take_ready) is False
+    with early.store.write() as db:
+        for weighed in (9, 10, 11):
+            assert waiting.hold(db, deliveries.find(db, delivery).id, weighed, Code.OUTLIER, "Again.") is None
+    assert dump(early.store) == before
+
+
+def test_only_what_was_weighed_is_held(early: Desk, tmp_path: Path) -> None:
+    """What became ready in between has to be weighed first."""
+    delivery = ingest(early, returned(0, 60))["delivery"]
+    load(early, tmp_path, late(0, 20))
+    with early.store.write() as db:
+        number = deliveries.find(db, delivery).id
+        assert waiting.hold(db, number, 19, Code.OUTLIER, "It is large.") is None
+        assert waiting.hold(db, number, 20, Code.OUTLIER, "It is large.") == 20
+
+
+def test_nothing_is_released_when_nothing_is_held(early: Desk, clock: Clock) -> None:
+    """Its receipt does not lose its code over it."""
+    delivery = ingest(early, returned(0, 20))["delivery"]
+    with early.store.write() as db:
+        revisions.say(db, deliveries.find(db, delivery).id, "It is large.", Code.OUTLIER)
+    before = dump(early.store)
+    with pytest.raises(Unusable, match="holds no lines"):
+        deciding.release(early, delivery, by="dana", at=clock.now)
+    assert dump(early.store) == before
 
 
 def test_other_deliveries_go_on_and_are_not_overtaken(holding: tuple[Desk, str], clock: Clock) -> None:
@@ -327,7 +453,7 @@ def test_one_that_was_released_as_a_whole_says_both(early: Desk, tmp_path: Path,
     released = pipeline.receipt(early, delivery)["message"]
     assert settled(early, tmp_path, late(0, 60), clock).held == [delivery]
     receipt = pipeline.receipt(early, delivery)
-    assert (receipt["code"], receipt["message"].startswith(f"{released} Its lines")) == ("OUTLIER", True)
+    assert (receipt["code"], receipt["message"].startswith(f"{released} With the lines")) == ("OUTLIER", True)
     assert counts(deciding.reject(early, delivery, by="eve", at=clock.now)) == {"rejected": 61, "refused": 60}
 
 

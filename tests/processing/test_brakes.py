@@ -50,7 +50,9 @@ def test_a_delivery_that_is_mostly_bad_is_held(case: str, good: int, bad: int, s
     assert (receipt["state"], dump(hundred.store)["action"] == before) == (state, state == "held"), case
     if state == "held":
         assert receipt["code"] == "MOSTLY_BAD"
-        assert f"11 of its 21 lines would be rejected or refused. {LOCK_TOLD}" in receipt["message"]
+        money = "Payout of what it changes: 50.00 USD before, 45.00 after."
+        assert f"11 of its 21 lines would be rejected or refused. {money} {LOCK_TOLD}" in receipt["message"]
+        assert receipt["money"]["USD"]["payout_after"] == "45.00"
         assert (receipt["rows"]["held"], receipt["rows"]["rejected"], receipt["rows"]["read"]) == (10, 11, 21)
         assert {code for _, verdict, code in codes(receipt) if verdict == "rejected"} == {"AMOUNT_NEGATIVE"}
 
@@ -83,7 +85,9 @@ def test_a_delivery_that_reverses_much_is_held(count: int, state: str, hundred: 
     assert receipt["state"] == state
     if state == "held":
         assert receipt["code"] == "OUTLIER"
-        assert f"It reverses 130.00 of the 500.00 USD of payout that is open, 26 %. {LOCK_TOLD}" in receipt["message"]
+        money = "Payout of what it changes: 130.00 USD before, 0.00 after."
+        reason = f"It reverses 130.00 of the 500.00 USD of payout that is open, 26 %. {money} {LOCK_TOLD}"
+        assert reason in receipt["message"]
         assert values(hundred.store, "A-1") == ("PENDING", "100.00", "5.00")
 
 

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,28 @@ def test_what_was_counted_apart_is_added_up() -> None:
     assert first.told({})["rows"] == {**NONE, "read": 5, "rejected": 2, "refused": 3}
 
 
-def test_what_waited_is_remembered() -> None:
-    """The next load adds to it; a receipt has no word of it while there is nothing."""
-    tally = Tally()
-    tally.waited += Harm(10, 1, {"USD": 50})
+def test_harm_is_remembered() -> None:
+    """What is judged later adds to it; a line without a fate is a line, and no harm."""
+    tally = Tally(reversed=Counter({"USD": 50}))
+    tally.count(Verdict.REFUSED, 1)
+    tally.count(Verdict.WAITING, 9)
     resumed = Tally.resumed(json.loads(json.dumps(tally.told({}))))
-    assert resumed.waited + Harm(10, 2, {"JPY": 7}) == Harm(20, 3, {"USD": 50, "JPY": 7})
-    assert "waited" not in Tally().told({})
+    resumed.take_back({Verdict.WAITING: 2})
+    resumed.add_up(Tally(read=2, verdicts=Counter({Verdict.REFUSED: 2}), reversed=Counter({"USD": 5, "JPY": 7})))
+    assert resumed.harm == Harm(10, 3, {"USD": 55, "JPY": 7})
+    assert {"reversed", "seen", "held_money"}.isdisjoint(Tally().told({}))
+
+
+def test_what_a_person_decided_about_is_no_harm_any_more() -> None:
+    """Only what had no fate then is weighed; less harm than there was is none."""
+    tally = Tally(reversed=Counter({"USD": 50}))
+    for verdict, count in ((Verdict.REFUSED, 3), (Verdict.APPLIED, 5), (Verdict.WAITING, 2), (Verdict.HELD, 1)):
+        tally.count(verdict, count)
+    tally.decide()
+    resumed = Tally.resumed(json.loads(json.dumps(tally.told({}))))
+    assert resumed.harm == Harm(3, 0, {})
+    became = resumed.refuse({Verdict.WAITING: 1, Verdict.HELD: 1})
+    assert (became, resumed.harm, resumed.read) == ({Verdict.REFUSED: 2}, Harm(3, 2, {}), 11)
+    resumed.take_back({Verdict.REFUSED: 5})
+    resumed.count(Verdict.UNCHANGED, 5)
+    assert resumed.harm == Harm(3, 0, {})

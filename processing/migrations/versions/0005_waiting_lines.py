@@ -27,6 +27,7 @@ def _waiting_line() -> None:
     sa.Column('order_id', sa.String(length=64), nullable=True),
     sa.Column('event_type_id', sa.BigInteger(), nullable=True),
     sa.Column('ready', sa.Boolean(), server_default=sa.false(), nullable=False),
+    sa.Column('held', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.PrimaryKeyConstraint('delivery_id', 'line', name=op.f('waiting_line_pkey')),
     sqlite_with_rowid=False
     )
