@@ -74,7 +74,7 @@ def main() -> None:
         uvicorn.run(bare(Path(asked.bare)), port=int(os.environ["PORT"]), log_config=None, access_log=False)
         return
     with tempfile.TemporaryDirectory(prefix="clawback-bench-") as name:
-        web = WebServer(port=0, requests_per_hour=0, max_connections=10_000)
+        web = WebServer(port=0, requests_per_hour=0, max_connections=10_000, max_connections_per_address=0)
         settings = Settings(state=Path(name), store=asked.store, web=web)
         _, secret = Tokens(credentials_folder(settings)).make(SID, Scope.WRITE, now())
         with open_desk(settings, now) as desk:

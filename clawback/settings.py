@@ -103,6 +103,7 @@ class WebServer:
     requests_per_hour: int = 1000
     max_upload_bytes: int = 2 * 1024**3
     max_connections: int = 256
+    max_connections_per_address: int = 64
     idle_timeout_s: int = 30
 
 

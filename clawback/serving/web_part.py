@@ -17,6 +17,7 @@ import uvicorn
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings, WebServer
 from clawback.web.app import create_app
+from clawback.web.connection import connection
 from clawback.web.office import open_office
 from connectors.ftp_settings import FtpSettings
 from connectors.ftp_tls import ensure_certificate
@@ -60,11 +61,11 @@ def serve_web(settings: Settings, supervisor: Supervisor, port: int) -> None:
 
 def serve_on(listener: socket.socket, settings: Settings, supervisor: Supervisor) -> None:
     """Serve what connects to a listening socket, which other processes may share."""
-    config = uvicorn.Config(create_app(open_office(settings, now, os.environ)), **_options(settings))
+    config = uvicorn.Config(create_app(open_office(settings, now, os.environ)), **options(settings))
     _Server(config, supervisor, int(listener.getsockname()[1])).run(sockets=[listener])
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def options(settings: Settings) -> dict[str, Any]:
     """Uvicorn's own settings; a forwarded header is believed from the named proxies only."""
     web = settings.web
     options: dict[str, Any] = {
@@ -73,7 +74,8 @@ def _options(settings: Settings) -> dict[str, Any]:
         "server_header": False,
         "proxy_headers": bool(web.proxies),
         "forwarded_allow_ips": web.proxies,
-        "limit_concurrency": web.max_connections,
+        # Proxies speak for many, and count whom they speak for themselves.
+        "http": connection(web.max_connections, 0 if web.proxies else web.max_connections_per_address),
         "timeout_keep_alive": web.idle_timeout_s,
         "timeout_graceful_shutdown": ENDING_S,
         "ws": "none",

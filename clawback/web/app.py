@@ -16,7 +16,7 @@ from clawback.web.access import CHALLENGE
 from clawback.web.bodies import faults
 from clawback.web.document import document, methods
 from clawback.web.office import Office
-from clawback.web.refusal import Refusal, Refused
+from clawback.web.refusal import FULL, Refusal, Refused, fields_of
 from clawback.web.representation import Single, Suffixes, respond
 from clawback.web.short_way import ShortWay
 from processing.errors import ClawbackError, KeyReused, NotFound, StoreUnavailable, UploadRefused
@@ -99,6 +99,10 @@ class _Finish:
                 message["headers"] = [*message["headers"], *((k.lower().encode(), v.encode()) for k, v in more.items())]
             await send(message)
 
+        if state.get(FULL):
+            refusal = Refusal(Refused.TOO_MANY_CONNECTIONS, headers={**_LATER, "Connection": "close"})
+            await _envelope(Request(scope), refusal)(scope, receive, finishing)
+            return
         try:
             await self._app(scope, receive, finishing)
         except Exception:
@@ -109,8 +113,7 @@ class _Finish:
 
 
 def _envelope(request: Request, refusal: Refusal) -> Response:
-    errors = [{"Field": fault.field, "Message": fault.message} for fault in refusal.faults]
-    fields = {"Status": "ERROR", "Message": refusal.message, "Code": refusal.code.name, "Errors": errors}
+    fields = fields_of(refusal.code, refusal.message, refusal.faults)
     return respond(request, Single(fields), refusal.code.status, refusal.headers)
 
 

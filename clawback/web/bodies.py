@@ -12,7 +12,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from clawback.web.access import office_of
-from clawback.web.refusal import Fault, Refusal, Refused
+from clawback.web.refusal import LEAST_BYTES_PER_S, Fault, Refusal, Refused
 
 # What JSON may give as a number; items carry a number of their own behind the name.
 NUMERIC: Final = frozenset(
@@ -40,7 +40,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 async def parameters(request: Request, model: type[Model]) -> Model:
     """The body as a model; raises Refusal naming each field that is wrong."""
-    body = b"".join([block async for block in blocks(request, _MOST_BYTES)])
+    body = await whole(request, _MOST_BYTES)
     kind = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
     if kind == FORM:
         texts = _of_form(body)
@@ -54,16 +54,31 @@ async def parameters(request: Request, model: type[Model]) -> Model:
         raise Refusal(Refused.VALIDATION_FAILED, *faults(error.errors(include_url=False))) from None
 
 
+async def whole(request: Request, most_bytes: int) -> bytes:
+    """A short body, all of which has to come within the idle time; raises Refusal as ``blocks`` does."""
+    try:
+        async with asyncio.timeout(office_of(request).web.idle_timeout_s):
+            return b"".join([block async for block in blocks(request, most_bytes)])
+    except TimeoutError:
+        raise Refusal(Refused.BODY_TOO_SLOW) from None
+
+
 async def blocks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
-    """The body as it arrives; raises Refusal when it grows too large, comes too slowly, or ends early."""
-    idle_s = office_of(request).web.idle_timeout_s
+    """The body as it arrives; raises Refusal when it grows too large, comes too slowly, or ends early.
+
+    However long it is, ``LEAST_BYTES_PER_S`` for as many seconds as the idle time has must come within that time; what
+    the server needs for them does not count.
+    """
+    idle_s, clock = office_of(request).web.idle_timeout_s, asyncio.get_running_loop().time
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most_bytes:
         raise Refusal(Refused.BODY_TOO_LARGE)
     size, more = 0, True
+    recent_bytes, waited_s = 0, 0.0
     while more:
+        began_s = clock()
         try:
-            async with asyncio.timeout(idle_s):
+            async with asyncio.timeout(idle_s - waited_s):
                 message = await request.receive()
         except TimeoutError:
             raise Refusal(Refused.BODY_TOO_SLOW) from None
@@ -73,6 +88,9 @@ async def blocks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
         size += len(block)
         if size > most_bytes:
             raise Refusal(Refused.BODY_TOO_LARGE)
+        recent_bytes, waited_s = recent_bytes + len(block), waited_s + clock() - began_s
+        if recent_bytes >= LEAST_BYTES_PER_S * idle_s:
+            recent_bytes, waited_s = 0, 0.0
         yield block
 
 

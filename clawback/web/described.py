@@ -57,6 +57,7 @@ _READING: Final = (
     Refused.RATE_LIMITED,
     Refused.INTERNAL,
     Refused.STORE_UNAVAILABLE,
+    Refused.TOO_MANY_CONNECTIONS,
 )
 _WRITING: Final = (
     *_READING,

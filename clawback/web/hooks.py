@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from clawback.web.access import office_of
-from clawback.web.bodies import JSON, blocks
+from clawback.web.bodies import JSON, whole
 from clawback.web.office import Office
 from clawback.web.refusal import Refusal, Refused, invalid
 from clawback.web.slugs import Hook
@@ -73,7 +73,7 @@ async def _message(request: Request, org: SalesforceSettings, kind: str) -> Mess
     if kind not in {SOAP, JSON}:
         raise _NotTaken("It is neither text/xml nor JSON.", Refusal(Refused.UNSUPPORTED_MEDIA_TYPE))
     try:
-        body = b"".join([block async for block in blocks(request, MOST_BYTES)])
+        body = await whole(request, MOST_BYTES)
     except Refusal as refusal:
         # That a connection broke is nobody's doing.
         if refusal.code is not Refused.BODY_TOO_LARGE:

@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+# The mark of a request that came when there were too many connections, in the state of its scope.
+FULL: Final = "full"
+# What comes or is taken more slowly than this holds its place for too long.
+LEAST_BYTES_PER_S: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,7 @@ class Refused(Enum):
     NOT_FOUND = (404, "There is no such resource.")
     METHOD_NOT_ALLOWED = (405, "This resource has no such method.")
     VALIDATION_FAILED = (400, "Validation Failed")
+    MALFORMED_REQUEST = (400, "The request is not HTTP as it should be.")
     MALFORMED_BODY = (400, "The body cannot be read.")
     UNSUPPORTED_MEDIA_TYPE = (415, "Send the body as application/x-www-form-urlencoded or application/json.")
     BODY_TOO_LARGE = (413, "The body is larger than this resource takes.")
@@ -35,6 +42,7 @@ class Refused(Enum):
         429,
         "The account has used up its requests of this hour; X-RateLimit-Reset tells when more are given.",
     )
+    TOO_MANY_CONNECTIONS = (503, "The server has as many connections as it takes; try again later.")
     STORAGE_FAILED = (503, "The request could not be stored; nothing was kept. Send it again later.")
     STORE_UNAVAILABLE = (503, "The ledger does not answer at the moment; try again later.")
     INTERNAL = (500, "The server has a problem of its own; nothing is half done. Try again later.")
@@ -61,6 +69,12 @@ class Refusal(Exception):
         self.faults = faults
         self.message = message or code.sentence
         self.headers = dict(headers or {})
+
+
+def fields_of(code: Refused, message: str | None = None, faults: tuple[Fault, ...] = ()) -> dict[str, object]:
+    """The documented envelope."""
+    errors = [{"Field": fault.field, "Message": fault.message} for fault in faults]
+    return {"Status": "ERROR", "Message": message or code.sentence, "Code": code.name, "Errors": errors}
 
 
 def invalid(field: str, message: str) -> Refusal:

@@ -35,7 +35,7 @@ def test_tokens_do_not_travel_in_the_open() -> None:
 
 def test_settings_survive_the_way_to_another_process(tmp_path: Path) -> None:
     """All of them."""
-    web = WebServer("off", "::1", 1, "on", "c", "k", "10.0.0.1", 2, 3, 4, 5, 6)
+    web = WebServer("off", "::1", 1, "on", "c", "k", "10.0.0.1", 2, 3, 4, 5, 6, 7)
     settings = Settings(state=tmp_path, web=web)
     assert load(as_environment(settings)) == settings
 

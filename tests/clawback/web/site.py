@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 
 from clawback import pipeline
+from clawback.serving.web_part import options
 from clawback.settings import Settings, WebServer
 from clawback.web.app import create_app
 from clawback.web.office import Office, open_office
@@ -60,8 +61,7 @@ class Site:
 def serving(desk: Desk, settings: Settings, clock: Clock, environ: Mapping[str, str] | None = None) -> Iterator[Site]:
     """A server that is ready; gone afterwards."""
     office = open_office(settings, clock, environ or {})
-    config = uvicorn.Config(create_app(office), log_config=None, access_log=False, server_header=False, ws="none")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(create_app(office), **options(settings)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
