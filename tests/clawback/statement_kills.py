@@ -1,9 +1,15 @@
-"""A process that does one act and kills itself behind a given statement, as a power cut would."""
+"""A process that does one act and kills itself between two given effects of it.
+
+An effect is a statement, a commit, or what changes the files of the installation. The moment after one is the moment
+before the next: nothing else of a process outlives it.
+"""
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Engine, event, select
@@ -15,7 +21,8 @@ from processing import bulk, deliveries, waiting
 from processing.errors import Unusable
 from processing.tables import delivery
 
-MOMENTS: Final = ("before_cursor_execute", "after_cursor_execute", "commit", "begin")
+# Audit events of the interpreter, which come before the effect.
+CHANGES_FILES: Final = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
 
 
 def ingest(desk: Desk, at: datetime) -> None:
@@ -74,10 +81,10 @@ def act(name: str, settings: Settings, at: datetime) -> None:
         ACTS[name](desk, at)
 
 
-def act_and_die(name: str, settings: Settings, at: datetime, moment: int) -> None:
-    """Do an act, and die when so many moments have passed: just before or after a statement, or around a commit."""
+def act_and_die(name: str, settings: Settings, at: datetime, effects: int) -> None:
+    """Do an act, and die when so many effects have passed."""
     with open_desk(settings, lambda: at) as desk:
-        _arm(desk.store.engine, moment)
+        _arm(desk.store.engine, settings.state, effects)
         ACTS[name](desk, at)
 
 
@@ -87,8 +94,8 @@ def _held(desk: Desk) -> list[str]:
         return [one.delivery for one in (*deliveries.unfinished(db, "IRacme1"), *holding)]
 
 
-def _arm(engine: Engine, moment: int) -> None:
-    left = moment
+def _arm(engine: Engine, state: Path, effects: int) -> None:
+    left = effects
 
     def tick(*_: Any) -> None:  # noqa: ANN401 - each event has arguments of its own
         nonlocal left
@@ -96,8 +103,14 @@ def _arm(engine: Engine, moment: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
 
-    for name in MOMENTS:
-        event.listen(engine, name, tick)
+    def seen(name: str, given: tuple[Any, ...]) -> None:
+        changes = name in CHANGES_FILES or (name == "open" and given[2] & (os.O_WRONLY | os.O_RDWR))
+        if changes and str(given[0]).startswith(str(state)):
+            tick()
+
+    event.listen(engine, "before_cursor_execute", tick)
+    event.listen(engine, "commit", tick)
+    sys.addaudithook(seen)
     # COPY goes past the engine's events.
     copy = bulk._copy  # noqa: SLF001
 

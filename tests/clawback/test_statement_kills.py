@@ -1,4 +1,4 @@
-"""Killed around every single statement of an act, an installation starts again and ends like an undisturbed one.
+"""Killed before and after every statement of an act, an installation starts again and ends like an undisturbed one.
 
 And the undisturbed one ends as the oracle says.
 """
@@ -250,7 +250,7 @@ def test_killed_around_every_statement(name: str, store: str, tmp_path: Path, re
         discard(settings)
         if not died:
             break
-    # A moment too many ends undisturbed; before it there is one around each statement.
+    # One too many ends undisturbed; before it there is one behind each statement.
     assert 20 < moment < 999
 
 
