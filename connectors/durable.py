@@ -1,4 +1,4 @@
-"""What makes bytes durable: every fsync, claim and atomic rename of the connectors stands here."""
+"""What makes bytes durable, and what lets only one process at them."""
 
 import ctypes
 import fcntl

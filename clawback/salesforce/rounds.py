@@ -5,7 +5,7 @@ import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -56,24 +56,7 @@ class Round:
 
     def told(self) -> dict[str, Any]:
         """For programs."""
-        return {
-            "source": self.source,
-            "records": self.records,
-            "hints": self.hints,
-            "swept": self.swept,
-            "stalled": self.stalled,
-            "uncovered": self.uncovered,
-            "deliveries": self.deliveries,
-            "held": self.held,
-            "unapproved": self.unapproved,
-            "dropped": self.dropped,
-            "low": self.low,
-            "skew_s": self.skew_s,
-            "paused_until": self.paused_until,
-            "waited": self.waited,
-            "otherwise": self.otherwise,
-            "error": self.error,
-        }
+        return asdict(self)
 
 
 def run(
@@ -194,9 +177,8 @@ class _Turn:
     at: datetime
     wrong: list[ClawbackError] = field(default_factory=list)
 
-    @property
-    def spares_calls(self) -> bool:
-        """Whether polls may go on: the last calls of the day are for what locks soon."""
+    def may_poll(self) -> bool:
+        """Whether polls may go on, and note it: the last calls of the day are for what locks soon."""
         self.done.low = self.org.is_low
         return self.until is not None or not self.done.low
 
@@ -238,7 +220,7 @@ def _listen(desk: Desk, turn: _Turn) -> None:
     done = turn.done
     refused, done.otherwise = check(desk, turn.reader.settings, turn.org, patience=pausing.PAUSE)
     done.hints, wrong = heeding.heed(turn.reader, turn.org, refused, at=turn.at)
-    if not turn.spares_calls:
+    if not turn.may_poll():
         _run_out(desk, turn)
     if wrong := [*refused.values(), *wrong]:
         raise _gathered(wrong)
@@ -249,12 +231,12 @@ def _poll(turn: _Turn, mappings: Sequence[Mapping_], refused: Mapping[str, Unrea
     reader, org, done = turn.reader, turn.org, turn.done
     server_now = org.server_time()
     done.skew_s = _skew_s(reader, server_now)
-    if turn.spares_calls:
+    if turn.may_poll():
         # A hint that cannot be heeded does not keep the mappings from being read, nor one mapping the others.
         done.hints, unheeded = heeding.heed(reader, org, refused, at=turn.at)
         turn.wrong.extend(unheeded)
     for mapping in mappings:
-        if not turn.spares_calls:
+        if not turn.may_poll():
             return
         try:
             moved = polling.poll(reader, org, mapping, server_now=server_now, at=turn.at)
