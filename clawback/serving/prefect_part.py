@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from sqlalchemy import Connection
 
+from clawback.serving.listening import unbound
 from clawback.serving.part import Supervisor, run
 from clawback.serving.prefect_environment import home, server_environment
 from clawback.settings import Settings
@@ -53,8 +54,7 @@ def serve_prefect(settings: Settings, supervisor: Supervisor, port: int) -> None
 
 def _bound(settings: Settings, port: int) -> socket.socket:
     host = settings.prefect.host
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = unbound(host)
     try:
         listener.bind((host, port))
         # Two servers may bind one port as long as neither listens; now is the time to know.

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from clawback.serving.listening import unbound
 from clawback.serving.part import Supervisor, now, run
 from clawback.settings import Settings, WebServer
 from clawback.web.app import create_app
@@ -95,8 +96,7 @@ def _bound(web: WebServer, port: int) -> socket.socket:
             f"web.host is {web.host} and web.tls is off: tokens would travel in the open. "
             "Set web.tls to on, or name the proxies in front in web.proxies."
         )
-    listener = socket.socket(socket.AF_INET6 if ":" in web.host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = unbound(web.host)
     try:
         listener.bind((web.host, port))
         listener.listen(BACKLOG)

@@ -1,5 +1,6 @@
 """The web server's processes: where they listen, with TLS, and several on one port."""
 
+import asyncio
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clawback.serving import prefect_part
 from clawback.serving.web_part import _bound
 from clawback.settings import Settings, WebServer, as_environment, load
 from clawback.wiring import credentials_folder
@@ -31,6 +33,26 @@ def test_tokens_do_not_travel_in_the_open() -> None:
         pytest.raises(Unusable, match=r"Give another web\.port, or 0"),
     ):
         _bound(WebServer(), other.getsockname()[1])
+
+
+@pytest.mark.parametrize("part", ["web", "prefect"])
+def test_an_answer_waits_for_no_acknowledgement(tmp_path: Path, part: str) -> None:
+    """What is written goes out at once: an answer's body would wait until its head is acknowledged, 40 ms later."""
+    bound = {"web": lambda: _bound(WebServer(), 0), "prefect": lambda: prefect_part._bound(Settings(state=tmp_path), 0)}  # noqa: SLF001 - what others listen on
+
+    async def no_delay(listener: socket.socket) -> int:
+        told = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            told.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(connected, sock=listener):
+            _, client = await asyncio.open_connection(*listener.getsockname())
+            client.close()
+            return int(await told)
+
+    assert asyncio.run(no_delay(bound[part]())) == 1
 
 
 def test_settings_survive_the_way_to_another_process(tmp_path: Path) -> None:
