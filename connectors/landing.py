@@ -207,12 +207,10 @@ class Landing:
 
     def _is_written(self, ticket: Ticket) -> bool:
         """Write an upload's folder, for the system to put on disk."""
-        try:
-            os.close(begin_new(ticket.placed().folder / ENVELOPE, ticket.sealed))
-        except OSError as error:
-            ticket.fail(error)
-            return False
-        return True
+        envelope = self._written(ticket)
+        if envelope is not None:
+            os.close(envelope)
+        return envelope is not None
 
     def _show_synced(self, batch: list[Ticket]) -> None:
         """By their own folders."""

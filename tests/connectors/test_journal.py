@@ -97,6 +97,15 @@ def test_what_was_acknowledged_is_there_after_a_power_cut(
     assert [list((tmp_path / part).iterdir()) for part in ("new", "tmp")] == [[], []]
 
 
+def land_unseen(spool: Spool, tmp_path: Path) -> Envelope:
+    """What a process leaves that made it durable, and died before it noted its key and showed it."""
+    landed = put(spool, b"1", key="one")
+    gone(tmp_path / "new" / landed.delivery)
+    for link in (tmp_path / "keys").iterdir():
+        link.unlink()
+    return landed
+
+
 def another(spool: Spool) -> Envelope:
     """Land something else."""
     return put(spool, b"2")
@@ -110,10 +119,7 @@ def test_what_a_process_left_unseen_is_shown(
     """It died before its upload was seen. Nothing overtakes it, and who sends it again under its key is told of it."""
     living = Spool(tmp_path, clock=lambda: NOON)
     put(living, b"0")
-    landed = put(spool, b"1", key="one")
-    gone(tmp_path / "new" / landed.delivery)
-    for link in (tmp_path / "keys").iterdir():
-        link.unlink()
+    landed = land_unseen(spool, tmp_path)
     after = Spool(tmp_path, clock=lambda: NOON) if is_new else living
     begin(after)
     assert landed in after.pending()
@@ -125,10 +131,7 @@ def test_a_retry_at_another_process_finds_what_the_first_left_unseen(spool: Spoo
     """One request under one key is one delivery, whoever dies in between."""
     living = Spool(tmp_path, clock=lambda: NOON)
     put(living, b"0")
-    landed = put(spool, b"1", key="one")
-    gone(tmp_path / "new" / landed.delivery)
-    for link in (tmp_path / "keys").iterdir():
-        link.unlink()
+    landed = land_unseen(spool, tmp_path)
     assert put(living, b"1", key="one") == landed
     assert len(living.pending()) == 2
 
