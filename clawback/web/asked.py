@@ -13,9 +13,11 @@ _AMOUNT: Final = r"^[0-9]{1,8}(\.[0-9]{1,4})?$"
 _NUMBER: Final = r"^[0-9]{1,10}$"
 _QUANTITY: Final = r"^[0-9]{1,9}$"
 _SKU: Final = f"^{_CLEAN}{{1,255}}$"
+# What scripts tell of an item that is not kept here: nothing depends on it.
+_NOT_KEPT: Final = {"ItemName": f"^{_CLEAN}{{0,255}}$", "Rebate": r"^(0{1,8}(\.0{1,4})?)?$"}
 # The fields of an order's items: the first without a number, as the original has it, or with one.
-_ITEM: Final = re.compile(r"(Sku|Category|Quantity|Amount)[1-9][0-9]{0,2}")
-_ITEM_FIELDS: Final = {"Sku": _SKU, "Category": _SKU, "Quantity": _QUANTITY, "Amount": _AMOUNT}
+_ITEM_FIELDS: Final = {"Sku": _SKU, "Category": _SKU, "Quantity": _QUANTITY, "Amount": _AMOUNT} | _NOT_KEPT
+_ITEM: Final = re.compile(rf"({'|'.join(_ITEM_FIELDS)})[1-9][0-9]{{0,2}}")
 
 ActionIdText = Annotated[str, Field(pattern=f"^{ACTION_ID}$", examples=["1000.4636.158133"])]
 OrderIdText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,{LONGEST_ORDER_ID}}}$", examples=["O9999935"])]
@@ -27,6 +29,8 @@ ReasonText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,64}}$")]
 StatusText = Annotated[str, Field(pattern=f"^{_CLEAN}{{1,{LONGEST_STATUS}}}$", examples=["NEW"])]
 CurrencyText = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["USD"])]
 SkuText = Annotated[str, Field(pattern=_SKU, examples=["TENT-2P"])]
+ItemNameText = Annotated[str, Field(pattern=_NOT_KEPT["ItemName"], description="Taken, and not kept.")]
+RebateText = Annotated[str, Field(pattern=_NOT_KEPT["Rebate"], description="Not kept; nothing but 0 is taken.")]
 
 # What pydantic cannot say of several fields together, for the API's document.
 _TARGET: Final[dict[str, Any]] = {
@@ -90,6 +94,8 @@ class Modification(_Target):
     Sku: SkuText | None = None
     Category: SkuText | None = None
     Quantity: Annotated[QuantityText | None, Field(description="The new quantity; 0 returns the item.")] = None
+    ItemName: ItemNameText | None = None
+    Rebate: RebateText | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "Modification":
@@ -106,7 +112,7 @@ class Modification(_Target):
     def columns(self) -> dict[str, str]:
         """The line that asks for it."""
         reason = self.Reason if self.DispositionCode in {None, "ORDER_UPDATE"} else self.DispositionCode
-        given = self.model_dump(exclude={"Reason", "DispositionCode"}, exclude_none=True)
+        given = _kept(self.model_dump(exclude={"Reason", "DispositionCode"}, exclude_none=True))
         if any(name.startswith("Sku") for name in given):
             return {**self._numbered(given), "Reason": str(reason)}
         # Without a column for the amount a line of ids and reasons would be a reversal.
@@ -143,6 +149,8 @@ class ItemModification(BaseModel):
     Reason: Annotated[ReasonText, Field(examples=["ORDER_UPDATE"])] = "ORDER_UPDATE"
     Quantity: QuantityText | None = None
     Amount: AmountText | None = None
+    ItemName: ItemNameText | None = None
+    Rebate: RebateText | None = None
 
     @model_validator(mode="after")
     def _asks(self) -> "ItemModification":
@@ -152,8 +160,12 @@ class ItemModification(BaseModel):
 
     def columns(self, action_id: str, sku: str) -> dict[str, str]:
         """The line that asks for it."""
-        given = self.model_dump(exclude={"Reason"}, exclude_none=True)
+        given = _kept(self.model_dump(exclude={"Reason"}, exclude_none=True))
         return {"ActionId": action_id, "Sku": sku, "Quantity": "", "Amount": "", **given, "Reason": self.Reason}
+
+
+def _kept(given: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if name.rstrip("0123456789") not in _NOT_KEPT}
 
 
 class Conversion(BaseModel):

@@ -17,13 +17,12 @@ from clawback.web.refusal import LEAST_BYTES_PER_S, Fault, Refusal, Refused
 # What JSON may give as a number; items carry a number of their own behind the name.
 NUMERIC: Final = frozenset(
     {"ActionId", "OrderId", "ActionTrackerId", "EventTypeId", "CampaignId", "MediaPartnerId", "Amount", "Quantity"}
-    | {"Sku"}
+    | {"Sku", "Rebate"}
 )
 # Parameters of the original that nothing here could honour; one that is left out in silence would be believed.
 NOT_TAKEN: Final = {
     "ItemSubTotalDelta": "A difference would count twice when it is sent twice; give Amount, the total.",
-    "ItemName": "Names of items are not kept here; leave it out.",
-    "Rebate": "Rebates are not kept here; leave it out.",
+    "Rebate": "Rebates are not kept here; leave it out, or give 0.",
 }
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
@@ -136,10 +135,16 @@ def _of_json(body: bytes) -> Mapping[str, str]:
 
 def _taken(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """The parameters; raises Refusal naming those that are known and not taken."""
-    wrong = [Fault(name, why) for name, _ in pairs if (why := NOT_TAKEN.get(name.rstrip("0123456789")))]
+    wrong = [Fault(name, why) for name, value in pairs if (why := _objection(name, value))]
     if wrong:
         raise Refusal(Refused.VALIDATION_FAILED, *wrong)
     return pairs
+
+
+def _objection(name: str, value: object) -> str | None:
+    kind = name.rstrip("0123456789")
+    no_rebate = kind == "Rebate" and str(value).strip("0") in {"", "."}
+    return None if no_rebate else NOT_TAKEN.get(kind)
 
 
 def _no_number(word: str) -> None:

@@ -266,7 +266,7 @@ def test_json_numbers_lose_only_their_noise(site: Site, tmp_path: Path) -> None:
         assert client.get("/Actions/A-1").json()["Amount"] == float(Decimal("0.3"))
 
 
-@pytest.mark.parametrize("name", ["ItemSubTotalDelta", "ItemName", "ItemName2", "Rebate"])
+@pytest.mark.parametrize("name", ["ItemSubTotalDelta", "Rebate", "Rebate2"])
 def test_a_parameter_that_cannot_be_honoured_is_named(door: Site, name: str) -> None:
     """With the reason, in a form and in JSON, for an action and for an item; nothing lands."""
     before = len(door.desk.spool.pending())
@@ -281,6 +281,22 @@ def test_a_parameter_that_cannot_be_honoured_is_named(door: Site, name: str) -> 
                 assert (answer.status_code, fault["Field"]) == (400, name)
                 assert "not kept here" in fault["Message"] or "give Amount" in fault["Message"]
     assert len(door.desk.spool.pending()) == before
+
+
+def test_what_is_not_kept_keeps_no_script_from_its_change(door: Site) -> None:
+    """The name of an item, and a rebate of nothing: in a form and in JSON, for an action and for an item."""
+    told = {"ItemName": "Tent for two, grün", "ItemName2": "", "Rebate": "0", "Rebate2": "0.00"}
+    with door.client() as client:
+        items = {"ActionId": "A-1", "Sku": "S", "Quantity": "1", "Sku2": "T", "Quantity2": "0", "Reason": "OTHER"}
+        for sent in ({"data": {**items, **told}}, {"json": {**items, **told, "Rebate": 0, "Rebate2": 0.0}}):
+            assert client.put("/Actions", **sent).status_code == 200
+        assert client.put("/Actions/A-1/Items/S", data={"Quantity": "1", "ItemName": "Tent"}).status_code == 200
+        assert client.put("/Actions/A-1/Items/S", json={"Quantity": 1, "Rebate": 0}).status_code == 200
+    landed = [door.desk.spool.content(one.delivery).read_text() for one in door.desk.spool.pending()]
+    assert landed[-4:] == [
+        *["Quantity1,Amount1,Quantity2,Amount2,ActionId,Sku1,Sku2,Reason\n1,,0,,A-1,S,T,OTHER\n"] * 2,
+        *["ActionId,Sku,Quantity,Amount,Reason\nA-1,S,1,,ORDER_UPDATE\n"] * 2,
+    ]
 
 
 def test_an_event_type_has_two_names(site: Site, tmp_path: Path) -> None:
