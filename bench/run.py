@@ -249,7 +249,7 @@ def web(asked: argparse.Namespace) -> str:
     """What ``bench/web.py`` measures, as a table."""
     sizes = ["--actions", asked.web_actions, "--lines", asked.web_lines]
     out = run([sys.executable, ROOT / "bench" / "web.py", *sizes]).out
-    rows = [f"| {what} | {told} |" for what, told in re.findall(r"^([a-z ]+): (.+)$", out, re.MULTILINE)]
+    rows = [f"| {what} | {told} |" for what, told in re.findall(r"^([^:]+): (.+)$", out, re.MULTILINE)]
     head = f"Over {asked.web_actions:,} actions, with a file of {asked.web_lines:,} lines:\n\n| | |\n|---|---|\n"
     return head + "\n".join(rows) + "\n"
 

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,10 +80,11 @@ def main() -> None:
         _, secret = Tokens(credentials_folder(settings)).make(SID, Scope.WRITE, now())
         with open_desk(settings, now) as desk:
             load(desk, Path(name), asked.actions)
-            with served(settings) as port:
+            with served(settings) as (port, server):
                 client = httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=(SID, secret), timeout=600)
                 pages(client)
                 changes(port, secret, asked.seconds, Path(name))
+                large(client, server)
                 for envelope in desk.spool.pending():
                     desk.spool.acknowledge(envelope.delivery)
                 upload(client, desk, Path(name), asked.lines)
@@ -104,15 +106,15 @@ def load(desk: Desk, folder: Path, actions: int) -> None:
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[int]:
-    """The web server in a process of its own; gives its port."""
+def served(settings: Settings) -> Iterator[tuple[int, int]]:
+    """The web server in a process of its own; gives its port and its process."""
     command = [sys.executable, "-m", "clawback.serving.web_part", "0"]
     environ = os.environ | as_environment(replace(settings, store=settings.store_url))
     with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         report = json.loads(process.stdout.readline())
         assert "ready" in report, report
-        yield report["port"]
+        yield report["port"], process.pid
         process.terminate()
 
 
@@ -196,6 +198,27 @@ async def rate(port: int, path: str, basic: str, seconds: float) -> float:
         return count
 
     return sum(await asyncio.gather(*(client() for _ in range(CLIENTS)))) / seconds
+
+
+def large(client: httpx.Client, server: int) -> None:
+    """A body of 1 GiB, and what it adds to the server's memory."""
+    block = b"1000.1,50.00,ORDER_UPDATE\n" * (2**20 // 26)
+    blocks = 2**30 // len(block)
+    # From here on the peak counts anew.
+    Path(f"/proc/{server}/clear_refs").write_text("5")
+    before_mib = memory_mib(server, "VmRSS")
+    began = time.perf_counter()
+    body = (block for _ in range(blocks))
+    client.post(f"/Advertisers/{SID}/Deliveries.json", content=body).raise_for_status()
+    took = time.perf_counter() - began
+    mib, peak_mib = blocks * len(block) / 2**20, memory_mib(server, "VmHWM")
+    print(f"a body of {mib:,.0f} MiB: {mib / took:.0f} MiB/s, the server's memory {before_mib} MiB, at most {peak_mib}")
+
+
+def memory_mib(process: int, what: str) -> int:
+    """A process's memory, by its name in /proc."""
+    [kib] = re.findall(rf"{what}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(kib) // 1024
 
 
 def upload(client: httpx.Client, desk: Desk, folder: Path, lines: int) -> None:
