@@ -1,11 +1,12 @@
-"""The spool's journal: one write makes short uploads durable that land together, before their folders are on disk.
+"""The spool's journal: one write makes short uploads durable that land together; their folders follow.
 
 All its blocks are on disk from the beginning, so that a write to it waits for the disk once and asks nothing of the
-file system; two files and three folders would have to be synced for each upload instead. The folders follow whenever
-the system writes them; what is missing of them later is made again from here (``connectors.recovery``).
+file system; two files and three folders would have to be synced for each upload instead. The folders are made when
+somebody looks, and written whenever the system writes them (``connectors.recorded``).
 
-The head names an epoch; the records of that epoch follow it, each with a digest that covers the epoch, too. Behind the
-last one is whatever earlier epochs left, which no digest fits. Whoever calls holds the claim under which uploads land.
+The head names an epoch, and how far its records were shown; they follow it, each with a digest that covers the epoch,
+too. Behind the last one is whatever earlier epochs left, which no digest fits. Whoever calls holds the claim under
+which uploads land; to look, a shared one is enough.
 """
 
 import hashlib
@@ -26,6 +27,8 @@ ROOM_BYTES: Final = 4 * 1024 * 1024
 _HEAD_BYTES: Final = 512
 _EPOCH_BYTES: Final = 16
 _SURE, _DOUBTFUL = b"\0", b"\1"
+_SHOWN_AT: Final = _EPOCH_BYTES + 1
+_SHOWN_BYTES: Final = 8
 _LENGTH_BYTES: Final = 4
 FRAME_BYTES: Final = _LENGTH_BYTES + hashlib.sha256().digest_size
 
@@ -41,9 +44,9 @@ class Journal:
         self._path = path
         # Held open: a system that could not write tells only descriptors that were open before.
         self._handle: int | None = None
-        # How far the records of an epoch are known to go, and where those begin that were appended last.
+        # How far the records of an epoch are known to go.
         self._epoch = b""
-        self._end = self._begun = _HEAD_BYTES
+        self._end = _HEAD_BYTES
 
     def append(self, records: Sequence[bytes]) -> None:
         """Make records durable; with their frames they may take up to ROOM_BYTES.
@@ -52,37 +55,29 @@ class Journal:
         them is kept.
         """
         handle = self._opened()
-        self.news()
+        self._catch_up(handle)
         needed = sum(FRAME_BYTES + len(record) for record in records)
         if self._end + needed > _HEAD_BYTES + ROOM_BYTES or self.is_doubtful:
             raise Full
-        self._begun = self._end
         try:
-            self._end = self._write(handle, records, self._begun)
+            self._end += self._write(handle, records)
         except OSError:
-            if any(_records(handle, self._epoch, self._begun)):
-                self.keep([])
+            if any(_records(handle, self._epoch, self._end)):
+                self._cut(handle)
             raise
 
-    def keep(self, records: Sequence[bytes]) -> None:
-        """Keep only these of the records that were appended last: who sent others is told that they failed."""
-        try:
-            # An end stands behind them: what follows may be whole.
-            self._end = self._write(self._opened(), [*records, b""], self._begun) - FRAME_BYTES
-        except OSError:
-            _log.exception("journal_not_cut path=%s", self._path)
+    def unshown(self) -> Iterator[bytes]:
+        """The records that were appended, by whomever, since it was noted that all were shown."""
+        if self._path.exists():
+            head = _head_of(self._opened())
+            yield from _records(self._opened(), head[:_EPOCH_BYTES], _shown(head))
 
-    def news(self) -> bytes | None:
-        """The last record that others have appended since this was asked; None if they have not."""
-        if not self._path.exists():
-            return None
-        handle, last = self._opened(), None
-        epoch = _head_of(handle)[:_EPOCH_BYTES]
-        if epoch != self._epoch:
-            self._epoch, self._end = epoch, _HEAD_BYTES
-        for last in _records(handle, epoch, self._end):
-            self._end += FRAME_BYTES + len(last)
-        return last
+    def note_shown(self) -> None:
+        """All records so far were shown. Not durable: after a start of the system each is looked at."""
+        if self._path.exists():
+            handle = self._opened()
+            self._catch_up(handle)
+            os.pwrite(handle, self._end.to_bytes(_SHOWN_BYTES), _SHOWN_AT)
 
     def clear(self) -> None:
         """Forget the records, once everything that they tell of is on disk; raises OSError, and keeps them.
@@ -114,7 +109,7 @@ class Journal:
         """Whether the system was not started since the journal was cleared, and still knows what it did not write."""
         if not self._path.exists():
             return True
-        return _head_of(self._opened())[_EPOCH_BYTES + 1 :].rstrip(b"\0") == boot() != b""
+        return _head_of(self._opened())[_SHOWN_AT + _SHOWN_BYTES :].rstrip(b"\0") == boot() != b""
 
     def _opened(self) -> int:
         if self._handle is None:
@@ -124,10 +119,24 @@ class Journal:
             weakref.finalize(self, os.close, self._handle)
         return self._handle
 
-    def _write(self, handle: int, records: Sequence[bytes], at: int) -> int:
+    def _catch_up(self, handle: int) -> None:
+        """See what others have appended, or cleared."""
+        epoch = _head_of(handle)[:_EPOCH_BYTES]
+        if epoch != self._epoch:
+            self._epoch, self._end = epoch, _HEAD_BYTES
+        self._end += sum(FRAME_BYTES + len(record) for record in _records(handle, epoch, self._end))
+
+    def _write(self, handle: int, records: Sequence[bytes]) -> int:
         data = b"".join(_framed(self._epoch, record) for record in records)
-        _write_at(handle, data, at)
-        return at + len(data)
+        _write_at(handle, data, self._end)
+        return len(data)
+
+    def _cut(self, handle: int) -> None:
+        """Let the records end here: who sent those that may follow is told that they failed."""
+        try:
+            self._write(handle, [b""])
+        except OSError:
+            _log.exception("journal_not_cut path=%s", self._path)
 
     def _doubt(self, handle: int) -> None:
         try:
@@ -137,7 +146,12 @@ class Journal:
 
 
 def _head() -> bytes:
-    return (secrets.token_bytes(_EPOCH_BYTES) + _SURE + boot()).ljust(_HEAD_BYTES, b"\0")
+    shown = _HEAD_BYTES.to_bytes(_SHOWN_BYTES)
+    return (secrets.token_bytes(_EPOCH_BYTES) + _SURE + shown + boot()).ljust(_HEAD_BYTES, b"\0")
+
+
+def _shown(head: bytes) -> int:
+    return int.from_bytes(head[_SHOWN_AT : _SHOWN_AT + _SHOWN_BYTES])
 
 
 def _head_of(handle: int) -> bytes:

@@ -2,7 +2,7 @@
 
 Whoever lands first leads for those that come meanwhile; they wait until the leader is done, or lead next. All of them
 are durable before any of them is seen, what is short in the journal and the rest in its folder; one that fails fails
-alone.
+alone. What is in the journal has landed, and whoever looks makes its folder.
 """
 
 import logging
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,7 +19,8 @@ from connectors.durable import begin_new, begin_sync, claim, sync_folder
 from connectors.envelope import ENVELOPE, Envelope, sealed
 from connectors.journal import FRAME_BYTES, ROOM_BYTES
 from connectors.keys import Keys
-from connectors.recovery import Recovery, record
+from connectors.recorded import Recorded, record
+from connectors.stamps import Stamps
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +56,8 @@ class Ticket:
     """An upload that wants to land.
 
     ``placed``: where its bytes lie; it writes them there if they are still in memory. ``held``: gives them if they are.
-    ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival,
-    given the descriptor of the claim. ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it
-    does not land.
+    ``again``: gives what has landed as the same before, or raises. ``stamp``: the envelope with its number and arrival.
+    ``wanted``: asked when everything is on disk and nobody sees it yet; if not, it does not land.
     """
 
     placed: Callable[[], Place]
@@ -65,7 +66,7 @@ class Ticket:
     number: str
     key: str | None
     again: Callable[[], Envelope | None]
-    stamp: Callable[[int], Envelope]
+    stamp: Callable[[Stamps], Envelope]
     wanted: Callable[[], bool] = always
     # Called when it is over, in the thread that led.
     then: Callable[[], None] = nothing
@@ -73,8 +74,8 @@ class Ticket:
     sealed: bytes = b""
     error: BaseException | None = None
     landed_before: bool = False
-    # Durably: whatever happens now, it has landed.
-    is_shown: bool = False
+    # In the journal: whatever happens now, it has landed.
+    is_recorded: bool = False
     # Not before all of it is over: the sender that sees this goes on at once.
     is_done: bool = False
 
@@ -100,11 +101,12 @@ class Ticket:
 class Landing:
     """Where uploads land: ``new`` is where they are seen, ``order`` the claim under which that happens."""
 
-    def __init__(self, order: Path, new: Path, keys: Keys, recovery: Recovery) -> None:
+    def __init__(self, order: Path, new: Path, keys: Keys, recorded: Recorded, clock: Callable[[], datetime]) -> None:
         self._order = order
         self._new = new
         self._keys = keys
-        self._recovery = recovery
+        self._recorded = recorded
+        self._clock = clock
         self._waiting: list[Ticket] = []
         # Whether the thread will look at what waits.
         self._is_called = False
@@ -151,11 +153,13 @@ class Landing:
             self._waiting = [ticket for ticket in self._waiting if id(ticket) not in chosen]
         try:
             with claim(self._order) as order:
-                self._recovery.look()
-                self._show([ticket for ticket in batch if self._is_stamped(ticket, order)])
+                stamps = Stamps(order, self._clock)
+                landing = [ticket for ticket in batch if self._is_stamped(ticket, stamps)]
+                stamps.keep()
+                self._show(landing)
         except BaseException as error:
             for ticket in batch:
-                if not (ticket.landed_before or ticket.is_shown):
+                if not (ticket.landed_before or ticket.is_recorded):
                     ticket.fail(ticket.error or error)
             if not isinstance(error, Exception):
                 raise
@@ -165,14 +169,14 @@ class Landing:
             for ticket in batch:
                 ticket.then()
 
-    def _is_stamped(self, ticket: Ticket, order: int) -> bool:
+    def _is_stamped(self, ticket: Ticket, stamps: Stamps) -> bool:
         """Stamp an upload, unless it landed before or cannot."""
         try:
             ticket.envelope = ticket.again()
             ticket.landed_before = ticket.envelope is not None
             if ticket.landed_before:
                 return False
-            ticket.envelope = ticket.stamp(order)
+            ticket.envelope = ticket.stamp(stamps)
             ticket.sealed = sealed(ticket.envelope)
         except Exception as error:  # noqa: BLE001 - its sender is told; the others land
             ticket.fail(error)
@@ -180,37 +184,38 @@ class Landing:
         return True
 
     def _show(self, batch: list[Ticket]) -> None:
-        """Move stamped uploads to where they are seen, as soon as they are durable."""
+        """Make stamped uploads durable, and let them be seen."""
         records = [_record(ticket) for ticket in batch]
-        recorded = [(ticket, told) for ticket, told in zip(batch, records, strict=True) if told is not None]
-        if recorded:
-            self._show_recorded(recorded)
+        self._record_all([(ticket, told) for ticket, told in zip(batch, records, strict=True) if told is not None])
         others = [ticket for ticket, told in zip(batch, records, strict=True) if told is None]
         if others:
             self._show_synced(others)
 
-    def _show_recorded(self, batch: list[tuple[Ticket, bytes]]) -> None:
-        """By the journal: their folders follow when the system writes them."""
-        try:
-            self._recovery.append([told for _, told in batch])
-        except OSError as error:
-            for ticket, _ in batch:
-                ticket.fail(error)
+    def _record_all(self, batch: list[tuple[Ticket, bytes]]) -> None:
+        """By the journal; whoever looks for them makes their folders."""
+        # Before they have landed: a key that was not noted would let the same land twice.
+        noted = [(ticket, told) for ticket, told in batch if self._is_noted(ticket, self._keys.note)]
+        if not noted:
             return
         try:
-            for ticket, _ in batch:
-                ticket.is_shown = self._is_written(ticket) and self._is_moved(ticket, self._keys.note)
-        finally:
-            landed = [told for ticket, told in batch if ticket.is_shown]
-            if len(landed) < len(batch):
-                self._recovery.keep(landed)
+            self._recorded.append([told for _, told in noted])
+        except OSError as error:
+            for ticket, _ in noted:
+                ticket.fail(error)
+        else:
+            for ticket, _ in noted:
+                ticket.is_recorded = True
 
-    def _is_written(self, ticket: Ticket) -> bool:
-        """Write an upload's folder, for the system to put on disk."""
-        envelope = self._written(ticket)
-        if envelope is not None:
-            os.close(envelope)
-        return envelope is not None
+    def _is_noted(self, ticket: Ticket, give: Callable[[str, str, str], None]) -> bool:
+        """Let an upload's key name it."""
+        assert ticket.envelope is not None  # noqa: S101 - it was stamped
+        try:
+            if ticket.key is not None:
+                give(ticket.account, ticket.key, ticket.envelope.delivery)
+        except OSError as error:
+            ticket.fail(error)
+            return False
+        return True
 
     def _show_synced(self, batch: list[Ticket]) -> None:
         """By their own folders."""
@@ -222,7 +227,7 @@ class Landing:
             begin_sync(handle)
         self._sync(written)
         kept = [ticket for ticket, _ in written if ticket.error is None]
-        moved = [ticket for ticket in kept if self._is_moved(ticket, self._keys.give)]
+        moved = [ticket for ticket in kept if self._is_moved(ticket)]
         try:
             if moved:
                 sync_folder(self._new)
@@ -246,16 +251,16 @@ class Landing:
         _sync(shares[0])
         wait(others)
 
-    def _is_moved(self, ticket: Ticket, give: Callable[[str, str, str], None]) -> bool:
-        """Note an upload's key, and show it, if it is wanted still."""
+    def _is_moved(self, ticket: Ticket) -> bool:
+        """Give an upload's key, and show it, if it is wanted still."""
         assert ticket.envelope is not None  # noqa: S101 - it was stamped
         try:
             if not ticket.wanted():
                 (ticket.placed().folder / ENVELOPE).unlink()
                 ticket.fail(Unsure())
                 return False
-            if ticket.key is not None:
-                give(ticket.account, ticket.key, ticket.envelope.delivery)
+            if not self._is_noted(ticket, self._keys.give):
+                return False
             ticket.placed().folder.rename(self._new / ticket.envelope.delivery)
         except Exception as error:  # noqa: BLE001 - those that are seen already have landed, whatever became of this
             ticket.fail(error)

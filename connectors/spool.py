@@ -2,11 +2,11 @@
 
 ``tmp/<upload>/content`` is being written, ``new/<delivery>/{content, envelope.json}`` has landed,
 ``done/<delivery>/`` is acknowledged. A file of a container lands as a delivery of its own, ``<container>-0001``;
-``keys`` tells which delivery a sender's key belongs to, ``journal`` what has landed and may not be on disk yet.
-A delivery appears in ``new`` by one rename, after its bytes and its envelope are durable; the envelope's last key
-is the END record. The claim file ``order`` makes the order of arrival stamps equal to the order in which deliveries
-become visible, across threads and processes: who reads the clock and then calls ``pending`` has seen every delivery
-that is stamped earlier, or the container that it comes in. Needs no database.
+``keys`` tells which delivery a sender's key belongs to, ``journal`` what has landed and has no folder yet, or one that
+may not be on disk. A delivery appears in ``new`` by one rename, after its bytes and its envelope are durable; the
+envelope's last key is the END record. The claim file ``order`` makes the order of arrival stamps equal to the order in
+which deliveries land, across threads and processes: who reads the clock and then calls ``pending`` has seen every
+delivery that is stamped earlier, or the container that it comes in. Needs no database.
 """
 
 import hashlib
@@ -14,9 +14,10 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -42,13 +43,13 @@ from connectors.envelope import (
 from connectors.journal import Journal
 from connectors.keys import Keys
 from connectors.landing import Landing, Place, Ticket
-from connectors.recovery import CONTENT, Recovery
+from connectors.recorded import CONTENT, Recorded
+from connectors.stamps import Stamps, utc
 from connectors.upload import Upload
-from processing.errors import KeyReused, NotFound, SpoolBroken, Unusable
+from processing.errors import KeyReused, NotFound, SpoolBroken
 
 _log = logging.getLogger(__name__)
 
-_TICK: Final = timedelta(microseconds=1)
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -67,8 +68,8 @@ class Spool:
             ensure_folder(part)
         self._keys = Keys(folder / "keys")
         journal = Journal(folder / "journal")
-        self._recovery = Recovery(journal, self._keys, self._tmp, self._new, self._done)
-        self._landing = Landing(self._order, self._new, self._keys, self._recovery)
+        self._recorded = Recorded(journal, self._keys, self._tmp, self._new, self._done)
+        self._landing = Landing(self._order, self._new, self._keys, self._recorded, clock)
         if not journal.is_of_this_boot:
             with claim(self._order):
                 self._recover()
@@ -153,10 +154,10 @@ class Spool:
         wanted: Callable[[], bool],
     ) -> Ticket:
         """What ``reveal`` wants of an upload."""
-        given = None if received_at is None else _utc(received_at)
+        given = None if received_at is None else utc(received_at)
 
-        def stamp(order: int) -> Envelope:
-            return draft if draft.delivery else stamped(draft, given or self._next_stamp(order))
+        def stamp(stamps: Stamps) -> Envelope:
+            return draft if draft.delivery else stamped(draft, given or stamps.next())
 
         def again() -> Envelope | None:
             return self._landed_before(draft, key)
@@ -173,34 +174,24 @@ class Spool:
 
     def _landed_before(self, draft: Envelope, key: str | None) -> Envelope | None:
         """What has landed as the same file of a container, or under the same key; raises KeyReused."""
-        if draft.delivery:
-            return self.find(draft.delivery) if self.has(draft.delivery) else None
-        number = None if key is None else self._keys.delivery_of(draft.account, key)
-        if number is None or not self.has(number):
-            # A key without its delivery is what a crash before the rename leaves.
+        number = draft.delivery or (None if key is None else self._keys.delivery_of(draft.account, key))
+        if number is None:
+            return None
+        if self._folder(number) is None:
+            self._recorded.show()
+        if self._folder(number) is None:
+            # A key without its delivery is what a crash before it landed leaves.
             return None
         landed = self.find(number)
-        if asked(landed) != asked(draft):
+        if key is not None and asked(landed) != asked(draft):
             raise KeyReused(
                 f"The key {key!r} belongs to another request, delivery {number}. Give each request its own."
             )
         return landed
 
-    def _next_stamp(self, order: int) -> datetime:
-        """The clock, but always later than the last stamp; the clock may have been set back."""
-        stamp = _utc(self.clock())
-        last = os.pread(order, 64, 0).decode("ascii", "replace")
-        try:
-            stamp = max(stamp, datetime.fromisoformat(last) + _TICK) if last else stamp
-        except ValueError:
-            _log.error("order_unreadable spool=%s", self._new.parent)
-        # Not fsynced: a power cut can only lose it together with a clock that stood still.
-        os.pwrite(order, stamp.isoformat(timespec="microseconds").encode(), 0)
-        return stamp
-
     def pending(self, account: str | None = None) -> list[Envelope]:
         """Deliveries that landed and are not acknowledged, oldest first; of one account if it is given."""
-        with claim(self._order, shared=True):
+        with self._all_shown():
             names = _names(self._new)
         known = {name: envelope for name in names if (envelope := self._known.get(name) or self._peek(name))}
         self._known = known
@@ -208,10 +199,22 @@ class Spool:
 
     def damaged(self) -> dict[str, datetime]:
         """Deliveries that landed and whose envelope cannot be read, with their arrival, which their name tells."""
-        with claim(self._order, shared=True):
+        with self._all_shown():
             names = list(filter(NUMBER.fullmatch, _names(self._new)))
         bad = (name for name in names if name not in self._known and self._peek(name) is None)
         return {name: arrival_in(name) for name in bad if (self._new / name).exists()}
+
+    @contextmanager
+    def _all_shown(self) -> Iterator[None]:
+        """A claim under which everything that has landed has its folder."""
+        with claim(self._order, shared=True):
+            if not self._recorded.has_unshown:
+                yield
+                return
+        with claim(self._order):
+            with self._telling_why():
+                self._recorded.show()
+            yield
 
     def _peek(self, name: str) -> Envelope | None:
         """The envelope of a listed delivery; None if it was acknowledged meanwhile, or broken (logged once)."""
@@ -229,7 +232,7 @@ class Spool:
 
     def has(self, delivery: str) -> bool:
         """Whether a delivery has landed, acknowledged or not."""
-        return any((part / delivery).is_dir() for part in (self._new, self._done))
+        return self._shown(delivery) is not None
 
     def content(self, delivery: str) -> Path:
         """The path of the bytes, whose number is checked against the END record."""
@@ -282,8 +285,13 @@ class Spool:
 
     def _recover(self) -> None:
         """Make again what is missing of what has landed; the caller holds the claim."""
+        with self._telling_why():
+            self._recorded.settle()
+
+    @contextmanager
+    def _telling_why(self) -> Iterator[None]:
         try:
-            self._recovery.settle()
+            yield
         except OSError as error:
             reason = error.strerror or "input/output error"
             raise SpoolBroken(
@@ -303,19 +311,23 @@ class Spool:
         return folder, opened(folder)
 
     def _where(self, delivery: str) -> Path:
+        found = self._shown(delivery) if NUMBER.fullmatch(delivery) else None
+        if found is None:
+            raise NotFound(f"There is no delivery {delivery!r} in the spool.")
+        return found
+
+    def _shown(self, delivery: str) -> Path | None:
+        found = self._folder(delivery)
+        if found is None:
+            with self._all_shown():
+                found = self._folder(delivery)
+        return found
+
+    def _folder(self, delivery: str) -> Path | None:
         # In this order: deliveries only ever move from new to done.
-        if NUMBER.fullmatch(delivery):
-            for part in (self._new, self._done):
-                if (part / delivery).is_dir():
-                    return part / delivery
-        raise NotFound(f"There is no delivery {delivery!r} in the spool.")
+        parts = (part / delivery for part in (self._new, self._done))
+        return next((folder for folder in parts if folder.is_dir()), None)
 
 
 def _names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))  # noqa: PTH208 - a Path for each of thousands, each time, is too much
-
-
-def _utc(instant: datetime) -> datetime:
-    if instant.tzinfo is None:
-        raise Unusable(f"The instant {instant.isoformat()} has no time zone. Write it with one, for example +00:00.")
-    return instant.astimezone(UTC)

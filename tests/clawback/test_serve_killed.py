@@ -107,7 +107,8 @@ def victim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def is_settled(site: Site) -> bool:
     """Whether nothing waits in the spool any more."""
-    return not any((site.settings.state / "spool" / "new").iterdir())
+    with site.desk() as desk:
+        return not desk.spool.pending()
 
 
 def kill_mid_upload(victim: Victim) -> None:

@@ -14,7 +14,7 @@ from connectors.envelope import Envelope
 from connectors.journal import FRAME_BYTES, ROOM_BYTES, Journal
 from connectors.spool import Spool
 from connectors.upload import Upload
-from processing.errors import UploadRefused
+from processing.errors import SpoolBroken, UploadRefused
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
 HEAD = 512
@@ -70,13 +70,20 @@ def untouched(folder: Path) -> None:
     assert folder.is_dir()
 
 
-@pytest.mark.parametrize("damage", [gone, empty, cut, half, untouched])
+def unseen(folder: Path) -> None:
+    """Nobody had looked for it."""
+    assert folder.parent.name == "done" or not folder.exists()
+
+
+@pytest.mark.parametrize("damage", [gone, empty, cut, half, untouched, unseen])
 @pytest.mark.parametrize("place", ["new", "done"])
 def test_what_was_acknowledged_is_there_after_a_power_cut(
     spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], damage: Callable[[Path], None], place: str
 ) -> None:
     """Its bytes, its envelope and its key, wherever it was and whatever of it reached the disk."""
     landed = [put(spool, b"ActionId\n1\n"), put(spool, b"\n\nActionId\n\n2\n", key='a "key" \n of 2 lines')]
+    if damage is not unseen:
+        assert spool.pending() == landed
     if place == "done":
         for one in landed:
             spool.acknowledge(one.delivery)
@@ -97,49 +104,64 @@ def test_what_was_acknowledged_is_there_after_a_power_cut(
     assert [list((tmp_path / part).iterdir()) for part in ("new", "tmp")] == [[], []]
 
 
-def land_unseen(spool: Spool, tmp_path: Path) -> Envelope:
-    """What a process leaves that made it durable, and died before it noted its key and showed it."""
-    landed = put(spool, b"1", key="one")
-    gone(tmp_path / "new" / landed.delivery)
-    for link in (tmp_path / "keys").iterdir():
-        link.unlink()
-    return landed
-
-
-def another(spool: Spool) -> Envelope:
-    """Land something else."""
-    return put(spool, b"2")
-
-
-@pytest.mark.parametrize("begin", [Spool.sweep_leftovers, another], ids=["start", "landing"])
 @pytest.mark.parametrize("is_new", [True, False], ids=["new process", "old process"])
-def test_what_a_process_left_unseen_is_shown(
-    spool: Spool, tmp_path: Path, begin: Callable[[Spool], object], *, is_new: bool
-) -> None:
-    """It died before its upload was seen. Nothing overtakes it, and who sends it again under its key is told of it."""
-    living = Spool(tmp_path, clock=lambda: NOON)
-    put(living, b"0")
-    landed = land_unseen(spool, tmp_path)
-    after = Spool(tmp_path, clock=lambda: NOON) if is_new else living
-    begin(after)
-    assert landed in after.pending()
-    assert after.pending() == sorted(after.pending(), key=lambda one: one.received_at)
+def test_whoever_looks_sees_what_landed(spool: Spool, tmp_path: Path, *, is_new: bool) -> None:
+    """Whoever recorded it, be it a process that died: in the order of arrival, and a retry under its key is told."""
+    other = Spool(tmp_path, clock=lambda: NOON)
+    first, landed = put(other, b"0"), put(spool, b"1", key="one")
+    after = Spool(tmp_path, clock=lambda: NOON) if is_new else other
     assert put(after, b"1", key="one") == landed
+    last, large = put(after, b"2"), put(after, bytes(400_000))
+    assert spool.pending() == other.pending() == [first, landed, last, large]
 
 
-def test_a_retry_at_another_process_finds_what_the_first_left_unseen(spool: Spool, tmp_path: Path) -> None:
-    """One request under one key is one delivery, whoever dies in between."""
-    living = Spool(tmp_path, clock=lambda: NOON)
-    put(living, b"0")
-    landed = land_unseen(spool, tmp_path)
-    assert put(living, b"1", key="one") == landed
-    assert len(living.pending()) == 2
+@pytest.mark.parametrize("ask", [Spool.find, Spool.content, Spool.verify, Spool.has, Spool.acknowledge])
+def test_what_landed_is_there_for_who_knows_its_name(
+    spool: Spool, tmp_path: Path, ask: Callable[[Spool, str], object]
+) -> None:
+    """Though nobody has looked what there is."""
+    landed = put(spool, b"1")
+    assert ask(Spool(tmp_path, clock=lambda: NOON), landed.delivery) is not False
+    assert spool.find(landed.delivery) == landed
+    assert spool.content(landed.delivery).read_bytes() == b"1"
+
+
+def test_showing_goes_on_where_it_failed(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk takes no folder: who looks is told that nothing is lost, and it is not."""
+    landed = [put(spool, b"1"), put(spool, b"2"), put(spool, b"3")]
+    calls = []
+
+    def full(path: Path, content: bytes) -> int:
+        calls.append(path)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        return durable.begin_new(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("connectors.recorded.begin_new", full)
+        for _ in range(2):
+            with pytest.raises(SpoolBroken, match=r"No space left on device.*Nothing of it is lost"):
+                spool.pending()
+        landed.append(put(spool, b"4"))
+    assert spool.pending() == landed
+
+
+def test_what_was_shown_and_not_noted_is_not_shown_again(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who showed it died before noting it; meanwhile it moved on."""
+    landed = [put(spool, b"1"), put(spool, b"2")]
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "note_shown", lambda _: None)
+        assert spool.pending() == landed
+        spool.acknowledge(landed[0].delivery)
+    assert spool.pending() == [landed[1]]
+    assert spool.find(landed[0].delivery) == landed[0]
 
 
 def test_a_system_that_forgot_without_a_start(spool: Spool, tmp_path: Path) -> None:
     """A disk that went away and came back has lost what was not written; the first look of a server finds out."""
     landed = [put(spool, b"1"), put(spool, b"2"), put(spool, b"3")]
     spool.acknowledge(landed[1].delivery)
+    assert spool.pending() == [landed[0], landed[2]]
     empty(tmp_path / "new" / landed[0].delivery)
     cut(tmp_path / "done" / landed[1].delivery)
     after = Spool(tmp_path, clock=lambda: NOON)
@@ -222,6 +244,7 @@ def test_a_full_journal_is_cleared_when_all_is_on_disk(
     content = bytes(20_000)
     landed = [put(spool, content) for _ in range(2 * ROOM_BYTES // len(content) + 10)]
     assert len(landed) // 3 < len(safe) < len(landed)
+    assert spool.pending() == landed
     for one in landed:
         if one.delivery not in safe:
             gone(tmp_path / "new" / one.delivery)
@@ -247,26 +270,10 @@ def test_what_the_disk_did_not_take_is_not_found_later(
             put(spool, b"refused")
     assert len(calls) == 2
     after = put(spool, b"after")
+    assert spool.pending() == [before, after]
     for one in (before, after):
         gone(tmp_path / "new" / one.delivery)
     assert boot_again().pending() == [before, after]
-
-
-def test_what_has_no_folder_is_not_found_later(
-    spool: Spool, tmp_path: Path, boot_again: Callable[[], Spool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was in the journal, but its folder could not be made: it was refused, and is forgotten."""
-    with monkeypatch.context() as patched:
-
-        def full(*_: object) -> int:
-            raise BROKEN
-
-        patched.setattr("connectors.landing.begin_new", full)
-        with pytest.raises(UploadRefused):
-            put(spool, b"refused")
-    landed = put(spool, b"landed")
-    gone(tmp_path / "new" / landed.delivery)
-    assert boot_again().pending() == [landed]
 
 
 def test_nothing_is_forgotten_that_may_not_be_on_disk(

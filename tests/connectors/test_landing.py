@@ -13,6 +13,7 @@ from connectors.durable import claim
 from connectors.envelope import Envelope
 from connectors.keys import Keys
 from connectors.landing import Landing, Ticket, Unsure, always
+from connectors.recorded import Recorded
 from connectors.spool import Spool
 from connectors.upload import Upload
 from processing.errors import KeyReused, UploadRefused
@@ -145,8 +146,11 @@ def test_what_may_vanish_has_not_landed(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_nobody_goes_on_before_all_is_durable(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender who looks while somebody else writes its envelope has not landed yet."""
+@pytest.mark.parametrize("more", [b"", BEYOND_JOURNAL], ids=["short", "long"])
+def test_nobody_goes_on_before_all_is_durable(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    """A sender who looks while somebody else writes the journal, or its envelope, has not landed yet."""
     led, looks = list[Ticket](), list[bool]()
 
     def shown(self: Landing, batch: list[Ticket], show: Callable[..., None] = Landing._show) -> None:  # noqa: SLF001 - what others wait for
@@ -157,9 +161,14 @@ def test_nobody_goes_on_before_all_is_durable(spool: Spool, tmp_path: Path, monk
         looks.extend(ticket.is_done for ticket in led)
         return durable.begin_new(path, content)
 
+    def recorded(self: Recorded, told: list[bytes], append: Callable[..., None] = Recorded.append) -> None:
+        looks.extend(ticket.is_done for ticket in led)
+        append(self, told)
+
     monkeypatch.setattr(Landing, "_show", shown)
     monkeypatch.setattr("connectors.landing.begin_new", written)
-    with uploads(spool, *[None] * TOGETHER) as made:
+    monkeypatch.setattr(Recorded, "append", recorded)
+    with uploads(spool, *[None] * TOGETHER, more=more) as made:
         land(tmp_path, made)
     assert len(looks) >= TOGETHER
     assert not any(looks)

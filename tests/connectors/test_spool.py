@@ -153,10 +153,10 @@ def test_unknown_delivery_is_not_found(spool: Spool, delivery: str) -> None:
             ask(delivery)
 
 
-def test_changed_bytes_are_noticed(spool: Spool, tmp_path: Path) -> None:
+def test_changed_bytes_are_noticed(spool: Spool) -> None:
     """A changed byte fails the digest check, a missing one already the check of the size."""
     delivery = land(spool).delivery
-    content = tmp_path / "new" / delivery / "content"
+    content = spool.content(delivery)
     content.write_bytes(CONTENT.replace(b"1", b"2"))
     with pytest.raises(SpoolBroken, match="not the ones that arrived"):
         spool.verify(delivery)
@@ -202,6 +202,7 @@ def test_broken_delivery_is_loud_and_hides_no_other(
     """Without a right END record a delivery is never pending; it is logged once as an error, and the others come."""
     writer = Spool(tmp_path, clock=stopped)
     first, broken, last = land(writer), land(writer), land(writer)
+    assert writer.pending() == [first, broken, last]
     damage(tmp_path / "new" / broken.delivery / "envelope.json")
     spool = Spool(tmp_path, clock=stopped)
     assert spool.pending() == spool.pending() == [first, last]
@@ -210,10 +211,10 @@ def test_broken_delivery_is_loud_and_hides_no_other(
     assert "backup" in errors[0]
 
 
-def test_broken_delivery_cannot_be_read(spool: Spool, tmp_path: Path) -> None:
+def test_broken_delivery_cannot_be_read(spool: Spool) -> None:
     """Who asks for a broken delivery by its id gets an error that names it."""
     delivery = land(spool).delivery
-    cut(tmp_path / "new" / delivery / "envelope.json")
+    cut(spool.content(delivery).with_name("envelope.json"))
     with pytest.raises(SpoolBroken, match=delivery):
         spool.find(delivery)
 
@@ -349,10 +350,10 @@ def test_a_file_of_a_container_is_one_delivery(spool: Spool) -> None:
     assert spool.sweep_leftovers() == 0
 
 
-def test_an_envelope_of_an_older_release_is_read(spool: Spool, tmp_path: Path) -> None:
+def test_an_envelope_of_an_older_release_is_read(spool: Spool) -> None:
     """It says nothing of proof."""
     envelope = land(spool)
-    path = tmp_path / "new" / envelope.delivery / "envelope.json"
+    path = spool.content(envelope.delivery).with_name("envelope.json")
     fields = json.loads(path.read_bytes())
     del fields["end"], fields["proven"]
     fields["end"] = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -32,6 +32,8 @@ from tests.worlds import SID, Sale, action, load
 CLIENTS: Final = 8
 ACTIONS: Final = 5
 PATIENCE_S: Final = 120
+# Between two requests of a program: without it there are more of them than the pipeline judges in a test's time.
+PAUSE_S: Final = 0.08
 
 
 @dataclass
@@ -140,6 +142,7 @@ class Program:
                 time.sleep(0.05)
                 continue
             assert answer.status_code == 200, answer.text
+            time.sleep(PAUSE_S)
             self.answers[key].add(answer.json()["QueuedUri"].rpartition("/A-")[2])
             return
         raise AssertionError(key)
