@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from clawback.judging import Case
+from clawback.judging import Case, is_written_here
 from clawback.wiring import Desk
 from connectors.envelope import Envelope
 from processing import catalog
@@ -17,7 +17,9 @@ from schemas.observed import CHANNELS, EVIDENCE
 def case_of(db: Connection, desk: Desk, envelope: Envelope) -> Case:
     """A landed delivery and the terms that judge it."""
     terms = catalog.read_terms(db, envelope.account)
-    ignored = (*terms.ignore_columns, *(EVIDENCE if envelope.channel.startswith(CHANNELS) else ()))
+    # Of a line that asks for one item, what a brand's files ignore would leave the whole order.
+    theirs = () if is_written_here(envelope.channel) else terms.ignore_columns
+    ignored = EVIDENCE if envelope.channel.startswith(CHANNELS) else theirs
     arrival = replace(arrival_of(envelope), encoding=terms.encoding, ignore_columns=ignored)
     return Case(arrival, desk.spool.content(envelope.delivery), terms, desk.most_bytes)
 

@@ -47,9 +47,7 @@ class Case:
     @property
     def wants_trailer(self) -> bool:
         """Whether a CSV has to end with a trailer: if the account says so, and it is no file that we write."""
-        channel = self.arrival.channel
-        is_ours = channel == deliveries.API or channel.startswith(CHANNELS)
-        return self.terms.trailer is Trailer.REQUIRED and not is_ours
+        return self.terms.trailer is Trailer.REQUIRED and not is_written_here(self.arrival.channel)
 
     def open(self) -> Document:
         """The delivery's file, understood; raises Unreadable."""
@@ -72,6 +70,11 @@ class Case:
         """Lines of the file, their text judged."""
         reversals = document.kind == "reversals"
         return check(chunk, document.columns, reversals=reversals, event_type=self.arrival.event_type)
+
+
+def is_written_here(channel: str) -> bool:
+    """Whether we write the files of a channel, so that nothing that is agreed about a brand's own concerns them."""
+    return channel == deliveries.API or channel.startswith(CHANNELS)
 
 
 def judge(db: Connection, case: Case, *, at: datetime, released: str | None = None, proven: bool = False) -> None:

@@ -173,3 +173,16 @@ def test_an_update_tells_the_item_that_it_is_about(site: Site, tmp_path: Path) -
     assert told == (
         "A-1,,,,PENDING; A-2,TENT,,1,PENDING; A-1,BOOT,Shoes,1,PENDING; A-1,,,,PENDING; A-2,TENT,,0,REVERSED"
     )
+
+
+@pytest.mark.parametrize("amount", ["0.00", "15.00"])
+def test_what_files_ignore_is_not_ignored_in_a_put(site: Site, tmp_path: Path, amount: str) -> None:
+    """A brand whose files are files of orders still changes one item by a PUT to it, and nothing else of the order."""
+    ignoring = ITEM_CATALOGUE.replace(
+        'name = "Acme Outdoor"', 'name = "Acme Outdoor"\nignore_columns = ["Sku", "Quantity"]'
+    )
+    load_items(site.desk, tmp_path, catalogue=ignoring)
+    with site.client() as client:
+        fate(site, client, client.put("/Actions/A-1/Items/SOCK", data={"Amount": amount}))
+        [boot, sock] = items(client)
+        assert (boot, sock["SaleAmount"]) == (BOOT, amount)
