@@ -24,6 +24,7 @@ from clawback.web import described
 from clawback.web.access import Reader, Writer, office_of
 from clawback.web.bodies import blocks
 from clawback.web.changes import Key
+from clawback.web.document import query_names
 from clawback.web.multipart import file_part
 from clawback.web.refusal import Refusal, Refused, invalid
 from clawback.web.representation import Single, respond
@@ -36,6 +37,7 @@ from processing.errors import NotFound, Unusable
 CHANNEL: Final = "http"
 CHANGED_BY: Final = "api"
 DEFAULT_NAME: Final = "delivery.csv"
+_UPLOAD: Final = "UploadDelivery"
 router = APIRouter(tags=["Deliveries"])
 
 _MULTIPART: Final = "multipart/form-data"
@@ -66,7 +68,7 @@ Digest = Annotated[
 
 @router.post(
     "/Deliveries",
-    operation_id="UploadDelivery",
+    operation_id=_UPLOAD,
     summary="Upload a file",
     status_code=202,
     responses=described.LANDED | described.UPLOAD_ERRORS,
@@ -218,7 +220,7 @@ async def _part(request: Request, checked: _Checked, name: str | None) -> tuple[
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != _MULTIPART:
         return name or DEFAULT_NAME, checked.blocks()
-    sent, content = await file_part(kind, checked.blocks())
+    sent, content = await file_part(kind, checked.blocks(), query_names(request.app, _UPLOAD))
     return name or sent or DEFAULT_NAME, content
 
 

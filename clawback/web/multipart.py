@@ -1,13 +1,13 @@
 """The file of a multipart/form-data body, as a stream: nothing of it is kept in memory or written aside."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from clawback.web.refusal import Refusal, Refused
+from clawback.web.refusal import Refusal, Refused, invalid
 
 _LONGEST_NAME: Final = 200
 _MOST_HEADER_BYTES: Final = 8 * 1024
@@ -17,6 +17,7 @@ _MOST_HEADER_BYTES: Final = 8 * 1024
 class _Parts:
     """What the parser has met: whether it is inside a file, the file's name, and its bytes that nobody took yet."""
 
+    queries: Collection[str]
     name: str | None = None
     files: int = 0
     inside: bool = False
@@ -46,6 +47,8 @@ class _Parts:
         if self.inside:
             self.files += 1
             self.name = options[b"filename"].decode("utf-8", "replace")[:_LONGEST_NAME] or None
+        else:
+            self._check_field(options.get(b"name", b"").decode("utf-8", "replace"))
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         if self.inside and self.files == 1:
@@ -57,19 +60,29 @@ class _Parts:
     def end(self) -> None:
         self.ended = True
 
+    def _check_field(self, name: str) -> None:
+        # Passed over in silence, a preview would be applied.
+        if name.casefold() in {one.casefold() for one in self.queries}:
+            raise invalid(name, "Give it in the query of the address; a form has the file only.")
+
     def _grown(self, so_far: bytes, more: bytes) -> bytes:
         if len(so_far) + len(more) > _MOST_HEADER_BYTES:
             raise _malformed("A part's header is too long.")
         return so_far + more
 
 
-async def file_part(content_type: str, body: AsyncIterator[bytes]) -> tuple[str | None, AsyncIterator[bytes]]:
-    """The name of the only file of a body, and its bytes; raises Refusal for a body that has none."""
+async def file_part(
+    content_type: str, body: AsyncIterator[bytes], queries: Collection[str]
+) -> tuple[str | None, AsyncIterator[bytes]]:
+    """The name of the only file of a body, and its bytes; raises Refusal for a body that has none.
+
+    ``queries`` are the parameters that belong into the query; a field of the form that is named like one is refused.
+    """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
         raise _malformed("The Content-Type names no boundary.")
-    parts = _Parts()
+    parts = _Parts(queries)
     names = (
         "part_begin",
         "header_field",

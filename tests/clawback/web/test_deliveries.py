@@ -246,7 +246,7 @@ def test_a_last_line_without_end_is_whole_by_its_length(site: Site, tmp_path: Pa
 
 
 def test_multipart(door: Site) -> None:
-    """The file of a form, under the name it was sent with; other fields are none of our business."""
+    """The file of a form, under the name it was sent with; other fields mean nothing."""
     with door.client() as client:
         form: list[Any] = [("comment", (None, b"x" * 5000)), ("file", ("r\u00fcckgabe.csv", FILE, "text/csv"))]
         number = client.post("/Deliveries", files=form).json()["DeliveryId"]
@@ -264,6 +264,20 @@ def test_multipart(door: Site) -> None:
     refused = [(one.status_code, one.json()["Code"]) for one in (two, none, odd, cut, bare)]
     malformed = (400, "MALFORMED_BODY")
     assert refused == [malformed, malformed, malformed, (400, "LENGTH_MISMATCH"), malformed]
+    assert door.desk.spool.pending() == []
+
+
+@pytest.mark.parametrize("name", ["preview", "FileName", "ActionTrackerId", "Preview"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_parameter_beside_the_file_is_refused(door: Site, name: str, *, first: bool) -> None:
+    """It would be passed over in silence: a preview would be applied."""
+    form: list[Any] = [(name, (None, "true")), ("file", ("returns.csv", FILE))]
+    with door.client() as client:
+        answer = client.post("/Deliveries", files=form if first else form[::-1])
+    assert (answer.status_code, answer.json()["Code"]) == (400, "VALIDATION_FAILED")
+    assert answer.json()["Errors"] == [
+        {"Field": name, "Message": "Give it in the query of the address; a form has the file only."}
+    ]
     assert door.desk.spool.pending() == []
 
 
