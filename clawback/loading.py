@@ -16,7 +16,8 @@ from processing import actions, bulk, catalog, exchange, tables
 from processing.actions import Load, Problem
 from processing.catalog import Terms
 from processing.errors import NotFound, Unusable
-from processing.instants import micros
+from processing.explain import shown
+from processing.instants import DAY, micros
 from processing.model import Account
 from processing.store import claim_account
 from schemas import actions_file, rates_file
@@ -84,8 +85,8 @@ class NoSuchProgram(NotFound):
 def load_conversion(desk: Desk, sid: str, columns: Mapping[str, str], at: datetime) -> tuple[str, list[Problem]]:
     """Add one action of an account, submitted at ``at``; gives its id, and the problems that kept it out.
 
-    ``columns`` are those of an actions file; without an ActionId the id is made of event type and order, so that the
-    same conversion twice is one action. Raises NoSuchProgram.
+    ``columns`` are those of an actions file. Without an ActionId it is the action that the ledger has for its order and
+    event type, else one whose id is made of them: the same conversion twice is one action. Raises NoSuchProgram.
     """
     so_far = Load()
     with desk.store.write() as db, TemporaryDirectory() as folder:
@@ -101,8 +102,24 @@ def load_conversion(desk: Desk, sid: str, columns: Mapping[str, str], at: dateti
             if catalog.program_owners(db).get(int(chunk.texts["program_id"].iloc[0])) != sid:
                 raise NoSuchProgram(f"Account {sid} has no program {columns['CampaignId']}.")
             lines = actions_file.converted(chunk.texts, terms.zone)
+            known = actions.of_order(db, terms, lines)
+            if known and line["ActionId"] not in known and "ActionId" not in columns:
+                line["ActionId"] = known[0]
+            if because := _not_credited(line, lines, known, micros(at)):
+                so_far.problems.append(Problem(int(lines.index[0]), because))
+                continue
+            lines = lines.assign(action_id=line["ActionId"])
             actions.load(db, terms, actions.date_late_one(db, terms, lines, micros(at)), so_far)
     return line["ActionId"], so_far.problems
+
+
+def _not_credited(line: Mapping[str, str], lines: pd.DataFrame, known: list[str], at: int) -> str | None:
+    """Why a conversion is not credited whose order the ledger knows as these actions, None if it may be."""
+    if lines["event_at"].iloc[0] > at + DAY:
+        return f"EventDate {line['EventDate']} has not come yet; send the conversion when it has."
+    if known and line["ActionId"] not in known:
+        return f"OrderId {shown(line['Oid'])} is already there as action {known[0]}; an order is credited once."
+    return None
 
 
 def _action_id(columns: Mapping[str, str]) -> str:

@@ -88,6 +88,17 @@ def load(db: Connection, terms: Terms, lines: pd.DataFrame, so_far: Load, *, ite
     so_far.problems += clashes
 
 
+def of_order(db: Connection, terms: Terms, lines: pd.DataFrame) -> list[str]:
+    """The ids of the actions that stand for the order of one line of ``load``, the first one first."""
+    mine = (
+        tables.action.c.account_id == terms.account_id,
+        tables.action.c.program_id == int(lines["program_id"].iloc[0]),
+        tables.action.c.event_type_id == int(lines["event_type"].iloc[0]),
+        tables.action.c.order_id == lines["order_id"].iloc[0],
+    )
+    return list(db.scalars(select(tables.action.c.action_id).where(*mine).order_by(tables.action.c.id)))
+
+
 def date_late_one(db: Connection, terms: Terms, lines: pd.DataFrame, at: int) -> pd.DataFrame:
     """The same line of ``load``, submitted at ``at``: if its lock had come by then, that becomes its event date.
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tests.clawback.web.site import Site
-from tests.worlds import OTHER_SID
+from tests.worlds import OTHER_SID, SID, Sale
 
 ORDER = {
     "CampaignId": "1000",
@@ -29,10 +29,25 @@ def test_a_conversion_is_an_action_at_once(site: Site, tmp_path: Path) -> None:
         assert client.post("/Conversions", json={**ORDER, "CampaignId": 1000, "Amount": 120}).json() == done
         other = client.post("/Conversions", data={**ORDER, "Amount": "130.00"})
         assert (other.status_code, other.json()["Code"]) == (409, "CONTRACT_ERROR")
-        named = client.post("/Conversions", data={**ORDER, "ActionId": "1000.1.2", "EventDate": "NOW"}).json()
+        new = {**ORDER, "ActionId": "1000.1.2", "OrderId": "O-78", "EventDate": "NOW"}
+        named = client.post("/Conversions", data=new).json()
         assert named["Uri"].endswith("/Actions/1000.1.2")
         site.clock.pass_by(hours=1)
-        assert client.post("/Conversions", data={**ORDER, "ActionId": "1000.1.2", "EventDate": "NOW"}).json() == named
+        assert client.post("/Conversions", data=new).json() == named
+        assert client.get("/Actions", params={"CampaignId": 1000}).json()["@total"] == "2"
+
+
+def test_an_order_is_credited_once(site: Site, tmp_path: Path) -> None:
+    """One that the ledger has under another id is that action; with other values, or another id, it is a conflict."""
+    site.load(tmp_path, Sale("1000.4636.1", "O-77", amount="120.00", event_at=ORDER["EventDate"]), Sale("A-2", "O-2"))
+    with site.client() as client:
+        done = client.post("/Conversions", data=ORDER).json()
+        assert done == {"Status": "OK", "Uri": f"/Advertisers/{SID}/Actions/1000.4636.1"}
+        for change in ({"Amount": "130.00"}, {"ActionId": "X.1"}, {"ActionId": "A-2"}):
+            other = client.post("/Conversions", data=ORDER | change)
+            assert (other.status_code, other.json()["Code"]) == (409, "CONTRACT_ERROR")
+            assert "1000.4636.1" in other.json()["Errors"][0]["Message"]
+        assert client.post("/Conversions", data={**ORDER, "ActionId": "1000.4636.1"}).json() == done
         assert client.get("/Actions", params={"CampaignId": 1000}).json()["@total"] == "2"
 
 
@@ -66,6 +81,7 @@ def test_a_late_one_is_dated_at_its_submission(site: Site, tmp_path: Path) -> No
         ({"CurrencyCode": "XYZ"}, 409, "CONTRACT_ERROR", "Currency 'XYZ' cannot be loaded"),
         ({"Amount": "1.001"}, 409, "CONTRACT_ERROR", "more decimals than USD"),
         ({"EventDate": "2027-02-30"}, 409, "CONTRACT_ERROR", "EventDate '2027-02-30' cannot be loaded"),
+        ({"EventDate": "2027-01-22"}, 409, "CONTRACT_ERROR", "EventDate 2027-01-22 has not come yet"),
         ({"EventDate": "yesterday"}, 400, "VALIDATION_FAILED", ""),
         ({"OrderId": ""}, 400, "VALIDATION_FAILED", ""),
     ],
