@@ -31,7 +31,7 @@ async def submit(request: Request, sid: Writer) -> Response:
     if columns["EventDate"] == "NOW":
         columns["EventDate"] = at.isoformat()
     try:
-        action_id, problems = await office.with_desk(lambda desk: load_conversion(desk, sid, columns, at))
+        action_id, problems = await office.claim(lambda desk: load_conversion(desk, sid, columns, at))
     except NoSuchProgram:
         raise Refusal(Refused.NOT_FOUND) from None
     if problems:

@@ -171,7 +171,7 @@ async def undo(
         except Unusable as error:
             raise Refusal(Refused.NOT_UNDOABLE, message=str(error)) from None
 
-    receipt = await office.with_desk(undone)
+    receipt = await office.claim(undone)
     return respond(request, Single({"Status": "PREVIEW" if preview else "UNDONE", "Receipt": receipt}))
 
 
@@ -251,7 +251,7 @@ async def _preview(
             arrival = arrival_of(path, event_type=event_type, again=False, received_at=at)
             return rehearsal.preview(desk, replace(arrival, name=name, channel=CHANNEL, proven=True), sid, path)
 
-        receipt = await office.with_desk(previewed)
+        receipt = await office.claim(previewed)
     return respond(request, Single({"Status": "PREVIEW", "Receipt": receipt}))
 
 

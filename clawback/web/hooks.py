@@ -44,7 +44,7 @@ async def told(request: Request, slug: str) -> Response:
     except _NotTaken as why:
         await _count(office, hook.org, why.because)
         raise why.refusal from None
-    new = await office.with_desk(lambda desk: _take(desk, hook.org, message))
+    new = await office.note(lambda desk: _take(desk, hook.org, message))
     _log.info("told source=%s notifications=%d new=%d", hook.org.name, len(message.notifications), new)
     if kind == SOAP:
         return Response(ACK, media_type=SOAP)
@@ -112,7 +112,7 @@ async def _count(office: Office, org: SalesforceSettings, because: str) -> None:
 
     # It is refused whether that can be written down or not.
     with suppress(StoreUnavailable):
-        await office.with_desk(count)
+        await office.note(count)
 
 
 def _take(desk: Desk, org: SalesforceSettings, message: Message) -> int:

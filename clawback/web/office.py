@@ -21,7 +21,7 @@ from processing.store import Store
 
 Answer = TypeVar("Answer")
 
-# The store's pool has room for more; each of these may hold a cache of its own.
+# For each kind of work; the store's pool has room for all three, and each thread may hold a cache of its own.
 STORE_THREADS: Final = 4
 LANDING_THREADS: Final = 40
 
@@ -40,8 +40,10 @@ class Office:
     hooks: tuple[Hook, ...] = ()
     outcomes: Outcomes = field(default_factory=Outcomes)
     _migrated: bool = False
-    _claim: threading.Lock = field(default_factory=threading.Lock)
+    _migrating: threading.Lock = field(default_factory=threading.Lock)
     _reading: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STORE_THREADS))
+    _claiming: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STORE_THREADS))
+    _noting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STORE_THREADS))
     _landing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LANDING_THREADS))
 
     async def read(self, work: Callable[[Connection], Answer]) -> Answer:
@@ -54,8 +56,16 @@ class Office:
         return await to_thread.run_sync(reading, limiter=self._reading)
 
     async def with_desk(self, work: Callable[[Desk], Answer]) -> Answer:
-        """What ``work`` does with the open installation; raises StoreUnavailable."""
+        """What ``work`` finds in the open installation; raises StoreUnavailable."""
         return await to_thread.run_sync(lambda: work(self.opened()), limiter=self._reading)
+
+    async def claim(self, work: Callable[[Desk], Answer]) -> Answer:
+        """What ``work`` does with a ledger once nobody else holds it, which may take long; raises StoreUnavailable."""
+        return await to_thread.run_sync(lambda: work(self.opened()), limiter=self._claiming)
+
+    async def note(self, work: Callable[[Desk], Answer]) -> Answer:
+        """What ``work`` writes down without holding a ledger; raises StoreUnavailable."""
+        return await to_thread.run_sync(lambda: work(self.opened()), limiter=self._noting)
 
     async def land(self, work: Callable[[], Answer]) -> Answer:
         """What ``work`` does with the disk, beside the event loop."""
@@ -64,7 +74,7 @@ class Office:
     def opened(self) -> Desk:
         """The installation, its tables brought up to date."""
         if not self._migrated:
-            with self._claim:
+            with self._migrating:
                 self.desk.store.migrate()
                 self._migrated = True
         return self.desk
