@@ -27,6 +27,7 @@ from processing.tally import Tally
 from processing.undo import Undoing, mark
 
 REASON: Final = "OTHER"
+MOST_SHOWN: Final = 10
 WEIGHED: Final = "the lines of this replay"
 
 
@@ -102,7 +103,8 @@ def _by_whom(delivery: str, braked: Braked) -> str:
 def undo(desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime) -> Receipt:
     """Return each action that a delivery changed, and nobody since, to what it was; gives the receipt of the undo.
 
-    The account's files that arrived before go first. Raises NotFound, and Unusable where there is nothing to undo.
+    The account's files that arrived before go first. Raises NotFound, and Unusable where there is nothing to undo:
+    of a container it is its files that are undone.
     """
     with desk.store.read() as db:
         sid = _undoable(db, delivery).sid
@@ -195,9 +197,17 @@ def _replayable(db: Connection, delivery: str) -> Row[Any]:
 
 def _undoable(db: Connection, delivery: str) -> Row[Any]:
     found = deliveries.find(db, delivery)
+    if found.state == DeliveryState.UNPACKED:
+        raise Unusable(f"Delivery {delivery} is a container. {_file_by_file(found)}")
     if found.state != DeliveryState.DONE:
         raise Unusable(f"Delivery {delivery} is {found.state}: nothing of it was applied, so there is nothing to undo.")
     return found
+
+
+def _file_by_file(found: Row[Any]) -> str:
+    files = [file["delivery"] for file in json.loads(found.summary)["files"]]
+    more = f" and {len(files) - MOST_SHOWN} more, as its receipt tells" if len(files) > MOST_SHOWN else ""
+    return f"Undo the deliveries of its files one by one, the last one first: {', '.join(files[:MOST_SHOWN])}{more}."
 
 
 def _nothing_open(found: Row[Any]) -> Unusable:

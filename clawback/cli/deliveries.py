@@ -165,7 +165,8 @@ def undo(delivery: str, by: str, reason: str | None, *, preview: bool) -> Outcom
 
     The undo is a delivery of its own, with a line for each action: one that was changed since is refused as
     CHANGED_SINCE, a locked one as ACTION_LOCKED. Lines that still wait for their action wait no longer. The same file
-    may be sent again afterwards. An undo can be undone.
+    may be sent again afterwards. An undo can be undone. Of a gzip or zip the deliveries of its files are undone, one by
+    one.
 
     \b
     Example:

@@ -132,6 +132,12 @@ def test_each_file_of_a_zip_can_be_followed(site: Site, tmp_path: Path) -> None:
         ]
         assert client.get(f"{site.url}{listed[1]['Uri']}").json() == listed[1]
         assert client.get(f"{site.url}{listed[1]['ErrorsUri']}").json()["@total"] == "2"
+        refused = client.post(f"{site.url}{told['Uri']}/undo")
+        assert (refused.status_code, refused.json()["Code"]) == (409, "NOT_UNDOABLE")
+        assert refused.json()["Message"].endswith(f"last one first: {numbers[0]}, {numbers[1]}.")
+        for number in reversed(numbers):
+            assert client.post(f"/Deliveries/{number}/undo").json()["Status"] == "UNDONE"
+        assert [action(site.desk.store, name)["state"] for name in ("A-1", "A-2")] == ["PENDING", "PENDING"]
 
 
 def test_a_line_that_waited_is_told_when_it_is_applied(site: Site, tmp_path: Path) -> None:
