@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from processing import bulk
 from processing.codes import Verdict
-from processing.deliveries import NO_ROWS, DeliveryState
+from processing.deliveries import API, NO_ROWS, DeliveryState
 from processing.errors import NotFound
 from processing.pages import NOTHING, Keys, Page, Place, read
 from processing.tables import action, delivery, entry, line
@@ -17,6 +17,7 @@ from processing.tables import action, delivery, entry, line
 # The only line of a one-line delivery stands below its header.
 ONE_LINE: Final = 2
 _WRONG: Final = (Verdict.REJECTED.value, Verdict.REFUSED.value, Verdict.HELD.value, Verdict.WAITING.value)
+_OPEN: Final = (DeliveryState.BROKEN.value, DeliveryState.HELD.value, DeliveryState.WAITING.value)
 # A delivery can have an event type of its own.
 _TARGET: Final = (
     action.c.program_id,
@@ -44,6 +45,8 @@ def page(db: Connection, account_id: int, wanted: Wanted, place: Place, waiting:
     for column, span in ((delivery.c.received_at, wanted.received), (delivery.c.changed_at, wanted.finished)):
         if span is not None:
             query = query.where(column.between(*span))
+    if wanted.finished is not None:
+        query = query.where(_complete())
     return read(db, query, (delivery.c.received_at, delivery.c.id), place, others=waiting)
 
 
@@ -86,6 +89,13 @@ def rows(found: Row[Any]) -> dict[str, int]:
 def _channel(wanted: Wanted) -> Any:  # noqa: ANN401 - SQLAlchemy's type of a condition
     chosen = delivery.c.channel.in_(wanted.channels)
     return ~chosen if wanted.others else chosen
+
+
+def _complete() -> Any:  # noqa: ANN401 - as above
+    """Nothing can become of a submission any more; of a file's lines that wait there is a receipt already."""
+    holds_lines = (delivery.c.state == DeliveryState.DONE.value) & delivery.c.code.is_not(None)
+    waits = (delivery.c.channel == API) & line.c.verdict.is_not_distinct_from(Verdict.WAITING.value)
+    return delivery.c.state.not_in(_OPEN) & ~holds_lines & ~waits
 
 
 def _query() -> Select[Any]:

@@ -18,6 +18,7 @@ from tests.schemas.test_containers import zipped
 from tests.worlds import SID, Sale, action, lines
 
 TO = "returns@returns.example"
+COMPLETED = {"CompletedDateStart": "2027-01-20", "CompletedDateEnd": "2027-01-21"}
 FILE = lines("ActionId,Amount,Reason", "A-1,0,ITEM_RETURNED", "A-2,x,ITEM_RETURNED", "A-9,0,OTHER").encode()
 
 
@@ -39,11 +40,13 @@ def test_an_upload_is_in_progress_while_lines_of_it_are_held(site: Site, tmp_pat
         site.finish()
         [submission] = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
         assert (submission["Status"], submission["CompletionDate"]) == ("In Progress", "")
+        assert client.get("/FTPFileSubmissions", params=COMPLETED).json()["@total"] == "0"
         found = client.get(f"/Deliveries/{number}").json()
         assert (found["State"], found["Receipt"]["code"]) == ("done", "OUTLIER")
         deciding.reject(site.desk, number, by="dana", at=site.desk.spool.clock())
         [submission] = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
         assert (submission["Status"], submission["TotalErrors"]) == ("Complete", "20")
+        assert client.get("/FTPFileSubmissions", params=COMPLETED).json()["FTPFileSubmissions"] == [submission]
 
 
 def test_an_upload_is_applied_and_answered(site: Site, tmp_path: Path) -> None:
@@ -147,6 +150,7 @@ def test_a_line_that_waited_is_told_when_it_is_applied(site: Site, tmp_path: Pat
         queued = client.put("/Actions", data={"ActionId": "A-1", "Amount": "40", "Reason": "ORDER_UPDATE"}).json()
         site.finish()
         assert client.get(f"{site.url}{queued['QueuedUri']}").json()["Status"] == "In Progress"
+        assert client.get("/APISubmissions", params=COMPLETED).json()["@total"] == "0"
         site.clock.pass_by(days=2)
         site.load(tmp_path, Sale("A-1"))
         site.finish()
