@@ -27,7 +27,6 @@ NOT_TAKEN: Final = {
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 _MOST_BYTES: Final = 64 * 1024
-_MOST_FIELDS: Final = 400
 _LARGEST: Final = Decimal(10) ** 15
 _DECIMALS: Final = Decimal("0.0001")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
@@ -105,13 +104,7 @@ def faults(errors: Any) -> list[Fault]:  # noqa: ANN401 - pydantic's list of dic
 
 def _of_form(body: bytes) -> Mapping[str, str]:
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict")
     except ValueError:
         raise _malformed("The body is not a form: names and values in UTF-8, percent-encoded.") from None
     return _once(_taken(pairs))

@@ -325,6 +325,16 @@ def test_items_of_an_order(door: Site) -> None:
     assert content == "ActionId,Sku,Quantity,Amount,Reason\nA-1,S-1,0,,ORDER_UPDATE\n"
 
 
+def test_an_order_of_many_items(door: Site) -> None:
+    """A form has room for as many as JSON has."""
+    body = {"ActionId": "A-1", "Reason": "ORDER_UPDATE"}
+    for number in range(1, 301):
+        body |= {f"Sku{number}": f"S{number}", f"Quantity{number}": "1", f"Amount{number}": "1.00"}
+    with door.client() as client:
+        assert [client.put("/Actions", **{form: body}).status_code for form in ("data", "json")] == [200, 200]  # type: ignore[arg-type]
+    door.finish()
+
+
 def test_idempotency_key_makes_a_retry_safe(site: Site, tmp_path: Path) -> None:
     """Same key and body: the same answer, judged or not; another body or method: 409, and nothing lands."""
     site.load(tmp_path, Sale("A-1"))
