@@ -49,6 +49,8 @@ def create_app(office: Office) -> FastAPI:
         openapi_url="/openapi",
         docs_url=None,
         redoc_url=None,
+        # A redirect would name the host that the request names, to those without a token as well.
+        redirect_slashes=False,
         lifespan=_closing(office),
     )
     app.state.office = office

@@ -172,6 +172,16 @@ def test_other_methods_are_refused(door: Site) -> None:
     assert set(answer.headers["allow"].split(", ")) <= {"GET", "PUT", "DELETE"}
 
 
+def test_a_path_with_a_slash_at_its_end_is_nobodys(door: Site) -> None:
+    """In the same envelope, with a token or without; nobody is sent to the host that the request names."""
+    with door.client(Host="evil.example") as client, httpx.Client(trust_env=False, headers=client.headers) as stranger:
+        for asking in (client, stranger):
+            for method, path in (("GET", "Campaigns/"), ("PUT", "Actions/"), ("POST", "Deliveries/")):
+                answer = asking.request(method, f"{door.url}/Advertisers/{SID}/{path}")
+                assert (answer.status_code, answer.headers.get("location")) == (404, None)
+                assert answer.json()["Code"] == "NOT_FOUND"
+
+
 def test_rate_limit(desk: Desk, store_url: str, tmp_path: Path, clock: Clock) -> None:
     """Told with every answer; a refusal says when there are more, and a wrong token costs nothing."""
     with serving(desk, settings_of(tmp_path, store_url, requests_per_hour=3), clock) as site:
