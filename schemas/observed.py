@@ -2,9 +2,13 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from schemas.chunk import shown
+from schemas.contract import CONTROL
 
 # How the names of their channels begin.
 CHANNELS: Final = "salesforce:"
@@ -13,6 +17,7 @@ EVIDENCE: Final = ("RecordId", "SystemModstamp", "StatusBefore", "StatusAfter", 
 _CHANGES: Final = ("Oid", "ActionTrackerId", "Amount", "CurrencyCode", "Reason", *EVIDENCE)
 # A file of ids and reasons: without a column to change anything its lines are reversals, whatever an action's amount.
 _REVERSALS: Final = ("Oid", "ActionTrackerId", "Reason", *EVIDENCE)
+_CONTROL: Final = re.compile(f"{CONTROL}+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +31,22 @@ class ObservedLine:
 
 
 def files(lines: Iterable[ObservedLine]) -> dict[str, bytes]:
-    """The files of these lines by their kind, ``changes`` and ``reversals``; one without lines is left out."""
+    """The files of these lines by their kind, ``changes`` and ``reversals``; one without lines is left out.
+
+    Raises ValueError for a control character in a column that judging reads: behind a line break another line begins.
+    """
     given = list(lines)
-    reversals = [
-        (one.order_id, one.event_type, one.what["reason"], *one.evidence) for one in given if one.what["reversal"]
-    ]
-    changes = [
-        (one.order_id, one.event_type, one.what["amount"], one.what["currency"], one.what["reason"], *one.evidence)
-        for one in given
-        if not one.what["reversal"]
-    ]
+    reversals = [_row(one, "reason") for one in given if one.what["reversal"]]
+    changes = [_row(one, "amount", "currency", "reason") for one in given if not one.what["reversal"]]
     kinds = {"changes": (_CHANGES, changes), "reversals": (_REVERSALS, reversals)}
     return {kind: _written(header, rows) for kind, (header, rows) in kinds.items() if rows}
+
+
+def _row(one: ObservedLine, *columns: str) -> tuple[object, ...]:
+    needed = (one.order_id, one.event_type, *(one.what[name] for name in columns))
+    if any(isinstance(cell, str) and _CONTROL.search(cell) for cell in needed):
+        raise ValueError(f"a control character in {needed}")
+    return *needed, *(shown(_CONTROL.sub(" ", cell)) if isinstance(cell, str) else cell for cell in one.evidence)
 
 
 def _written(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> bytes:

@@ -5,6 +5,7 @@ and whoever saw the last one only end with the same action. So what leads away f
 with a reset.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -12,10 +13,12 @@ from typing import Any, Final
 
 from connectors.salesforce_records import State
 from connectors.salesforce_settings import Mapping_, Status
+from schemas.contract import CONTROL
 
 RESET: Final = "RESET"
 # An approval's own reason says nothing of an amount.
 _AMOUNTCHANGED: Final = "ORDER_UPDATE"
+_CONTROL: Final = re.compile(CONTROL)
 # What was asked for a record is not known any more: it came back to an order, or what it asked was held back.
 UNKNOWN: Final = "unknown"
 CHANGED: Final = frozenset({"approve", "modify", "reverse", UNKNOWN})
@@ -72,7 +75,9 @@ def answers(before: Asked | None, after: State, mapping: Mapping_, *, returned: 
     if before is None and returned and after.order_id is not None:
         before = Asked(after.order_id, UNKNOWN)
     if after.order_id is not None:
-        yield _answer(before, after, after.order_id, mapping)
+        answer = _answer(before, after, after.order_id, mapping)
+        why = _spoiled(answer, mapping)
+        yield answer if why is None else Answer(answer.order_id, held=why, asked=before)
 
 
 def _answer(before: Asked | None, after: State, order_id: str, mapping: Mapping_) -> Answer:
@@ -177,6 +182,16 @@ def _unusable(after: State, mapping: Mapping_, meaning: Status) -> str | None:
         return f"{mapping.amount} is 0, and the status {after.status!r} approves."
     if mapping.currency is not None and after.currency is None:
         return f"{mapping.currency} is empty."
+    return None
+
+
+def _spoiled(answer: Answer, mapping: Mapping_) -> str | None:
+    """Why its lines cannot be written: behind a line break another line would begin."""
+    if answer.lines and _CONTROL.search(answer.order_id or ""):
+        return f"The order number {answer.order_id!r} has a control character."
+    for line in answer.lines:
+        if _CONTROL.search(line.currency or ""):
+            return f"{mapping.currency} {line.currency!r} has a control character."
     return None
 
 

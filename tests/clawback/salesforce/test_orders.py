@@ -202,3 +202,24 @@ def test_the_last_record_of_an_order_is_judged_though_it_was_deleted_while_anoth
     crm.clock.now = crm.world.now = LOCK - timedelta(hours=2)
     crm.round()
     assert (crm.values("O-1")[0], crm.held()) == ("REVERSED", [])
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+def test_an_order_number_with_line_breaks_is_none(crm: Crm, tmp_path: Path, line_break: str) -> None:
+    """It is held, and what stands behind a break is no line about another order."""
+    crm.sell(tmp_path, "O-1", "O-9")
+    odd = line_break.join(("x", "O-9,16027,99999.00,USD,ORDER_UPDATE,r,s,b,a,1", "y"))
+    crm.opportunity(odd, "Closed Won")
+    crm.opportunity("O-1", "Closed Won", Amount=90.0)
+    [head] = crm.round().deliveries
+    assert (head["rows"]["applied"], head["rows"]["rejected"]) == (2, 0)
+    assert (crm.values("O-1")[:2], crm.values("O-9")[:2]) == (("APPROVED", "90.00"), ("PENDING", "100.00"))
+    assert crm.held() == [f"The order number {odd!r} has a control character."]
+
+
+def test_a_currency_with_line_breaks_is_none(crm: Crm, tmp_path: Path) -> None:
+    """It is held as an order number is."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(currency="Name")])
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1", "Closed Won", Name="USD\nO-9")
+    assert (crm.round().deliveries, crm.held()) == ([], ["Name 'USD\\nO-9' has a control character."])
