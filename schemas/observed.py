@@ -12,11 +12,12 @@ from schemas.contract import CONTROL
 
 # How the names of their channels begin.
 CHANNELS: Final = "salesforce:"
-# Read by nobody but people; judging ignores them.
+# Read by nobody but people; judging ignores them. They stand first: what begins with a record's id is no trailer,
+# whatever an org has for an order number.
 EVIDENCE: Final = ("RecordId", "SystemModstamp", "StatusBefore", "StatusAfter", "Observation")
-_CHANGES: Final = ("Oid", "ActionTrackerId", "Amount", "CurrencyCode", "Reason", *EVIDENCE)
+_CHANGES: Final = (*EVIDENCE, "Oid", "ActionTrackerId", "Amount", "CurrencyCode", "Reason")
 # A file of ids and reasons: without a column to change anything its lines are reversals, whatever an action's amount.
-_REVERSALS: Final = ("Oid", "ActionTrackerId", "Reason", *EVIDENCE)
+_REVERSALS: Final = (*EVIDENCE, "Oid", "ActionTrackerId", "Reason")
 _CONTROL: Final = re.compile(f"{CONTROL}+")
 
 
@@ -46,7 +47,7 @@ def _row(one: ObservedLine, *columns: str) -> tuple[object, ...]:
     needed = (one.order_id, one.event_type, *(one.what[name] for name in columns))
     if any(isinstance(cell, str) and _CONTROL.search(cell) for cell in needed):
         raise ValueError(f"a control character in {needed}")
-    return *needed, *(shown(_CONTROL.sub(" ", cell)) if isinstance(cell, str) else cell for cell in one.evidence)
+    return *(shown(_CONTROL.sub(" ", cell)) if isinstance(cell, str) else cell for cell in one.evidence), *needed
 
 
 def _written(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> bytes:

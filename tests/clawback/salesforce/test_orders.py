@@ -223,3 +223,12 @@ def test_a_currency_with_line_breaks_is_none(crm: Crm, tmp_path: Path) -> None:
     crm.sell(tmp_path, "O-1")
     crm.opportunity("O-1", "Closed Won", Name="USD\nO-9")
     assert (crm.round().deliveries, crm.held()) == ([], ["Name 'USD\\nO-9' has a control character."])
+
+
+def test_no_order_number_is_a_trailer(crm: Crm, tmp_path: Path) -> None:
+    """It keeps none of the other lines from being read."""
+    crm.sell(tmp_path, "O-1")
+    crm.opportunity("O-1", "Closed Lost")
+    crm.opportunity("#TRAILER", "Closed Lost")
+    [head] = crm.round().deliveries
+    assert (head["state"], head["rows"]["waiting"], crm.values("O-1")[0]) == ("done", 1, "REVERSED")
