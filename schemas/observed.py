@@ -46,7 +46,7 @@ def files(lines: Iterable[ObservedLine]) -> dict[str, bytes]:
 def _row(one: ObservedLine, *columns: str) -> tuple[object, ...]:
     needed = (one.order_id, one.event_type, *(one.what[name] for name in columns))
     if any(isinstance(cell, str) and _CONTROL.search(cell) for cell in needed):
-        raise ValueError(f"a control character in {needed}")
+        raise ValueError("a column that is judged holds a control character")
     return *(shown(_CONTROL.sub(" ", cell)) if isinstance(cell, str) else cell for cell in one.evidence), *needed
 
 

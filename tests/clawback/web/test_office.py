@@ -1,3 +1,5 @@
+"""The threads in which the web server asks the store: who waits for a ledger holds up nobody else."""
+
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
