@@ -12,7 +12,7 @@ from clawback.web import asked, described, windows
 from clawback.web.access import Reader, office_of
 from clawback.web.paging import Paged, whole
 from clawback.web.refusal import Refusal, Refused
-from clawback.web.representation import Document, Fields, Single, respond
+from clawback.web.representation import Document, Fields, Single, respond, suffix_of
 from clawback.web.shapes import Shaper, action_keys, update_keys
 from clawback.web.windows import Date
 from processing import action_items, action_pages, update_pages
@@ -165,9 +165,9 @@ async def one_update(
 async def answered(request: Request, sid: str, find: Callable[[Connection, Shaper], Document]) -> Response:
     """The answer to a request that only reads."""
     office = office_of(request)
-    at = office.clock()
+    at, suffix = office.clock(), suffix_of(request)
     # Written beside the event loop as well: a page can have 20,000 resources.
-    return await office.read(lambda db: respond(request, find(db, Shaper.of(db, sid, at))))
+    return await office.read(lambda db: respond(request, find(db, Shaper.of(db, sid, at, suffix))))
 
 
 def _items(db: Connection, shaper: Shaper, action_id: str) -> list[Fields]:

@@ -8,7 +8,7 @@ from clawback.web.access import Writer, office_of
 from clawback.web.bodies import parameters
 from clawback.web.described import CONVERSION_ERRORS, DONE, body
 from clawback.web.refusal import Fault, Refusal, Refused
-from clawback.web.representation import Single, respond
+from clawback.web.representation import Single, address, respond, suffix_of
 
 router = APIRouter(tags=["Conversions"])
 _COLUMNS = {"OrderId": "Oid", "CurrencyCode": "Currency"}
@@ -36,4 +36,5 @@ async def submit(request: Request, sid: Writer) -> Response:
         raise Refusal(Refused.NOT_FOUND) from None
     if problems:
         raise Refusal(Refused.CONTRACT_ERROR, *(Fault("", one.message) for one in problems))
-    return respond(request, Single({"Status": "OK", "Uri": f"/Advertisers/{sid}/Actions/{action_id}"}))
+    uri = address(f"/Advertisers/{sid}/Actions/{action_id}", suffix_of(request))
+    return respond(request, Single({"Status": "OK", "Uri": uri}))

@@ -60,7 +60,19 @@ class Suffixes:
                     path = scope["path"].removesuffix(suffix)
                     state = {**scope.get("state", {}), "wanted": media_type, "suffix": suffix}
                     scope = {**scope, "path": path, "state": state}
+                    break
         await self._app(scope, receive, send)
+
+
+def address(path: str, suffix: str) -> str:
+    """A resource's Uri: its path, behind which a suffix stands where the path's own end would be taken for one."""
+    return path + suffix if path.endswith(tuple(_SUFFIXES)) else path
+
+
+def suffix_of(request: Request) -> str:
+    """The suffix that asks for the form in which a request is answered."""
+    wanted = media_type(request)
+    return next(suffix for suffix, kind in _SUFFIXES.items() if kind == wanted)
 
 
 def media_type(request: Request) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Row
 
+from clawback.web.representation import address
 from processing import catalog
 from processing.action_items import ActionItem
 from processing.catalog import Terms
@@ -47,17 +48,18 @@ _DISPOSITION: Final = {TRACKED: "IR_BLANK"}
 
 @dataclass(frozen=True, slots=True)
 class Shaper:
-    """Shapes an account's resources: its names, its time zone, and the day on which it asks."""
+    """Shapes an account's resources: its names, its time zone, the day on which it asks, and the form it asks for."""
 
     terms: Terms
     programs: dict[int, str]
     today: date
+    suffix: str
 
     @classmethod
-    def of(cls, db: Connection, sid: str, at: datetime) -> "Shaper":
+    def of(cls, db: Connection, sid: str, at: datetime, suffix: str = ".json") -> "Shaper":
         """The shaper of an account at an instant; raises NotFound."""
         terms = catalog.read_terms(db, sid)
-        return cls(terms, catalog.programs(db, terms.account_id), at.astimezone(terms.zone).date())
+        return cls(terms, catalog.programs(db, terms.account_id), at.astimezone(terms.zone).date(), suffix)
 
     @property
     def base(self) -> str:
@@ -96,7 +98,7 @@ class Shaper:
             "CustomerId": "",
             "CustomerStatus": row.customer_status or "",
             **_UNKNOWN_CUSTOMER,
-            "Uri": f"{self.base}/Actions/{row.action_id}",
+            "Uri": self._action_uri(row),
         }
 
     def item(self, row: Row[Any], one: ActionItem) -> dict[str, Any]:
@@ -115,7 +117,7 @@ class Shaper:
             "AdjustmentDate": self.when(one.changed_at),
             "AdjustmentReason": one.reason or "",
             # A SKU may hold any letter, also one that divides a path.
-            "Uri": f"{self.base}/Actions/{row.action_id}/Items/{quote(one.sku, safe='')}",
+            "Uri": address(f"{self.base}/Actions/{row.action_id}/Items/{quote(one.sku, safe='')}", self.suffix),
         }
 
     def update(self, row: Row[Any]) -> dict[str, Any]:
@@ -153,7 +155,7 @@ class Shaper:
             "CustomerId": "",
             "CustomerStatus": row.status_after or "",
             "SharedId": "",
-            "ActionUri": f"{self.base}/Actions/{row.action_id}",
+            "ActionUri": self._action_uri(row),
             "Uri": uri,
         }
 
@@ -168,6 +170,9 @@ class Shaper:
     def money(self, minor: int, row: Row[Any]) -> Decimal:
         """An amount in the currency of its action."""
         return Decimal(minor).scaleb(-exponent(row.currency))
+
+    def _action_uri(self, row: Row[Any]) -> str:
+        return address(f"{self.base}/Actions/{row.action_id}", self.suffix)
 
     def _event_type(self, number: int) -> str:
         kind = self.terms.event_types.get(number)

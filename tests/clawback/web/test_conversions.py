@@ -51,6 +51,16 @@ def test_an_order_is_credited_once(site: Site, tmp_path: Path) -> None:
         assert client.get("/Actions", params={"CampaignId": 1000}).json()["@total"] == "2"
 
 
+def test_an_id_that_ends_like_a_suffix(site: Site, tmp_path: Path) -> None:
+    """Every Uri of the action leads to it."""
+    site.load(tmp_path)
+    with site.client() as client:
+        done = client.post("/Conversions", data={**ORDER, "ActionId": "one.xml"}).json()
+        found = client.get(f"{site.url}{done['Uri']}").json()
+        [update] = client.get("/ActionUpdates", params={"CampaignId": 1000}).json()["ActionUpdates"]
+    assert (found["Id"], found["Uri"], update["ActionUri"]) == ("one.xml", done["Uri"], done["Uri"])
+
+
 def test_a_late_one_is_dated_at_its_submission(site: Site, tmp_path: Path) -> None:
     """An order whose lock had come: it is open as long as any other, also when it is sent once more."""
     site.load(tmp_path)

@@ -1,5 +1,6 @@
 """Items by Web Services: read, changed and returned, as item files do it."""
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,24 @@ def test_an_update_tells_the_item_that_it_is_about(site: Site, tmp_path: Path) -
     assert told == (
         "A-1,,,,PENDING; A-2,TENT,,1,PENDING; A-1,BOOT,Shoes,1,PENDING; A-1,,,,PENDING; A-2,TENT,,0,REVERSED"
     )
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/xml"])
+@pytest.mark.parametrize("ending", [".xml", ".json", ".xml.json", ".json.xml"])
+def test_a_sku_that_ends_like_a_suffix(site: Site, tmp_path: Path, ending: str, accept: str) -> None:
+    """Its Uri never means the item without the ending, and is answered in the form in which it was asked for."""
+    load_items(site.desk, tmp_path, A1.replace("BOOT", "guide").replace("SOCK", f"guide{ending}"), A2, header=HEADER)
+    with site.client() as client:
+        asked = client.get("/Actions/A-1/Items", headers={"Accept": accept})
+        uris = re.findall(r"/Advertisers/\w+/Actions/A-1/Items/[^\"<]+", asked.text)
+        uri = next(one for one in uris if ending in one)
+        found = client.get(f"{site.url}{uri}", headers={"Accept": accept})
+        assert found.headers["content-type"].startswith(accept)
+        assert f"guide{ending}" in re.split("ItemName", found.text)[0]
+        answer = client.put(f"{site.url}{uri}", data={"Quantity": "0"}, headers={"Accept": "application/json"})
+        assert answer.status_code == 200
+        site.finish()
+        assert [one["Quantity"] for one in items(client)] == ["2", "0"]
 
 
 @pytest.mark.parametrize("amount", ["0.00", "15.00"])
