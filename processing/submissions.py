@@ -1,8 +1,9 @@
 """Submissions as programs read them: an account's one-line deliveries, its files, and the lines that went wrong."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, select
@@ -39,6 +40,21 @@ class Wanted:
     finished: Span | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WholeFile:
+    """What is wrong with a file as a whole, as if it were so with its first line."""
+
+    delivery_id: int
+    code: str | None
+    message: str | None
+    line: int = 1
+    verdict: str = Verdict.REJECTED.value
+    program_id: None = None
+    tracked_by: None = None
+    partner_id: None = None
+    order_id: None = None
+
+
 def page(db: Connection, account_id: int, wanted: Wanted, place: Place, waiting: Mapping[Keys, Any] = NOTHING) -> Page:
     """A page of submissions, newest first; with what waits to be judged, by arrival and what tells it from others."""
     query = _query().where(delivery.c.account_id == account_id, _channel(wanted))
@@ -66,11 +82,29 @@ def known(db: Connection, numbers: Sequence[str]) -> set[str]:
     return set(db.execute(query).scalars()) - {None}
 
 
-def wrong_lines(db: Connection, delivery_id: int, place: Place) -> Page:
-    """A page of a file's lines that were not applied, in their order."""
-    wrong = (line.c.delivery_id == delivery_id, line.c.verdict.in_(_WRONG))
+def files(db: Connection, found: Iterable[Row[Any]]) -> dict[str, list[Row[Any] | None]]:
+    """The files of each container among submissions, by its number; None is a file that was not judged yet."""
+    numbers = {one.delivery: _numbers(one) if one.state == DeliveryState.UNPACKED else [] for one in found}
+    asked = bulk.listed(db, list(chain.from_iterable(numbers.values())))
+    query = select(delivery).select_from(asked.outerjoin(delivery, delivery.c.delivery == asked.c.value))
+    judged = {one.delivery: one for one in db.execute(query)}
+    return {container: [judged.get(number) for number in its] for container, its in numbers.items()}
+
+
+def errors(found: Row[Any]) -> int:
+    """How many errors a submission of a file has: its lines that were not applied, or the file itself."""
+    counted = rows(found)
+    return sum(counted[verdict] for verdict in _WRONG) or int(found.state == DeliveryState.REJECTED)
+
+
+def list_errors(db: Connection, found: Sequence[Row[Any]], place: Place) -> Page:
+    """A page of the lines of files that were not applied, in their order; before them why a file was rejected."""
+    ids = [one.id for one in found]
+    wrong = (line.c.delivery_id == ids[0] if len(ids) == 1 else line.c.delivery_id.in_(ids), line.c.verdict.in_(_WRONG))
     query = select(line, *_TARGET).outerjoin(action, action.c.id == line.c.action_id).where(*wrong)
-    return read(db, query, (line.c.line, line.c.delivery_id), place, rising=True)
+    rejected = (one for one in found if one.state == DeliveryState.REJECTED)
+    whole = {(one.id, 0): WholeFile(one.id, one.code, one.message) for one in rejected}
+    return read(db, query, (line.c.delivery_id, line.c.line), place, rising=True, others=whole)
 
 
 def finished(found: Row[Any]) -> bool:
@@ -84,6 +118,10 @@ def rows(found: Row[Any]) -> dict[str, int]:
     """How many lines a submission has, and of each verdict."""
     counted: dict[str, int] = json.loads(found.summary).get("rows", NO_ROWS)
     return counted
+
+
+def _numbers(container: Row[Any]) -> list[str]:
+    return [file["delivery"] for file in json.loads(container.summary)["files"]]
 
 
 def _channel(wanted: Wanted) -> Any:  # noqa: ANN401 - SQLAlchemy's type of a condition

@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -25,7 +25,7 @@ from processing.deliveries import API, PERSON, UNDO, DeliveryState, holds_lines
 from processing.errors import NotFound, SpoolBroken
 from processing.instants import micros
 from processing.pages import Keys, Page
-from processing.submissions import Wanted
+from processing.submissions import Wanted, WholeFile
 
 router = APIRouter(tags=["Submissions"])
 LINES: Final = frozenset({API})
@@ -115,12 +115,15 @@ async def list_files(request: Request, sid: Reader, spans: Spans, paged: Paged) 
         received, finished = spans(shaper)
         wanted = Wanted(NO_FILES, others=True, received=received, finished=finished)
         page = submissions.page(db, shaper.terms.account_id, wanted, paged.place, _waiting(db, pending, wanted))
+        files = submissions.files(db, (one for one in page.rows if not isinstance(one, Envelope)))
         return paged.listing(
             "FTPFileSubmissions",
             "FTPFileSubmission",
             page,
             _keys,
-            lambda one: (_queued_file if isinstance(one, Envelope) else _file)(one, shaper),
+            lambda one: (
+                _queued_file(one, shaper) if isinstance(one, Envelope) else _file(one, files[one.delivery], shaper)
+            ),
         )
 
     return await answered(request, sid, found)
@@ -141,7 +144,7 @@ async def one_file(request: Request, sid: Reader, BatchId: FileBatch) -> Respons
             row = submissions.one(db, shaper.terms.account_id, Wanted(NO_FILES, others=True), number)
         except NotFound:
             return Single(_queued_file(landed(spool, sid, number, lines=False), shaper), "FTPFileSubmission")
-        return Single(_file(row, shaper), "FTPFileSubmission")
+        return Single(_file(row, submissions.files(db, [row])[number], shaper), "FTPFileSubmission")
 
     return await answered(request, sid, found)
 
@@ -153,7 +156,7 @@ async def one_file(request: Request, sid: Reader, BatchId: FileBatch) -> Respons
     responses=described.ERROR_LINES,
 )
 async def list_errors(request: Request, sid: Reader, BatchId: FileBatch, paged: Paged) -> Response:  # noqa: N803 - the API's
-    """The lines of a file that were not applied, each with its code."""
+    """The lines of a file that were not applied, each with its code; of a rejected file, why it was."""
     spool, number = office_of(request).desk.spool, BatchId.removeprefix("F-")
 
     def found(db: Connection, shaper: Shaper) -> Document:
@@ -161,11 +164,17 @@ async def list_errors(request: Request, sid: Reader, BatchId: FileBatch, paged: 
             row = submissions.one(db, shaper.terms.account_id, Wanted(NO_FILES, others=True), number)
         except NotFound:
             landed(spool, sid, number, lines=False)
-            return paged.listing("ErrorDetails", "ErrorDetail", Page([], 0), _line_keys, dict, json_name="ErrorDetail")
-        page = submissions.wrong_lines(db, row.id, paged.place)
-        uri = f"{shaper.base}/FTPFileSubmissions/{BatchId}/ErrorDetails"
+            return paged.listing("ErrorDetails", "ErrorDetail", Page([], 0), _error_keys, dict, json_name="ErrorDetail")
+        files = [one for one in (row, *submissions.files(db, [row])[number]) if one is not None]
+        page = submissions.list_errors(db, files, paged.place)
+        uris = {one.id: f"{shaper.base}/FTPFileSubmissions/F-{one.delivery}/ErrorDetails" for one in files}
         return paged.listing(
-            "ErrorDetails", "ErrorDetail", page, _line_keys, lambda one: _error(one, uri), json_name="ErrorDetail"
+            "ErrorDetails",
+            "ErrorDetail",
+            page,
+            _error_keys,
+            lambda one: _error(one, uris[one.delivery_id]),
+            json_name="ErrorDetail",
         )
 
     return await answered(request, sid, found)
@@ -243,10 +252,11 @@ def _queued_line(envelope: Envelope, shaper: Shaper, spool: Spool) -> Fields:
     }
 
 
-def _file(row: Row[Any], shaper: Shaper) -> Fields:
-    rows = submissions.rows(row)
+def _file(row: Row[Any], files: Sequence[Row[Any] | None], shaper: Shaper) -> Fields:
+    """A submission of a file; what a container says is true of all its files."""
+    judged = [one for one in (row, *files) if one is not None]
     uri = f"{shaper.base}/FTPFileSubmissions/F-{row.delivery}"
-    done = row.state not in _OPEN and not holds_lines(row)
+    done = None not in files and not any(one.state in _OPEN or holds_lines(one) for one in judged)
     return {
         "BatchId": f"F-{row.delivery}",
         "AccountId": shaper.terms.sid,
@@ -254,9 +264,9 @@ def _file(row: Row[Any], shaper: Shaper) -> Fields:
         "FileName": row.name,
         "Type": "Modification",
         "Status": "Complete" if done else "In Progress",
-        "TotalRecords": str(rows["read"]),
-        "TotalErrors": str(rows["rejected"] + rows["refused"] + rows["held"] + rows["waiting"]),
-        "CompletionDate": shaper.when(row.changed_at) if done else "",
+        "TotalRecords": str(sum(submissions.rows(one)["read"] for one in judged)),
+        "TotalErrors": str(sum(map(submissions.errors, judged))),
+        "CompletionDate": shaper.when(max(one.changed_at for one in judged)) if done else "",
         "ErrorsUri": f"{uri}/ErrorDetails",
         "Uri": uri,
     }
@@ -279,7 +289,7 @@ def _queued_file(envelope: Envelope, shaper: Shaper) -> Fields:
     }
 
 
-def _error(row: Row[Any], uri: str) -> Fields:
+def _error(row: Row[Any] | WholeFile, uri: str) -> Fields:
     return {
         "Line": row.line,
         "CampaignId": _text(row.program_id),
@@ -315,8 +325,8 @@ def _keys(one: Row[Any] | Envelope) -> Keys:
     return (micros(one.received_at), one.rank) if isinstance(one, Envelope) else (one.received_at, one.id)
 
 
-def _line_keys(row: Row[Any]) -> Keys:
-    return row.line, row.delivery_id
+def _error_keys(row: Row[Any] | WholeFile) -> Keys:
+    return row.delivery_id, 0 if isinstance(row, WholeFile) else row.line
 
 
 def _text(value: object) -> str:

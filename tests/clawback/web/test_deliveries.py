@@ -131,8 +131,13 @@ def test_each_file_of_a_zip_can_be_followed(site: Site, tmp_path: Path) -> None:
         assert [(one["BatchId"], one["Status"], one["TotalErrors"]) for one in listed] == [
             (f"F-{numbers[1]}", "Complete", "0"),
             (f"F-{numbers[0]}", "Complete", "2"),
-            (f"F-{told['DeliveryId']}", "Complete", "0"),
+            (f"F-{told['DeliveryId']}", "Complete", "2"),
         ]
+        assert [one["TotalRecords"] for one in listed] == ["1", "3", "4"]
+        assert client.get(f"{site.url}{listed[2]['Uri']}").json() == listed[2]
+        errors = [client.get(f"{site.url}{one['ErrorsUri']}").json()["ErrorDetail"] for one in listed]
+        assert errors[0] == []
+        assert errors[1] == errors[2]
         assert client.get(f"{site.url}{listed[1]['Uri']}").json() == listed[1]
         assert client.get(f"{site.url}{listed[1]['ErrorsUri']}").json()["@total"] == "2"
         refused = client.post(f"{site.url}{told['Uri']}/undo")
@@ -141,6 +146,62 @@ def test_each_file_of_a_zip_can_be_followed(site: Site, tmp_path: Path) -> None:
         for number in reversed(numbers):
             assert client.post(f"/Deliveries/{number}/undo").json()["Status"] == "UNDONE"
         assert [action(site.desk.store, name)["state"] for name in ("A-1", "A-2")] == ["PENDING", "PENDING"]
+
+
+def test_a_file_that_cannot_be_read_is_an_error(site: Site, tmp_path: Path) -> None:
+    """Who knows the fields of the original only does not take it for a file without a fault."""
+    site.load(tmp_path, Sale("A-1"))
+    wrong = lines("ActionId,Amuont,Reason", "A-1,0,OTHER").encode()
+    with site.client() as client:
+        for content, name in ((wrong, "returns.csv"), (zipped({"a.csv": wrong, "b.csv": FILE}), "returns.zip")):
+            client.post("/Deliveries", content=content, params={"FileName": name})
+            site.finish()
+            site.clock.pass_by(minutes=1)
+        listed = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
+        found = {one["FileName"]: (one["Status"], one["TotalRecords"], one["TotalErrors"]) for one in listed}
+        assert found == {
+            "returns.csv": ("Complete", "0", "1"),
+            "returns.zip": ("Complete", "3", "3"),
+            "a.csv": ("Complete", "0", "1"),
+            "b.csv": ("Complete", "3", "2"),
+        }
+        alone, zip_file = (
+            client.get(f"{site.url}{one['ErrorsUri']}").json()
+            for one in sorted(listed, key=lambda one: str(one["SubmissionDate"]))
+            if one["FileName"].startswith("returns")
+        )
+        second = client.get(f"{site.url}{listed[-1]['ErrorsUri']}", params={"Page": 2}).json()
+    [error] = alone["ErrorDetail"]
+    assert (alone["@total"], second["ErrorDetail"]) == ("1", [])
+    assert (error["Line"], error["Status"], error["Reason"]) == (1, "Validation", "COLUMN_UNKNOWN")
+    assert "Did you mean Amount?" in error["Message"]
+    assert [(one["Line"], one["Reason"]) for one in zip_file["ErrorDetail"]] == [
+        (1, "COLUMN_UNKNOWN"),
+        (3, "AMOUNT_MALFORMED"),
+        (4, "UNKNOWN_ACTION"),
+    ]
+
+
+def test_a_zip_is_complete_when_its_files_are(site: Site, tmp_path: Path) -> None:
+    """One of them is held; the date is that of the last one."""
+    site.load(tmp_path, Sale("A-1"), Sale("A-2"))
+    bad = lines("ActionId,Amount,Reason", *["A-2,x,OTHER"] * 60).encode()
+    content = zipped({"one.csv": FILE, "two.csv": bad})
+    with site.client() as client:
+        told = client.post("/Deliveries", content=content, params={"FileName": "returns.zip"}).json()
+        site.finish()
+        before = client.get(f"{site.url}{told['QueuedUri']}").json()
+        assert (before["Status"], before["TotalErrors"], before["CompletionDate"]) == ("In Progress", "62", "")
+        site.clock.pass_by(hours=1)
+        deciding.reject(site.desk, f"{told['DeliveryId']}-0002", by="dana", at=site.clock())
+        after = client.get(f"{site.url}{told['QueuedUri']}").json()
+        assert (after["Status"], after["CompletionDate"]) == ("Complete", "2027-01-20T08:00:00-05:00")
+        found = client.get(f"{site.url}{after['ErrorsUri']}").json()["ErrorDetail"]
+        assert [(one["Line"], one["Reason"]) for one in found[1:4]] == [
+            (4, "UNKNOWN_ACTION"),
+            (1, "MOSTLY_BAD"),
+            (2, "AMOUNT_MALFORMED"),
+        ]
 
 
 def test_a_line_that_waited_is_told_when_it_is_applied(site: Site, tmp_path: Path) -> None:
