@@ -16,6 +16,7 @@ import uvicorn
 
 from clawback.serving.listening import unbound
 from clawback.serving.part import Supervisor, now, run
+from clawback.serving.web_loop import WebLoop
 from clawback.settings import Settings, WebServer
 from clawback.web.app import create_app
 from clawback.web.connection import connection
@@ -80,6 +81,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout_keep_alive": web.idle_timeout_s,
         "timeout_graceful_shutdown": ENDING_S,
         "ws": "none",
+        "loop": f"{WebLoop.__module__}:{WebLoop.__name__}",
     }
     if web.tls == "on":
         folder = settings.state / "tls"

@@ -2,6 +2,7 @@
 
 import base64
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from clawback.serving.web_loop import HANDSHAKE_S
 from clawback.wiring import open_desk
 from connectors.tokens import Scope
 from tests.clawback.serve_site import until
@@ -194,6 +196,20 @@ def test_connections_of_one_address(tmp_path: Path, clock: Clock) -> None:
             assert served == [True] * allowed + [False] * (3 - allowed)
             held[0].close()
             until(lambda: _is_served(site), "another may come")
+
+
+def test_silence_on_tls_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
+    """Neither before the handshake is over nor behind it."""
+    settings = settings_of(tmp_path, "", idle_timeout_s=IDLE_S, tls="on")
+    with open_desk(settings, clock) as desk, serving(desk, settings, clock) as site, ExitStack() as open_ones:
+        trust = ssl.create_default_context(cafile=str(tmp_path / "tls" / "certificate.pem"))
+        began = time.monotonic()
+        silent, greeted = (open_ones.enter_context(opened(site)) for _ in range(2))
+        with trust.wrap_socket(greeted, server_hostname="localhost") as secured:
+            assert answered(secured) == (0, b"")
+            assert IDLE_S <= time.monotonic() - began < PATIENCE_S
+        assert answered(silent) == (0, b"")
+        assert HANDSHAKE_S <= time.monotonic() - began < PATIENCE_S
 
 
 def _is_served(site: Site) -> bool:
