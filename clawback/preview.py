@@ -21,11 +21,11 @@ from schemas.containers import Container, open_container
 Receipt = dict[str, Any]
 
 
-def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
+def preview(desk: Desk, arrival: Arrival, sid: str, content: Path, most_lines: int | None = None) -> Receipt:
     """What a file would do if it arrived: its receipt with lines, decided by the same code, nothing written.
 
     Of one that would be held it tells what it would do once released. That of a container has the receipts of its files
-    as ``files``, each decided after those before it.
+    as ``files``, each decided after those before it; ``most_lines`` is for all of them together.
     """
 
     def arrived(db: Connection) -> Case:
@@ -33,10 +33,12 @@ def preview(desk: Desk, arrival: Arrival, sid: str, content: Path) -> Receipt:
         read = replace(arrival, encoding=terms.encoding, ignore_columns=terms.ignore_columns)
         return Case(read, content, terms, desk.most_bytes)
 
-    return rehearsed(desk, sid, arrived, at=arrival.received_at)
+    return rehearsed(desk, sid, arrived, at=arrival.received_at, most_lines=most_lines)
 
 
-def rehearsed(desk: Desk, sid: str, case_in: Callable[[Connection], Case], *, at: datetime) -> Receipt:
+def rehearsed(
+    desk: Desk, sid: str, case_in: Callable[[Connection], Case], *, at: datetime, most_lines: int | None = None
+) -> Receipt:
     """What judging a case would say, as ``preview`` tells it."""
 
     def told(end: Callable[[Connection, Case], object]) -> Receipt:
@@ -44,11 +46,11 @@ def rehearsed(desk: Desk, sid: str, case_in: Callable[[Connection], Case], *, at
             claim_account(db, sid)
             case = case_in(db)
             end(db, case)
-            return deliveries.receipt(db, case.arrival.delivery)
+            return deliveries.receipt(db, case.arrival.delivery, most_lines)
 
     files = list[Receipt]()
     try:
-        receipt = told(lambda db, case: files.extend(_judged(db, case, at, desk.most_bytes)))
+        receipt = told(lambda db, case: files.extend(_judged(db, case, at, desk.most_bytes, most_lines)))
     except Unreadable as error:
         because = error
         return told(lambda db, case: turn_away(db, case, because, at=at))
@@ -58,19 +60,22 @@ def rehearsed(desk: Desk, sid: str, case_in: Callable[[Connection], Case], *, at
     return {**receipt, "files": files} if files else receipt
 
 
-def _judged(db: Connection, case: Case, at: datetime, most_bytes: int) -> Iterator[Receipt]:
+def _judged(db: Connection, case: Case, at: datetime, most_bytes: int, most_lines: int | None) -> Iterator[Receipt]:
     """Judge a case; gives the receipts of its files if it is a container."""
     container = open_container(case.content, case.arrival.name, most_bytes)
     if container is None:
         judge(db, case, at=at)
     else:
-        yield from _rehearsed(db, case, container, at)
+        yield from _rehearsed(db, case, container, at, most_lines)
 
 
-def _rehearsed(db: Connection, case: Case, container: Container, at: datetime) -> Iterator[Receipt]:
+def _rehearsed(
+    db: Connection, case: Case, container: Container, at: datetime, most_lines: int | None
+) -> Iterator[Receipt]:
     close_container(db, case, unpacked(container, case.arrival.delivery), at=at)
     with TemporaryDirectory() as folder:
         for file in rehearse(container, case, Path(folder)):
+            held: Receipt = {}
             try:
                 with db.begin_nested():
                     judge(db, file, at=at)
@@ -78,9 +83,10 @@ def _rehearsed(db: Connection, case: Case, container: Container, at: datetime) -
                 turn_away(db, file, error, at=at)
             except Braked as error:
                 judge(db, file, at=at, released=str(error))
-                yield deliveries.receipt(db, file.arrival.delivery) | _held_by(error)
-                continue
-            yield deliveries.receipt(db, file.arrival.delivery)
+                held = _held_by(error)
+            receipt = deliveries.receipt(db, file.arrival.delivery, most_lines) | held
+            most_lines = None if most_lines is None else most_lines - len(receipt["lines"])
+            yield receipt
 
 
 def _held_by(brake: Braked) -> Receipt:

@@ -100,7 +100,9 @@ def _by_whom(delivery: str, braked: Braked) -> str:
     )
 
 
-def undo(desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime) -> Receipt:
+def undo(
+    desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime, most_lines: int | None = None
+) -> Receipt:
     """Return each action that a delivery changed, and nobody since, to what it was; gives the receipt of the undo.
 
     The account's files that arrived before go first. Raises NotFound, and Unusable where there is nothing to undo:
@@ -113,14 +115,16 @@ def undo(desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime
         number, revised = _undo(db, delivery, by=by, reason=reason, at=at)
     for one in (number, *revised):
         pipeline.answer(desk, one, at)
-    return pipeline.receipt(desk, number)
+    return pipeline.receipt(desk, number, most_lines)
 
 
-def preview_undo(desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime) -> Receipt:
+def preview_undo(
+    desk: Desk, delivery: str, *, by: str, reason: str | None, at: datetime, most_lines: int | None = None
+) -> Receipt:
     """The receipt that ``undo`` would give, nothing written."""
     with desk.store.rehearse() as db:
         number, _ = _undo(db, delivery, by=by, reason=reason, at=at)
-        return deliveries.receipt(db, number)
+        return deliveries.receipt(db, number, most_lines)
 
 
 def _undo(db: Connection, delivery: str, *, by: str, reason: str | None, at: datetime) -> tuple[str, list[str]]:

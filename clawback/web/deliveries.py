@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryFile
+from tempfile import TemporaryFile
 from typing import IO, Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -38,6 +38,8 @@ CHANNEL: Final = "http"
 CHANGED_BY: Final = "api"
 DEFAULT_NAME: Final = "delivery.csv"
 _UPLOAD: Final = "UploadDelivery"
+# A file may have a million bad lines, and all that an answer has is in memory at once.
+MOST_LINES: Final = 1000
 router = APIRouter(tags=["Deliveries"])
 
 _MULTIPART: Final = "multipart/form-data"
@@ -167,7 +169,7 @@ async def undo(
             raise Refusal(Refused.NOT_UNDOABLE, message="The delivery was not judged yet; nothing of it was applied.")
         act = revising.preview_undo if preview else revising.undo
         try:
-            return act(desk, DeliveryId, by=CHANGED_BY, reason=None, at=at)
+            return act(desk, DeliveryId, by=CHANGED_BY, reason=None, at=at, most_lines=MOST_LINES)
         except Unusable as error:
             raise Refusal(Refused.NOT_UNDOABLE, message=str(error)) from None
 
@@ -239,7 +241,8 @@ async def _preview(
     request: Request, sid: str, checked: "_Checked", sent: tuple[str, AsyncIterator[bytes], int | None]
 ) -> Response:
     office, (name, content, event_type) = office_of(request), sent
-    with NamedTemporaryFile(dir=office.scratch, prefix="preview-") as file:
+    # Without a name, so that nothing is left of it when this process is killed.
+    with TemporaryFile(dir=office.scratch) as file:
         async for block in content:
             await office.land(lambda block=block: file.write(block))  # type: ignore[misc]
         checked.check()
@@ -247,9 +250,10 @@ async def _preview(
         at = office.clock()
 
         def previewed(desk: Desk) -> dict[str, Any]:
-            path = Path(file.name)
+            path = Path(f"/proc/self/fd/{file.fileno()}")
             arrival = arrival_of(path, event_type=event_type, again=False, received_at=at)
-            return rehearsal.preview(desk, replace(arrival, name=name, channel=CHANNEL, proven=True), sid, path)
+            arrival = replace(arrival, name=name, channel=CHANNEL, proven=True)
+            return rehearsal.preview(desk, arrival, sid, path, MOST_LINES)
 
         receipt = await office.claim(previewed)
     return respond(request, Single({"Status": "PREVIEW", "Receipt": receipt}))

@@ -245,14 +245,14 @@ class Delivery(BaseModel):
 
 
 class Undone(BaseModel):
-    """What an undo did, or would do: its receipt, with the lines that could not be undone."""
+    """What an undo did, or would do: its receipt, with the first of the lines that could not be undone."""
 
     Status: str = Field(examples=["UNDONE"])
     Receipt: dict[str, Any]
 
 
 class Preview(BaseModel):
-    """What a file would do: its receipt, with the lines that would not be applied."""
+    """What a file would do: its receipt, with the first of the lines that would not be applied."""
 
     Status: str = Field(examples=["PREVIEW"])
     Receipt: dict[str, Any]

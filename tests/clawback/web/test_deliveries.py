@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,56 @@ def test_a_preview_writes_nothing(site: Site, tmp_path: Path) -> None:
     assert site.desk.spool.pending() == []
     assert action(site.desk.store, "A-1")["state"] == "PENDING"
     assert list((tmp_path / "web").glob("preview-*")) == []
+
+
+def test_an_answer_lists_so_many_lines(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else there is, of all files of a zip together, it counts; a file may have a million bad lines."""
+    monkeypatch.setattr("clawback.web.deliveries.MOST_LINES", 2)
+    names = [f"A-{number}" for number in range(3)]
+    site.load(tmp_path, *(Sale(name) for name in names))
+    bad, good, later = (
+        lines("ActionId,Amount,Reason", *(f"{name},{amount},OTHER" for name in names)).encode()
+        for amount in ("x", "40", "50")
+    )
+    with site.client() as client:
+        zipped_bad = zipped({"one.csv": bad, "two.csv": bad.replace(b"x", b"y")})
+        one, two = (
+            client.post("/Deliveries", content=content, params={"preview": "true"}).json()["Receipt"]
+            for content in (bad, zipped_bad)
+        )
+        number = client.post("/Deliveries", content=good).json()["DeliveryId"]
+        site.finish()
+        client.post("/Deliveries", content=later)
+        site.finish()
+        undo = f"/Deliveries/{number}/undo"
+        told, done = (client.post(undo, params={"preview": only}).json()["Receipt"] for only in ("true", "false"))
+    counted = [(len(receipt["lines"]), receipt["more_lines"]) for receipt in (one, *two["files"], told, done)]
+    assert counted == [(2, 1), (2, 1), (0, 3), (2, 1), (2, 1)]
+
+
+def test_a_preview_has_no_file_that_a_kill_would_leave(door: Site) -> None:
+    """While its body arrives it lies on the disk without a name."""
+    basic = base64.b64encode(":".join((SID, door.office.tokens.make(SID, Scope.WRITE, door.clock())[1])).encode())
+    host, port = door.url.removeprefix("http://").split(":")
+    names = set(door.office.scratch.iterdir())
+    with socket.create_connection((host, int(port))) as sender:
+        sender.sendall(
+            f"POST /Advertisers/{SID}/Deliveries?preview=true HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Basic {basic.decode()}\r\nContent-Length: 4000000\r\n\r\n".encode()
+            + b"A-1,OTHER\n" * 150_000
+        )
+        until(lambda: any(_scratch(door)), "the preview has begun")
+        assert set(door.office.scratch.iterdir()) == names
+    until(lambda: not any(_scratch(door)), "the preview is gone")
+
+
+def _scratch(door: Site) -> list[Path]:
+    """The files in the server's folder that are open here, where it runs."""
+    found = []
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(one.readlink())
+    return [one for one in found if one.parent == door.office.scratch]
 
 
 def test_each_file_of_a_zip_can_be_followed(site: Site, tmp_path: Path) -> None:
