@@ -198,6 +198,22 @@ def test_connections_of_one_address(tmp_path: Path, clock: Clock) -> None:
             until(lambda: _is_served(site), "another may come")
 
 
+@pytest.mark.parametrize(
+    ("proxies", "told"), [("", "127.0.0.1"), ("10.0.0.1", "127.0.0.1"), ("10.0.0.1,127.0.0.1", "203.0.113.9")]
+)
+def test_a_forwarded_address_is_believed_from_named_proxies(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture, proxies: str, told: str
+) -> None:
+    """Whoever else sends such a header is called by the address that it has."""
+    settings = settings_of(tmp_path, "", proxies=proxies)
+    with open_desk(settings, clock) as desk, serving(desk, settings, clock) as site, site.client() as client:
+        forwarded = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+        assert client.post(f"{site.url}/hooks/salesforce/nobody", headers=forwarded).status_code == 404
+    assert [one.message for one in caplog.records if one.message.startswith("hook_unknown")] == [
+        f"hook_unknown from={told}"
+    ]
+
+
 def test_silence_on_tls_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
     """Neither before the handshake is over nor behind it."""
     settings = settings_of(tmp_path, "", idle_timeout_s=IDLE_S, tls="on")
