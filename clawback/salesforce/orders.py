@@ -26,10 +26,13 @@ class Voice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """By order: the voices that speak for it now, and those for which something was asked of its action."""
+    """By order: the voices that speak for it now, and the outcome that was asked of its action for each.
+
+    Whoever asks makes what was asked for the others UNKNOWN.
+    """
 
     speaking: dict[str, set[Voice]] = field(default_factory=dict)
-    asking: dict[str, set[Voice]] = field(default_factory=dict)
+    asking: dict[str, dict[Voice, str]] = field(default_factory=dict)
 
     def rivals(self, order: str, voice: Voice) -> set[str]:
         """The other records that speak for an order."""
@@ -41,7 +44,13 @@ class Orders:
 
     def others_asked(self, order: str, voice: Voice) -> set[Voice]:
         """The others for which something was asked."""
-        return self.asking.get(order, set()) - {voice}
+        return self.asking.get(order, {}).keys() - {voice}
+
+    def last_asked(self, asked: Asked, voice: Voice) -> Asked:
+        """What was asked for a voice, which is not known any more when something was asked for another since."""
+        others = self.others_asked(asked.order_id, voice)
+        is_last = all(self.asking[asked.order_id][other] == UNKNOWN for other in others)
+        return asked if is_last else Asked(asked.order_id, UNKNOWN)
 
 
 def counts(state: State) -> bool:
@@ -60,7 +69,7 @@ def orders_of(db: Connection, settings: SalesforceSettings, mapping: Mapping_, n
             if not is_newer and counts(State(**known.state)):
                 found.speaking.setdefault(order, set()).add(voice)
             if known.asked is not None and known.asked["order_id"] == order and known.asked["outcome"] in CHANGED:
-                found.asking.setdefault(order, set()).add(voice)
+                found.asking.setdefault(order, {})[voice] = known.asked["outcome"]
     for one in newest.values():
         if one.state.order_id and counts(one.state):
             found.speaking.setdefault(one.state.order_id, set()).add(Voice(mapping.name, one.id))

@@ -234,6 +234,8 @@ class _Judge:
         asked = Asked(**known.asked) if known is not None and known.asked is not None else None
         order, voice = one.state.order_id or "", Voice(self.mapping.name, one.id)
         others_asked = self.orders.others_asked(order, voice) if counts(one.state) else set()
+        if asked is not None and asked.order_id == order and others_asked:
+            asked = self.orders.last_asked(asked, voice)
         found = list(answers(asked, one.state, self.mapping, returned=returned or bool(others_asked)))
         if asked is not None and asked.order_id != order:
             asked = None

@@ -232,3 +232,26 @@ def test_no_order_number_is_a_trailer(crm: Crm, tmp_path: Path) -> None:
     crm.opportunity("#TRAILER", "Closed Lost")
     [head] = crm.round().deliveries
     assert (head["state"], head["rows"]["waiting"], crm.values("O-1")[0]) == ("done", 1, "REVERSED")
+
+
+@pytest.mark.parametrize("between", ["Closed Lost", "Partly Returned"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_record_goes_to_the_other_mapping_and_back(crm: Crm, tmp_path: Path, between: str, turned: bool) -> None:  # noqa: FBT001
+    """What it asks when it is back begins from what the other mapping asked, not from what it left."""
+    partner, retail = mapping_table(name="aa", filter=[PARTNERS]), mapping_table(name="bb", filter=[RETAIL])
+    crm.settings = settings_for(crm.org, mapping=[partner, retail])
+    kinds = [crm.world.add("RecordType", DeveloperName=name) for name in ("Partner", "Retail")]
+    here, there = reversed(kinds) if turned else kinds
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Closed Won", Amount=60.0, RecordTypeId=here)
+    for kind, stage, amount in ((here, "Closed Won", 60.0), (there, between, 50.0), (here, "Closed Won", 60.0)):
+        crm.world.change(record, RecordTypeId=kind, StageName=stage, Amount=amount)
+        crm.round()
+        crm.pass_by(minutes=20)
+    assert crm.values("O-1") == ("APPROVED", "60.00", "3.00")
+    again = rounds.reconsider(crm.desk, crm.settings, everything=True)
+    assert again is not None
+    assert (again.records["changed"], again.deliveries) == (0, [])
+    crm.world.change(record, StageName="Negotiation")
+    crm.round()
+    assert crm.values("O-1") == ("PENDING", "100.00", "5.00")
