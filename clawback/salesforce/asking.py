@@ -91,11 +91,11 @@ def _answer(before: Asked | None, after: State, order_id: str, mapping: Mapping_
     if after.follows is not None:
         why = _unfollowed(after, order_id, mapping)
         return Answer(order_id, asked=before) if why is None else held(why)
+    if not after.matches:
+        return _reopened(before, order_id, mapping, "no longer meets the filter")
     if after.deleted:
         reverse = mapping.on_deleted == "reverse"
         return _reversed(before, order_id, mapping.deleted_reason or "") if reverse else held("The record is deleted.")
-    if not after.matches:
-        return _reopened(before, order_id, mapping, "no longer meets the filter")
     meaning = None if after.status is None else mapping.statuses.get(after.status)
     if meaning is None:
         return Answer(order_id, asked=before) if mapping.on_unmapped == "ignore" else held(_unmapped(after, mapping))

@@ -17,7 +17,7 @@ from connectors.salesforce_settings import Mapping_
 from processing import observed
 from processing.catalog import read_terms
 from processing.errors import SourceRefused, Unusable
-from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for, table
+from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for, table
 from tests.salesforce_org.world import OBJECTS, STAGES
 from tests.worlds import LEAD, LOCK, OTHER_SID, SALE, SID, Sale, load, values
 
@@ -521,3 +521,21 @@ def test_an_action_without_an_amount_is_reversed(crm: Crm, tmp_path: Path) -> No
     crm.opportunity("O-1", "Closed Lost")
     crm.round()
     assert (crm.values("O-1"), SALE) == (("REVERSED", "0.00", "0.00"), 16027)
+
+
+@pytest.mark.parametrize("policy", ["hold", "reverse"])
+@pytest.mark.parametrize("was", [None, "reset"])
+def test_a_deleted_record_outside_the_filter_asks_nothing(policy: str, was: str | None) -> None:
+    """What it says is not about an action of ours, deleted or not."""
+    reason = "ORDER_ERROR" if policy == "reverse" else None
+    its = mapping(filter=[PARTNERS], on_deleted=policy, deleted_reason=reason)
+    before = None if was is None else asked(was)
+    outside = State("O-1", "Closed Lost", "80", matches=False, deleted=True)
+    assert [*answers(before, outside, its)] == [Answer("O-1", asked=before)]
+
+
+def test_a_record_that_left_the_filter_and_was_deleted() -> None:
+    """It comes to the same whether both are seen or the last only."""
+    its = mapping(filter=[PARTNERS], on_deleted="reverse", deleted_reason="ORDER_ERROR")
+    outside = State("O-1", "Closed Won", "80", matches=False, deleted=True)
+    assert [*answers(asked("approve", "80"), outside, its)] == [Answer("O-1", (RESET,), asked=asked("reset"))]
