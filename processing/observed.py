@@ -223,7 +223,7 @@ def batch_to_land(db: Connection, source: str) -> Row[Any] | None:
 
 
 def due(db: Connection, source: str, mappings: Collection[str] | None = None) -> list[Row[Any]]:
-    """The oldest changes that are in no batch, up to the second of one record: their lines may stand in any order.
+    """The oldest changes that are in no batch, up to the second of one order: their files are judged in any order.
 
     Those of some mappings, or of all.
     """
@@ -231,11 +231,11 @@ def due(db: Connection, source: str, mappings: Collection[str] | None = None) ->
     if mappings is not None:
         query = query.where(observation.c.mapping.in_(mappings))
     found: list[Row[Any]] = []
-    records = set[tuple[str, str]]()
+    orders = set[tuple[int, str]]()
     for one in db.execute(query.order_by(observation.c.id).limit(_MOST)):
-        if (one.mapping, one.record) in records:
+        if (one.event_type_id, one.order_id) in orders:
             break
-        records.add((one.mapping, one.record))
+        orders.add((one.event_type_id, one.order_id))
         found.append(one)
     return found
 
@@ -287,6 +287,13 @@ def hold_undelivered(db: Connection, source: str, mapping: str, why: str) -> Non
 def forget_cursor(db: Connection, source: str, mapping: str) -> None:
     """Read the records of a mapping again from the beginning."""
     db.execute(delete(record_cursor).where(*_of(record_cursor, source, mapping)))
+
+
+def last_arrival(db: Connection, source: str, since: datetime, before: datetime) -> datetime | None:
+    """When the last batch counts as received of those that do in this stretch of time, its beginning included."""
+    arrival = observed_batch.c.received_at
+    mine = (observed_batch.c.source == source, arrival >= micros(since), arrival < micros(before))
+    return _instant(db.execute(select(func.max(arrival)).where(*mine)).scalar_one())
 
 
 def make_batch(db: Connection, source: str, observations: Iterable[int], received_at: datetime, at: datetime) -> int:

@@ -31,7 +31,7 @@ RECEIPT_COLUMNS: Final = {"delivery": "delivery", "file": "name", "": "outcome"}
 @click.command()
 @NAME
 @click.option(
-    "--preview", is_flag=True, help="Only show what would be applied, in money, up to the second change of one record."
+    "--preview", is_flag=True, help="Only show what would be applied, in money, up to the second change of one order."
 )
 @told
 def start(name: str, preview: bool) -> Outcome:  # noqa: FBT001 - click's way

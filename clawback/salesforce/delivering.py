@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 # The clock's smallest step.
 _TICK: Final = timedelta(microseconds=1)
+# How long before a lock a batch counts as received at the earliest, of those that are read late; each later one a tick
+# after the one before.
+_JUST_BEFORE: Final = 1000 * _TICK
 
 
 def deliver(desk: Desk, reader: Reader) -> list[dict[str, Any]]:
@@ -79,12 +82,20 @@ def _by_arrival(
     for event_type in {one.event_type_id for one in due}:
         orders = [one.order_id for one in due if one.event_type_id == event_type and one.order_id]
         locks[event_type] = locks_passed(db, settings.account, event_type, orders, at)
+    before = {lock: _before(db, settings, lock) for its in locks.values() for lock in its.values()}
     arrivals: dict[datetime, list[Row[Any]]] = {}
     for one in due:
         locks_at = locks[one.event_type_id].get(one.order_id)
         in_time = locks_at is not None and instant(one.stamp) < locks_at
-        arrivals.setdefault(locks_at - _TICK if locks_at and in_time else at, []).append(one)
+        arrivals.setdefault(before[locks_at] if locks_at and in_time else at, []).append(one)
     return arrivals
+
+
+def _before(db: Connection, settings: SalesforceSettings, locks_at: datetime) -> datetime:
+    """An arrival just before a lock, and later than those of the batches before this one."""
+    earliest = locks_at - _JUST_BEFORE
+    last = observed.last_arrival(db, settings.name, earliest, locks_at)
+    return earliest if last is None else min(last + _TICK, locks_at - _TICK)
 
 
 def _land(desk: Desk, settings: SalesforceSettings, batch: Row[Any]) -> list[str]:

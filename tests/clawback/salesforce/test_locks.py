@@ -1,6 +1,6 @@
 """What the org says around a lock: before it counts, after it does not, and what was not read holds the lock."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -193,7 +193,7 @@ def test_a_record_that_was_moved_without_a_stamp_is_found_by_its_id(crm: Crm, tm
 
 @pytest.mark.parametrize("batches", ["none", "all"])
 def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Path, batches: str) -> None:
-    """Behind the second change of a record, or in a batch whose maker died: it is not applied, so nothing locks."""
+    """Behind the second change of an order, or in a batch whose maker died: it is not applied, so nothing locks."""
     crm.settings = settings_for(crm.org, backfill="ask")
     crm.sell(tmp_path, "O-1", "O-2", "O-3")
     crm.opportunity("O-3")
@@ -212,6 +212,24 @@ def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Pat
     crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
     [swept] = crm.lock()
     assert (swept.locked, swept.deferred, swept.waits_for) == (1, 2, ("salesforce:crm",))
+
+
+def test_each_batch_of_before_a_lock_has_an_arrival_of_its_own(crm: Crm, tmp_path: Path) -> None:
+    """So the later of two changes is the newer one, whichever of them is judged first."""
+    crm.settings = settings_for(crm.org, backfill="ask")
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Closed Lost")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=5)
+    crm.round()
+    crm.pass_by(hours=1)
+    crm.world.change(record, StageName="Closed Won")
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK + timedelta(hours=1)
+    started = rounds.approve(crm.desk, crm.settings)
+    assert started is not None
+    first, second = (datetime.fromisoformat(one["received_at"]) for one in started.deliveries)
+    assert LOCK - SECOND < first < second < LOCK
+    assert crm.values("O-1")[0] == "APPROVED"
 
 
 def test_a_hold_outlives_its_mapping(crm: Crm, tmp_path: Path) -> None:

@@ -255,3 +255,21 @@ def test_a_record_goes_to_the_other_mapping_and_back(crm: Crm, tmp_path: Path, b
     crm.world.change(record, StageName="Negotiation")
     crm.round()
     assert crm.values("O-1") == ("PENDING", "100.00", "5.00")
+
+
+def test_two_changes_of_an_order_stand_in_two_batches(crm: Crm, tmp_path: Path) -> None:
+    """The files of one are judged in any order; here the lost record was deleted, and another one was won."""
+    how = {"on_deleted": "reverse", "deleted_reason": "ORDER_ERROR"}
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(**how)])
+    crm.sell(tmp_path, "O-1")
+    old = crm.opportunity("O-1", "Closed Lost")
+    crm.round()
+    crm.pass_by(minutes=20)
+    crm.world.delete(old)
+    crm.opportunity("O-1", "Closed Won", Amount=60.0)
+    crm.round()
+    started = rounds.approve(crm.desk, crm.settings)
+    assert started is not None
+    names = [one["name"] for one in started.deliveries]
+    assert names == ["crm-00000001-reversals.csv", "crm-00000002-changes.csv"]
+    assert crm.values("O-1") == ("APPROVED", "60.00", "3.00")
