@@ -45,7 +45,8 @@ _DAMAGE: Final = (
     struct.error,
     NotImplementedError,
     ValueError,
-    OverflowError,
+    ArithmeticError,
+    LookupError,
 )
 _LONGEST_COMMENT: Final = 0xFFFF
 _DIRECTORY_BYTES: Final = 1024 * MOST_FILES

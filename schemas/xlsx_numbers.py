@@ -98,6 +98,8 @@ def _plain(number: Decimal, least: int = 0) -> str:
 @lru_cache(maxsize=256)
 def _formatter(code: str, since_1904: bool) -> Show | None:  # noqa: FBT001 - the cache's key
     """How numbers are shown under a code, ``None`` where that is all their digits."""
+    if _UNIT in code:
+        return None
     literals: list[str] = []
 
     def kept(found: re.Match[str]) -> str:
@@ -125,15 +127,17 @@ def _numbers(section: str, literals: list[str]) -> Show | None:
     suffix = _letters(after, literals[before.count(_UNIT) :][: after.count(_UNIT)])
     digits, least, most = places[1].count("0"), (places[2] or "").count("0"), len(places[2] or "")
     percent = places[3]
+    # Those before the point are at most as many as a spreadsheet computes with, and one more by rounding.
+    wide = Context(prec=_DIGITS.prec + 1 + most)
 
     def show(number: Decimal) -> str | None:
         scaled = number.scaleb(2) if percent else number
         if abs(scaled) >= _LOST:
             return None
-        rounded = _DIGITS.create_decimal(scaled).quantize(Decimal(1).scaleb(-most), ROUND_HALF_UP)
+        rounded = _DIGITS.create_decimal(scaled).quantize(Decimal(1).scaleb(-most), ROUND_HALF_UP, wide)
         if number and not rounded:
             return None
-        whole, point, decimals = _plain(abs(rounded), least).partition(".")
+        whole, point, decimals = _plain(rounded.copy_abs(), least).partition(".")
         sign = "-" if rounded < 0 else ""
         return f"{prefix}{sign}{whole.zfill(digits)}{point}{decimals}{percent}{suffix}"
 

@@ -157,6 +157,7 @@ def test_a_row_with_more_cells_than_the_header(tmp_path: Path) -> None:
         ("too many columns", workbook(f"<row>{'<c/>' * 16_385}</row>"), Code.NOT_READABLE, "not in order"),
         ("a shared text that is not there", workbook(cells('<c t="s"><v>0</v></c>')), Code.NOT_READABLE, "text 0"),
         ("a number that is none", workbook(cells('<c t="s"><v>x</v></c>')), Code.NOT_READABLE, "damaged"),
+        ("a style that is not there", workbook(cells('<c s="-1"><v>1</v></c>')), Code.NOT_READABLE, "damaged"),
         ("a cell that is too long", workbook(cells(f"<c><v>{'1' * 32_768}</v></c>")), Code.NOT_READABLE, "32767"),
         (
             "a text that is too long",

@@ -59,6 +59,9 @@ def test_a_number_without_a_format(raw: str, expected: str) -> None:
         ("0", ACCOUNTING, "0.00"),
         # A letter does not: whoever reads it must see it.
         ("12.5", '0.00 "USD"', "12.50 USD"),
+        # More digits than a spreadsheet computes with.
+        ("123.4", "0." + "0" * 30, "123.4" + "0" * 29),
+        ("-123456789012345", "0." + "0" * 20, "-123456789012345." + "0" * 20),
     ],
 )
 def test_a_number_as_its_format_has_it(raw: str, code: str, expected: str) -> None:
@@ -88,6 +91,8 @@ def test_no_number_becomes_zero(raw: str, code: str) -> None:
         ";;;",
         '"yes";"no"',
         "General;0",
+        "0\ue000",
+        "yyyy\ue000",
     ],
 )
 def test_a_format_that_is_not_understood_changes_nothing(code: str) -> None:
