@@ -27,21 +27,24 @@ _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
 Writer = Callable[[BinaryIO], object]
 Verdicts = Callable[[Ints], pd.DataFrame]
+Bytes = Callable[[], Case]
+"""A delivery as it was judged. It is asked for where lines are told: a receipt is given of damaged bytes, too."""
 
 
-def publish(desk: Desk, db: Connection, found: Row[Any], case: Case | None) -> None:
+def publish(desk: Desk, db: Connection, found: Row[Any], judged: Bytes | None) -> None:
     """Put the delivery's answers where its brand finds them; doing it twice changes nothing."""
     if found.channel in ASKED_FOR:
         return
     home = desk.brands / found.sid
-    for pattern, write in files(db, found, case).items():
+    for pattern, write in files(db, found, judged).items():
         results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)
 
 
-def files(db: Connection, found: Row[Any], case: Case | None) -> dict[str, Writer]:
-    """What each file that answers a delivery is written by; without its bytes (``case``) there is only a receipt."""
+def files(db: Connection, found: Row[Any], judged: Bytes | None) -> dict[str, Writer]:
+    """What each file that answers a delivery is written by; without its bytes (``judged``) there is only a receipt."""
     answers: dict[str, Writer] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
-    if case is not None and found.state == DeliveryState.DONE and described(found.name) is None:
+    if judged is not None and found.state == DeliveryState.DONE and described(found.name) is None:
+        case = judged()
         document, verdicts = case.open(), _verdicts(db, found.id, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
         if deliveries.has_repairable(db, found.id, REPAIRABLE):

@@ -3,14 +3,17 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
 from clawback import pipeline, rejudging
+from clawback.cases import arrival_of
 from clawback.pipeline import Receipt
+from clawback.sidecars import let_go
 from clawback.wiring import Desk
 from connectors.envelope import Envelope
 from processing import catalog, deliveries, messages
@@ -23,6 +26,8 @@ from processing.messages import MessageState
 from processing.person import Wish, grant
 from processing.store import claim_account
 
+_REJECTABLE: Final = frozenset({DeliveryState.HELD, DeliveryState.BROKEN})
+
 
 def release(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
     """Apply a held delivery, or the held lines of one, after all; its own arrival still counts against the locks."""
@@ -31,22 +36,25 @@ def release(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         _settle_others(desk, sid, delivery, at)
         rejudging.release(desk, delivery, by=by, at=at)
         return pipeline.answer(desk, delivery, at)
-    envelope = _held(desk, delivery)
+    envelope = _undecided(desk, delivery, {DeliveryState.HELD})
     pipeline.judge_anew(desk, envelope, at, state=DeliveryState.HELD, by=by)
     return pipeline.answer(desk, delivery, at)
 
 
 def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
-    """Give up a held delivery, or the held lines of one: they are not applied, and locks no longer wait for them."""
+    """Give up a held or broken delivery, or the held lines of one: nothing of it is applied, and no lock waits."""
     if sid := _holder(desk, delivery):
         _settle_others(desk, sid, delivery, at)
         rejudging.reject(desk, delivery, by=by, at=at)
         return pipeline.answer(desk, delivery, at)
-    envelope = _held(desk, delivery)
+    envelope = _undecided(desk, delivery, _REJECTABLE)
     with desk.store.write() as db:
         claim_account(db, envelope.account)
-        found = _still_held(db, delivery)
+        found = _still_in(db, delivery, _REJECTABLE)
         message = f"{by} rejected it. {found.message}"
+        if found.state == DeliveryState.BROKEN:
+            let_go(db, found.account_id, arrival_of(envelope), at=at)
+            message = f"{by} rejected it, as it could not be processed."
         # Its lines stay as they are listed, and so do their counts; what it would have done is no more.
         told = json.loads(found.summary) | {"money": {}, "partners": []}
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, summary=told, code=found.code, message=message)
@@ -102,14 +110,18 @@ def _holder(desk: Desk, delivery: str) -> str | None:
         return str(found.sid) if deliveries.holds_lines(found) else None
 
 
-def _held(desk: Desk, delivery: str) -> Envelope:
+def _undecided(desk: Desk, delivery: str, states: Collection[DeliveryState]) -> Envelope:
     with desk.store.read() as db:
-        _still_held(db, delivery)
+        _still_in(db, delivery, states)
     return desk.spool.find(delivery)
 
 
-def _still_held(db: Connection, delivery: str) -> Row[Any]:
+def _still_in(db: Connection, delivery: str, states: Collection[DeliveryState]) -> Row[Any]:
+    """A delivery's row; raises Unusable if it is in none of these states."""
     found = deliveries.find(db, delivery)
-    if found.state != DeliveryState.HELD:
-        raise Unusable(f"Delivery {delivery} is {found.state}, not held; there is nothing to release or reject.")
-    return found
+    if found.state in states:
+        return found
+    why = "there is nothing to release or reject."
+    if found.state == DeliveryState.BROKEN:
+        why = f"it is tried again with every round, and `clawback deliveries reject {delivery}` gives it up."
+    raise Unusable(f"Delivery {delivery} is {found.state}, not held; {why}")

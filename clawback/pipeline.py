@@ -277,8 +277,8 @@ def _publish(desk: Desk, delivery: str) -> Row[Any]:
     return found
 
 
-def _answered_case(db: Connection, desk: Desk, found: Row[Any]) -> Case | None:
-    return None if found.channel in WITHOUT_BYTES else judged_case(db, desk, found)
+def _answered_case(db: Connection, desk: Desk, found: Row[Any]) -> answers.Bytes | None:
+    return None if found.channel in WITHOUT_BYTES else partial(judged_case, db, desk, found)
 
 
 @contextmanager

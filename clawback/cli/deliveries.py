@@ -110,7 +110,7 @@ def release(delivery: str, by: str) -> Outcome:
 @click.option("--by", default=getpass.getuser, metavar="NAME", help="Who rejects it; by default the user here.")
 @told
 def reject(delivery: str, by: str) -> Outcome:
-    """Give up a held delivery: nothing of it is applied, and no lock waits for it any more.
+    """Give up a held or broken delivery: nothing of it is applied, and no lock waits for it any more.
 
     Of one that is done and holds lines that waited for their actions, these are refused as NOT_RELEASED; what was
     applied before stays.

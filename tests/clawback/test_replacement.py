@@ -125,8 +125,11 @@ def test_an_answer_that_cannot_be_given_stops_no_other(loaded: Desk) -> None:
     hidden = done.rename(done.parent.parent / "gone")
     assert ingest(loaded, WHOLE)["state"] == "done"
     hidden.rename(done)
-    assert told(loaded, "cut.csv")["state"] == "held"
+    with loaded.store.read() as db:
+        assert deliveries.unanswered(db, SID) == [held]
     ingest(loaded, lines("ActionId,Amount,Reason", "A-3,0,OTHER"), name="next.csv")
+    with loaded.store.read() as db:
+        assert deliveries.unanswered(db, SID) == []
     assert told(loaded, "cut.csv")["state"] == "rejected"
 
 

@@ -1,5 +1,6 @@
 """The lock sweep: what arrived before a lock is finished first, and what cannot be finished keeps its actions open."""
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from clawback.wiring import Desk
 from connectors.spool import Spool
 from processing import deliveries
 from processing.deliveries import DeliveryState
+from processing.errors import Unusable
 from tests.conftest import Clock
 from tests.worlds import LOCK, MICROSECOND, OTHER_SID, SID, Sale, action, codes, land, lines, load, values
 
@@ -128,6 +130,23 @@ def test_a_delivery_whose_bytes_are_damaged_keeps_all_it_could_name_open(loaded:
     damage(loaded, delivery, "content")
     assert swept(loaded, LATER) == [Swept(SID, 0, 3, (delivery,)), Swept(OTHER_SID, 1, 0, ())]
     assert locked(loaded) == ["B-1"]
+
+
+def test_a_broken_delivery_that_is_rejected_keeps_nothing_open(loaded: Desk) -> None:
+    """A person can give it up; it is tried no more, its sidecar waits for no other, and its brand is told."""
+    digest = hashlib.sha256(GOOD.encode()).hexdigest()
+    announced = land(loaded, f"{digest}  returns.csv\n", name="returns.csv.sha256", received_at=EARLY)
+    delivery = land(loaded, GOOD, received_at=JUST_BEFORE)
+    damage(loaded, delivery, "content")
+    swept(loaded)
+    with pytest.raises(Unusable, match=f"Delivery {delivery} is broken, not held; .*`clawback deliveries reject"):
+        deciding.release(loaded, delivery, by="ana", at=AFTER)
+    receipt = deciding.reject(loaded, delivery, by="ana", at=AFTER)
+    assert (receipt["state"], receipt["message"]) == ("rejected", "ana rejected it, as it could not be processed.")
+    assert pipeline.receipt(loaded, announced)["state"] == "done"
+    answers = loaded.brands / SID / "results"
+    assert json.loads((answers / "receipt_returns.csv.json").read_text())["state"] == "rejected"
+    assert (swept(loaded), loaded.spool.pending()) == ([Swept(SID, 2, 0, ())], [])
 
 
 def test_a_delivery_whose_bytes_are_damaged_is_on_record(loaded: Desk) -> None:
