@@ -134,6 +134,7 @@ def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
     """
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
     let_go(db, case.terms.account_id, case.arrival, at=at)
+    _replace_beginnings(db, case, at)
     document = case.open()
     applied = application(db, number, case, document)
     for checked in case.checked(document):

@@ -19,6 +19,8 @@ from tests.worlds import SID, WITH_TRAILERS, Sale, dump, ingest, land, lines, lo
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 CUT = WHOLE[:-12]
+# Of forty actions with a payout of 5.00 each.
+RETURNED = lines("ActionId,Amount,Reason", *(f"A-{number},0,ITEM_RETURNED" for number in range(30)))
 
 
 @pytest.fixture
@@ -89,6 +91,20 @@ def test_a_file_that_was_applied_before_it_was_cut(loaded: Desk) -> None:
     held = ingest(loaded, CUT)["delivery"]
     assert ingest(loaded, WHOLE, name="third.csv")["duplicate_of"] == first
     assert state(loaded, held) == ("rejected", "REPLACED")
+
+
+def test_a_longer_file_that_is_held_for_its_harm_replaces_the_half_one(
+    desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """A person decides about the whole only; rejecting it leaves no half behind that could be released."""
+    load(desk, tmp_path, [Sale(f"A-{number}") for number in range(40)])
+    held = ingest(desk, RETURNED[:-12], name="cut.csv")["delivery"]
+    whole = ingest(desk, RETURNED)
+    assert (whole["state"], whole["code"]) == ("held", "OUTLIER")
+    assert state(desk, held) == ("rejected", "REPLACED")
+    assert told(desk, "cut.csv")["code"] == "REPLACED"
+    deciding.reject(desk, whole["delivery"], by="dana", at=clock.now)
+    assert values(desk.store, "A-1") == ("PENDING", "100.00", "5.00")
 
 
 def test_another_accounts_file_replaces_nothing(loaded: Desk) -> None:
