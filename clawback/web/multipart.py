@@ -1,5 +1,6 @@
 """The file of a multipart/form-data body, as a stream: nothing of it is kept in memory or written aside."""
 
+import re
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,6 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from clawback.web.refusal import Refusal, Refused, invalid
+from schemas.contract import CONTROL
 
 _LONGEST_NAME: Final = 200
 _MOST_HEADER_BYTES: Final = 8 * 1024
@@ -46,7 +48,7 @@ class _Parts:
         self.inside = b"filename" in options
         if self.inside:
             self.files += 1
-            self.name = options[b"filename"].decode("utf-8", "replace")[:_LONGEST_NAME] or None
+            self.name = _checked_name(options[b"filename"].decode("utf-8", "replace"))
         else:
             self._check_field(options.get(b"name", b"").decode("utf-8", "replace"))
 
@@ -128,6 +130,12 @@ def _feed(parser: MultipartParser, block: bytes) -> None:
 def _taken(parts: _Parts) -> list[bytes]:
     blocks, parts.blocks = parts.blocks, []
     return blocks
+
+
+def _checked_name(name: str) -> str | None:
+    if re.search(CONTROL, name):
+        raise invalid("filename", "A file name cannot contain control characters. Rename the file.")
+    return name[:_LONGEST_NAME] or None
 
 
 def _malformed(message: str) -> Refusal:

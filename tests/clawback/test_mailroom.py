@@ -152,6 +152,17 @@ def test_a_message_is_applied_and_answered(desk: Desk, sink: Sink, clock: Clock)
     assert "5.00 &rarr; 2.00" in text(reply, "html")
 
 
+def test_a_name_that_no_store_can_hold(desk: Desk) -> None:
+    """Its file is applied and answered as any other, under a name without what cannot be kept."""
+    bare = raw(mail(TO, GOOD)).replace(b'filename="returns.csv"', b"filename*=utf-8''a%00b.csv")
+    assert b"%00" in bare
+    number = land(desk, bare)
+    ingest(desk, number)
+    assert values(desk.store, "A-1") == ("PENDING", "40.00", "2.00")
+    assert pipeline.receipt(desk, f"{number}-0001")["name"] == "a\ufffdb.csv"
+    assert send(desk) == postman.Round(sent=1)
+
+
 def test_nothing_is_done_twice(desk: Desk, sink: Sink) -> None:
     """However often a message is ingested, and whoever sends."""
     number = land(desk, mail(TO, GOOD))

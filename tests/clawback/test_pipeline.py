@@ -51,6 +51,14 @@ def test_a_delivery_is_applied_answered_and_acknowledged(loaded: Desk) -> None:
     assert found["fix_returns.csv"].decode().splitlines() == ["ActionId,Amount,Reason", "A-3,-1,OTHER"]
 
 
+@pytest.mark.parametrize("bad", ["\0", "\udcff"])
+def test_a_name_that_no_store_can_hold(loaded: Desk, bad: str) -> None:
+    """A delivery that could not be registered would never be judged, and locks would wait for it for ever."""
+    receipt = ingest(loaded, GOOD, name=f"a{bad}b.csv")
+    assert (receipt["name"], receipt["rows"]["applied"]) == ("a\ufffdb.csv", 2)
+    assert loaded.spool.pending() == []
+
+
 def test_a_repaired_fix_file_applies_only_its_lines(loaded: Desk) -> None:
     """What the brand repairs and sends again is applied, and nothing else."""
     ingest(loaded, GOOD)

@@ -403,6 +403,21 @@ def test_a_parameter_beside_the_file_is_refused(door: Site, name: str, *, first:
     assert door.desk.spool.pending() == []
 
 
+@pytest.mark.parametrize("bad", [b"\0", b"\x01", b"\x7f", "\u0085".encode()])
+def test_a_name_with_a_control_character_is_refused(door: Site, bad: bytes) -> None:
+    """In a form, as in the query."""
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a' + bad + b'b.csv"\r\n\r\n'
+    with door.client() as client:
+        kind = {"Content-Type": "multipart/form-data; boundary=b"}
+        form = client.post("/Deliveries", content=head + FILE + b"\r\n--b--\r\n", headers=kind)
+        query = client.post("/Deliveries", content=FILE, params={"FileName": f"a{bad.decode()}b.csv"})
+    assert [(one.status_code, one.json()["Code"]) for one in (form, query)] == [(400, "VALIDATION_FAILED")] * 2
+    assert form.json()["Errors"] == [
+        {"Field": "filename", "Message": "A file name cannot contain control characters. Rename the file."}
+    ]
+    assert door.desk.spool.pending() == []
+
+
 def test_half_a_body_leaves_nothing(door: Site) -> None:
     """A connection that ends before the announced length, or before the last chunk."""
     host, port = door.url.removeprefix("http://").split(":")
