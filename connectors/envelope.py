@@ -17,8 +17,8 @@ EMAIL: Final = "email"
 BY_ITSELF: Final = "[0-9]{8}T[0-9]{12}-[0-9a-f]{8}"
 NUMBER: Final = re.compile(rf"{BY_ITSELF}(-[0-9]{{4}}){{0,2}}")
 _END: Final = "end"
-# A NUL, and halves of characters.
-_UNKEEPABLE: Final = re.compile("[\0\ud800-\udfff]")
+# What no store can hold: a NUL, and halves of characters.
+UNKEEPABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Envelope:
     trace: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
-        # No store could hold such a name: its delivery would never be judged, and locks would wait for it for ever.
-        object.__setattr__(self, "name", _UNKEEPABLE.sub("\ufffd", self.name))
+        # A delivery of such a name would never be judged, and locks would wait for it for ever.
+        object.__setattr__(self, "name", UNKEEPABLE.sub("\ufffd", self.name))
 
     @property
     def part_of(self) -> str | None:

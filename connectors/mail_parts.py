@@ -19,6 +19,7 @@ from email.policy import Policy
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from connectors.envelope import UNKEEPABLE
 from connectors.mail_book import canonical
 from processing.errors import Unusable
 
@@ -233,7 +234,8 @@ def _guessed(content: bytes) -> str:
 def _sender(message: EmailMessage) -> str:
     try:
         found = [address for header in message.get_all("From", []) for address in header.addresses]
-        return canonical(found[0].addr_spec) if len(found) == 1 and found[0].domain else ""
+        usable = len(found) == 1 and found[0].domain and not UNKEEPABLE.search(found[0].addr_spec)
+        return canonical(found[0].addr_spec) if usable else ""
     except (ValueError, LookupError, TypeError, AttributeError, Unusable):
         return ""
 
@@ -260,7 +262,7 @@ def _header(message: EmailMessage, name: str) -> str:
         text = str(message.get(name, ""))
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
+    return " ".join(UNKEEPABLE.sub(" ", text).split())
 
 
 def _has(part: EmailMessage, kinds: tuple[type[MessageDefect], ...]) -> bool:

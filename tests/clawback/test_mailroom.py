@@ -163,6 +163,26 @@ def test_a_name_that_no_store_can_hold(desk: Desk) -> None:
     assert send(desk) == postman.Round(sent=1)
 
 
+def test_a_subject_that_no_store_can_hold(desk: Desk) -> None:
+    """The message is decided about as any other."""
+    bare = raw(mail(TO, GOOD)).replace(b"Subject: Returns of", b"Subject: =?utf-8?q?Returns=00of?=")
+    number = land(desk, bare)
+    ingest(desk, number)
+    assert values(desk.store, "A-1") == ("PENDING", "40.00", "2.00")
+    with desk.store.read() as db:
+        assert messages.find(db, number).subject == "Returns of this week"
+
+
+@pytest.mark.parametrize("bad", [b"\0", b"\xff"])
+def test_a_sender_that_no_store_can_hold(desk: Desk, bad: bytes) -> None:
+    """It is nobody's address, and the message is set aside."""
+    number = land(desk, raw(mail(TO, GOOD)).replace(b"<ops@", b"<" + bad + b"ops@"))
+    ingest(desk, number)
+    assert state(desk, number)[0] == "quarantined"
+    with desk.store.read() as db:
+        assert messages.find(db, number).sender == ""
+
+
 def test_nothing_is_done_twice(desk: Desk, sink: Sink) -> None:
     """However often a message is ingested, and whoever sends."""
     number = land(desk, mail(TO, GOOD))
