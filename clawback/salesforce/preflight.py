@@ -18,6 +18,7 @@ from processing.reasons import FOR_MODIFICATIONS_ONLY, FOR_REVERSALS_ONLY, RESET
 SKEW: Final = timedelta(minutes=1)
 MOST_SKEW: Final = timedelta(minutes=5)
 _NUMBERS: Final = frozenset({"currency", "double", "int", "percent"})
+_NO_TEXTS: Final = _NUMBERS | {"long", "boolean", "date", "datetime", "time"}
 _LISTS: Final = frozenset({"picklist", "combobox"})
 # Only orgs with several currencies have it.
 _CURRENCY: Final = "CurrencyIsoCode"
@@ -115,17 +116,22 @@ def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any], *, is
         note = "a change there does not touch the record: it is seen with the next touch, or before the lock"
         yield Step(ok=True, message=f"{name}: {path} belongs to a parent; {note}")
     if name == "order_id":
-        if not field.get("filterable"):
-            yield Step(ok=False, message=f"order_id: {path} cannot be filtered, so orders cannot be looked up")
-            return
-        unique = field.get("unique") or field.get("externalId")
-        yield Step(ok=True, message=f"order_id: {path}" + ("" if unique else " is not unique; an order twice is held"))
+        yield _order_id(path, field)
     elif name == "status":
         yield from _status(mapping, path, field, is_running=is_running)
     elif name == "amount":
         yield _amount(path, field)
     else:
         yield Step(ok=True, message=f"{name}: {path}")
+
+
+def _order_id(path: str, field: dict[str, Any]) -> Step:
+    if not field.get("filterable"):
+        return Step(ok=False, message=f"order_id: {path} cannot be filtered, so orders cannot be looked up")
+    if field.get("type") in _NO_TEXTS:
+        return Step(ok=False, message=f"order_id: {path} is a {field['type']}; an order number has to be text")
+    unique = field.get("unique") or field.get("externalId")
+    return Step(ok=True, message=f"order_id: {path}" + ("" if unique else " is not unique; an order twice is held"))
 
 
 def _amount(path: str, field: dict[str, Any]) -> Step:

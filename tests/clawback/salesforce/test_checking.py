@@ -9,13 +9,15 @@ import pytest
 
 from clawback.cli.orgs import doubts
 from clawback.salesforce import rounds
+from clawback.salesforce.preflight import steps
 from processing import observed
+from processing.catalog import read_terms
 from processing.errors import SourceRefused
 from tests.clawback.salesforce.site import LEADS, PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.clawback.salesforce.test_locks import down, up
 from tests.salesforce_org.server import Fault, refusal
 from tests.salesforce_org.world import OBJECTS, STAGES
-from tests.worlds import LEAD, LOCK
+from tests.worlds import LEAD, LOCK, SID
 
 
 @pytest.mark.parametrize("wrong", ["leads", "sales"])
@@ -357,3 +359,13 @@ def test_another_object_has_as_many_records_as_it_has(crm: Crm) -> None:
     for _ in range(2):
         crm.pass_by(days=1)
         assert crm.round().dropped == {}
+
+
+def test_an_order_number_that_is_a_number(crm: Crm) -> None:
+    """Orders are looked up by their texts, and the org refuses those for a number."""
+    prefix, fields = OBJECTS["Opportunity"]
+    numbered = [replace(one, type="double") if one.name == "Order_Number__c" else one for one in fields]
+    crm.world.objects = {**OBJECTS, "Opportunity": (prefix, tuple(numbered))}
+    with crm.desk.store.read() as db, crm.opened() as org:
+        [red] = [one for one in steps(org, crm.settings, read_terms(db, SID), crm.clock.now) if not one.ok]
+    assert red.message == "sales: order_id: Order_Number__c is a double; an order number has to be text"
