@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -25,16 +25,19 @@ Open = Callable[[SalesforceSettings], Org]
 
 @dataclass(frozen=True, slots=True)
 class OrgWatch:
-    """The orgs of an installation, as the lock sweep sees them."""
+    """The orgs of an installation, as the lock sweep sees them; ``busy`` are those that somebody else reads now."""
 
     orgs: Sequence[SalesforceSettings]
     opened: Open
+    busy: set[str] = field(default_factory=set)
 
     def freshen(self, desk: Desk, sid: str, as_of: datetime) -> None:
         """Read the orgs of an account once more; one that cannot be read is found to be stale afterwards."""
         for settings in self._of(sid):
+            self.busy.discard(settings.name)
             try:
-                rounds.run(desk, settings, self.opened(settings), until=as_of)
+                if rounds.run(desk, settings, self.opened(settings), until=as_of) is None:
+                    self.busy.add(settings.name)
             except Exception as error:  # noqa: BLE001 - whatever it was: what was not read is not fresh
                 _log.warning("not_fresh source=%s because=%r", settings.name, str(error))
 
@@ -42,7 +45,7 @@ class OrgWatch:
         """The due actions of which a record may say something that was not read, or says something not applied yet.
 
         What was read holds the lock, be it held for a person itself; what was not read does unless the source locks
-        anyway.
+        anyway, and then, too, while somebody reads it: the lock sweep comes back soon.
         """
         found = Doubts()
         for settings in self._of(sid):
@@ -53,7 +56,7 @@ class OrgWatch:
                 is_read = its is not None and its.reading == reading_of(mapping)
                 unread |= _unread(db, settings, mapping, account_id, as_of, is_read=is_read)
             waiting = _waiting(db, settings, account_id, as_of)
-            if settings.on_stale == "lock_anyway":
+            if settings.on_stale == "lock_anyway" and settings.name not in self.busy:
                 if unread - waiting:
                     found.unread[settings.channel] = unread - waiting
                     _log.warning("locked_anyway source=%s actions=%d", settings.name, len(unread - waiting))

@@ -7,7 +7,11 @@ import pytest
 from sqlalchemy import select
 
 from clawback.salesforce import rounds
-from processing import observed, org_claims
+from clawback.salesforce.locking import OrgWatch
+from clawback.sweep import lock_due
+from connectors.salesforce_org import Org
+from connectors.salesforce_settings import SalesforceSettings
+from processing import observed
 from processing.errors import SourceUnreachable, UploadRefused
 from processing.tables import adjustment
 from tests.clawback.salesforce.site import PARTNERS, Crm, mapping_table, settings_for
@@ -20,6 +24,11 @@ SECOND = timedelta(seconds=1)
 def down(crm: Crm) -> None:
     """The org answers nothing but errors."""
     crm.org.fault(Fault(status=503, body=b"<html>maintenance</html>", kind="text/html"), "/", times=10_000)
+
+
+def shut(_settings: SalesforceSettings) -> Org:
+    """Opens no org."""
+    raise SourceUnreachable("shut")
 
 
 def up(crm: Crm) -> None:
@@ -206,12 +215,32 @@ def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Pat
         with crm.desk.store.write() as db:
             while due := observed.due(db, "crm"):
                 observed.make_batch(db, "crm", [one.id for one in due], crm.clock.now, crm.clock.now)
-            assert org_claims.claim(db, "crm", "another", LOCK)
-        # Somebody else reads it, so that the batches do not land before the lock; what was read holds it.
         crm.settings = settings_for(crm.org, backfill="ask", on_stale="lock_anyway")
     crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
-    [swept] = crm.lock()
+    # No round comes so far that the batches land before the lock.
+    watch = OrgWatch([crm.settings], crm.opened if batches == "none" else shut)
+    [swept] = lock_due(crm.desk, as_of=crm.clock.now, at=crm.clock.now, feeds=watch)
     assert (swept.locked, swept.deferred, swept.waits_for) == (1, 2, ("salesforce:crm",))
+
+
+def test_the_lock_waits_for_a_round_that_reads_meanwhile(crm: Crm, tmp_path: Path) -> None:
+    """Whatever ``on_stale`` says, for the org can be read, and the lock sweep comes back soon."""
+    crm.settings = settings_for(crm.org, on_stale="lock_anyway")
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(minutes=5)
+    crm.round()
+    crm.pass_by(minutes=2)
+    crm.world.change(record, StageName="Closed Lost")
+    crm.clock.now = crm.world.now = LOCK
+    watch = OrgWatch([crm.settings], crm.opened)
+    with rounds.claimed(crm.desk, crm.settings) as reader:
+        assert reader is not None
+        [swept] = lock_due(crm.desk, as_of=LOCK, at=LOCK, feeds=watch)
+        assert (swept.locked, swept.deferred, swept.waits_for) == (0, 1, ("salesforce:crm",))
+    # It does not wait for one that is over.
+    [swept] = lock_due(crm.desk, as_of=LOCK, at=LOCK, feeds=watch)
+    assert swept.deferred == 0
 
 
 def test_each_batch_of_before_a_lock_has_an_arrival_of_its_own(crm: Crm, tmp_path: Path) -> None:
