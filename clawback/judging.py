@@ -77,10 +77,19 @@ def is_written_here(channel: str) -> bool:
     return channel == deliveries.API or channel.startswith(CHANNELS)
 
 
-def judge(db: Connection, case: Case, *, at: datetime, released: str | None = None, proven: bool = False) -> None:
+def judge(
+    db: Connection,
+    case: Case,
+    *,
+    at: datetime,
+    released: str | None = None,
+    proven: bool = False,
+    weighed: bool = False,
+) -> None:
     """Register the delivery and bring it to its end; ``proven`` skips the hold of half files.
 
-    ``released`` skips all holds; it is the message of a delivery that is applied because of that.
+    ``released`` skips all holds, or that one only if it still is to be ``weighed``; it is the message of a delivery
+    that is applied because of that.
 
     Raises Unreadable when the file as a whole is wrong and Braked when sound lines have to be held, possibly after
     lines were written, and LedgerConflict when the ledger moved meanwhile: then nothing of the transaction is to be
@@ -105,17 +114,18 @@ def judge(db: Connection, case: Case, *, at: datetime, released: str | None = No
         _hold_incomplete(db, number, case, document, doubt, at)
         return
     tally, sound = _apply(db, number, case, document)
-    if released is not None:
+    weighed = weighed or released is None
+    if not weighed:
         tally.decide()
     end = partial(deliveries.finish, db, number, at=at, summary=tally.told(case.terms.partners))
     try:
-        if released is None:
+        if weighed:
             brakes.check(db, case.terms, tally)
     except Braked as because:
         if sound:
             raise
         # Faults of its text stand, and there is nothing else: it is what ``hold`` would make of it once more.
-        end(DeliveryState.HELD, code=because.code, message=str(because))
+        end(DeliveryState.HELD, code=because.code, message=_held_anew(released, because))
     else:
         end(DeliveryState.DONE, message=released)
 
@@ -127,10 +137,10 @@ def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) 
     deliveries.finish(db, number, DeliveryState.REJECTED, at=at, code=because.code, message=str(because))
 
 
-def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
+def hold(db: Connection, case: Case, because: Braked, *, at: datetime, released: str | None = None) -> None:
     """Register the delivery as held, after ``judge`` found that it would do unusual harm; faults of its text stand.
 
-    Its receipt tells the money that it would move.
+    Its receipt tells the money that it would move, and what ``released`` says of a hold before.
     """
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
     let_go(db, case.terms.account_id, case.arrival, at=at)
@@ -142,7 +152,8 @@ def hold(db: Connection, case: Case, because: Braked, *, at: datetime) -> None:
         applied.tally.count(Verdict.HELD, len(checked.good))
     would = {part: because.would[part] for part in ("money", "partners", "nearest_lock")}
     summary = applied.tally.told(case.terms.partners) | would
-    deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=because.code, message=str(because))
+    message = _held_anew(released, because)
+    deliveries.finish(db, number, DeliveryState.HELD, at=at, summary=summary, code=because.code, message=message)
 
 
 def named_actions(db: Connection, case: Case) -> set[int]:
@@ -177,6 +188,10 @@ def _apply(db: Connection, number: int, case: Case, document: Document) -> tuple
         record(applied, checked)
         sound += len(checked.good)
     return applied.tally, sound
+
+
+def _held_anew(released: str | None, because: Braked) -> str:
+    return str(because) if released is None else f"{released} {because}"
 
 
 def _doubt(case: Case, document: Document) -> str | None:

@@ -24,6 +24,7 @@ from clawback.unpacking import close_container, unpack
 from clawback.wiring import Desk
 from connectors.envelope import Envelope
 from processing import deliveries, waiting
+from processing.codes import Code
 from processing.deliveries import DeliveryState
 from processing.errors import Braked, ClawbackError, LedgerConflict, SpoolBroken, Unreadable
 from processing.store import claim_account
@@ -180,8 +181,8 @@ def judge_anew(
 ) -> None:
     """Bring a delivery that is not at its end, or is in this ``state``, to its end.
 
-    One that is held is released: all its holds are skipped if a person did it (``by``), which is recorded; that of half
-    files if it was ``proven`` to be whole. Waiting lines of older deliveries go first.
+    One that is held is released: the hold of half files is skipped if it was ``proven`` to be whole, and the hold that
+    a person has seen if one did it (``by``), which is recorded. Waiting lines of older deliveries go first.
     """
     desk.spool.verify(envelope.delivery)
     end = partial(_end, desk, envelope, states={None, DeliveryState.BROKEN} if state is None else {state})
@@ -204,14 +205,21 @@ def judge_anew(
         end(lambda db, case: turn_away(db, case, unreadable, at=at))
     except Braked as error:
         braked = error
-        end(lambda db, case: hold(db, case, braked, at=at))
+        end(lambda db, case: hold(db, case, braked, at=at, released=_released(db, case, by)))
 
 
 def _judge(db: Connection, case: Case, *, stuck: Collection[str], at: datetime, by: str | None, proven: bool) -> None:
     if any(one.delivery not in stuck for one in waiting.ready(db, case.terms.sid)):
         raise LedgerConflict(f"Actions were loaded that lines older than {case.arrival.delivery} wait for.")
-    released = None if by is None else f"{by} released it. {deliveries.find(db, case.arrival.delivery).message}"
-    judge(db, case, at=at, released=released, proven=proven)
+    found = None if by is None else deliveries.find(db, case.arrival.delivery)
+    # Half files are held before anybody can say what they would do.
+    weighed = found is not None and found.code == Code.MAYBE_INCOMPLETE
+    judge(db, case, at=at, released=_released(db, case, by), proven=proven, weighed=weighed)
+
+
+def _released(db: Connection, case: Case, by: str | None) -> str | None:
+    """What is said of a delivery that a person released, and why it had been held."""
+    return None if by is None else f"{by} released it. {deliveries.find(db, case.arrival.delivery).message}"
 
 
 def _end(

@@ -91,7 +91,8 @@ def receipt(delivery: str, which: str) -> None:
 def release(delivery: str, by: str) -> Outcome:
     """Apply a held delivery after all; its own arrival still counts against the locks.
 
-    Of one that is done and holds lines that waited for their actions, these are applied.
+    One that may have been cut off is weighed then, and is held anew if it would do unusual harm. Of one that is done
+    and holds lines that waited for their actions, these are applied.
 
     \b
     Example:

@@ -107,6 +107,31 @@ def test_a_longer_file_that_is_held_for_its_harm_replaces_the_half_one(
     assert values(desk.store, "A-1") == ("PENDING", "100.00", "5.00")
 
 
+def test_a_half_file_that_is_released_is_weighed_then(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Nobody has seen its money before: it is held anew with it, and the second release counts."""
+    load(desk, tmp_path, [Sale(f"A-{number}") for number in range(40)])
+    held = ingest(desk, RETURNED[:-1])
+    assert (held["code"], held["money"]) == ("MAYBE_INCOMPLETE", {})
+    weighed = deciding.release(desk, held["delivery"], by="dana", at=clock.now)
+    assert (weighed["state"], weighed["code"], weighed["rows"]["held"]) == ("held", "OUTLIER", 30)
+    assert weighed["money"]["USD"]["payout_before"] == "150.00"
+    assert weighed["message"].startswith(f"dana released it. {held['message']} It reverses 150.00 of the 200.00 USD")
+    assert told(desk, "returns.csv")["code"] == "OUTLIER"
+    assert values(desk.store, "A-1") == ("PENDING", "100.00", "5.00")
+    receipt = deciding.release(desk, held["delivery"], by="erik", at=clock.now)
+    assert (receipt["state"], receipt["rows"]["applied"]) == ("done", 30)
+    assert receipt["message"] == f"erik released it. {weighed['message']}"
+
+
+def test_a_half_file_of_bad_lines_is_weighed_when_it_is_released(loaded: Desk, clock: Clock) -> None:
+    """None of its lines can be held, and yet a person is asked."""
+    held = ingest(loaded, lines("ActionId,Amount,Reason", *["A-1,-1,OTHER"] * 20)[:-1])
+    weighed = deciding.release(loaded, held["delivery"], by="dana", at=clock.now)
+    assert (weighed["state"], weighed["code"]) == ("held", "MOSTLY_BAD")
+    assert weighed["message"].startswith(f"dana released it. {held['message']} 20 of its 20 lines")
+    assert deciding.release(loaded, held["delivery"], by="erik", at=clock.now)["state"] == "done"
+
+
 def test_another_accounts_file_replaces_nothing(loaded: Desk) -> None:
     """Bytes belong to who sent them."""
     held = ingest(loaded, CUT)["delivery"]
