@@ -61,14 +61,14 @@ def unpack(desk: Desk, envelope: Envelope) -> Unpacked | None:
     with desk.store.read() as db:
         # Before anything of it lands: behind that, its files go their own way.
         account_id = catalog.read_terms(db, envelope.account).account_id
-        compare(db, account_id, envelope)
+        announced = compare(db, account_id, envelope)
     for file in container.files:
         upload = desk.spool.receive_part(envelope, file.position, file.name)
         if upload is not None:
             with upload:
                 for block in container.read(file):
                     upload.write(block)
-                upload.land(proven=container.proven)
+                upload.land(proven=container.proven or announced is not None)
     return unpacked(container, envelope.delivery)
 
 

@@ -66,7 +66,7 @@ class Inside:
 class Container:
     """A container that was read to its end: its files in order, and the names of those that are none of ours.
 
-    ``proven``: the checksums prove that no byte is missing. (A gz of several members can be cut between two of them.)
+    ``proven``: the checksums prove that no byte is missing. Those of a gz do not: its last members may be.
     """
 
     path: Path
@@ -105,9 +105,8 @@ def open_container(path: Path, name: str, most_bytes: int = MOST_BYTES) -> Conta
     """
     kind = kind_of(path)
     if kind == "gz":
-        members = _Gunzip(path)
-        _count(members, 0, most_bytes)
-        return Container(path, "gz", (Inside(1, _without_gz(name)),), (), proven=members.count == 1)
+        _count(_Gunzip(path), 0, most_bytes)
+        return Container(path, "gz", (Inside(1, _without_gz(name)),), (), proven=False)
     if kind == "zip":
         return _open_zip(path, most_bytes)
     return None
@@ -168,11 +167,10 @@ def _count(content: Iterable[bytes], counted: int, most_bytes: int) -> int:
 
 
 class _Gunzip:
-    """The bytes of all members of a gz, block by block; ``count`` is how many members there were, at the end."""
+    """The bytes of all members of a gz, block by block."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.count = 0
 
     def __iter__(self) -> Iterator[bytes]:
         with self._path.open("rb") as file:
@@ -186,7 +184,6 @@ class _Gunzip:
                 raise _damaged("gz") from bad
 
     def _member(self, file: BinaryIO) -> Iterator[bytes]:
-        self.count += 1
         inflate = zlib.decompressobj(_GZIP_BITS)
         while not inflate.eof:
             packed = inflate.unconsumed_tail or file.read(BLOCK_BYTES)

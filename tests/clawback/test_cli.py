@@ -164,7 +164,7 @@ def test_a_container_is_previewed_checked_and_ingested(loaded: Run, tmp_path: Pa
     """Its files are told one after the other; the worst of them gives the exit code."""
     bad = b"ActionId,Amuont\n1000.1,0\n"
     (tmp_path / "returns.zip").write_bytes(zipped({"returns.csv": RETURNS.encode(), "bad.csv": bad}))
-    (tmp_path / "good.csv.gz").write_bytes(gzipped(b"ActionId,Reason\n1000.2,OTHER"))
+    (tmp_path / "good.csv.gz").write_bytes(gzipped(b"ActionId,Reason\n1000.2,OTHER\n"))
     account = ("--account", "IRacme1")
     for command, end in ((("ingest", *account, "--preview"), "PREVIEW"), (("ingest", *account), "returns.zip")):
         told = loaded(command[0], "returns.zip", *command[1:])

@@ -1,5 +1,6 @@
 """Containers from the spool to the answers of their files."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -88,27 +89,38 @@ def test_each_file_of_a_zip_is_a_delivery(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_a_gz_is_a_delivery_in_an_envelope(loaded: Desk) -> None:
-    """Its checksum proves its end, so the last line needs none."""
-    receipt = ingest(loaded, gzipped(FIRST.rstrip(b"\n")), name="returns.csv.gz")
+    """It has its own name and its own answers."""
+    receipt = ingest(loaded, gzipped(FIRST), name="returns.csv.gz")
     [part] = files(loaded, receipt["delivery"])
     assert (part["name"], part["state"], part["rows"]["applied"]) == ("returns.csv", "done", 1)
     assert "result_returns.csv" in results(loaded)
 
 
 def test_a_bad_amount_above_the_trailer_of_a_gz_is_rejected_alone(loaded: Desk) -> None:
-    """The trailer was not cut off, although no line break ends it: the checksum says so."""
+    """The trailer ends, so its sum is not what was cut off."""
     rows = ("ActionId,Amount,Reason", "A-1,40.00,OTHER", 'A-2,"1.234,56",OTHER', "#TRAILER,2,1274.56")
-    receipt = ingest(loaded, gzipped(lines(*rows).encode().rstrip(b"\n")), name="returns.csv.gz")
+    receipt = ingest(loaded, gzipped(lines(*rows).encode()), name="returns.csv.gz")
     [file] = files(loaded, receipt["delivery"])
     assert codes(file) == [(3, "rejected", "AMOUNT_MALFORMED")]
     assert file["rows"]["applied"] == 1
 
 
-def test_a_gz_that_could_be_cut_between_members_proves_nothing(loaded: Desk) -> None:
-    """Then the last line has to end, as in a file without an envelope."""
-    content = gzipped(FIRST) + gzipped(b"A-3,0,OTHER")
+@pytest.mark.parametrize(
+    "content", [gzipped(FIRST) + gzipped(b"A-3,0,OTHER"), gzipped(FIRST + b"A-3,0,OT")], ids=["whole", "cut"]
+)
+def test_a_gz_can_be_cut_between_members(loaded: Desk, content: bytes) -> None:
+    """So the last line has to end, as in a file without an envelope; the second has lost its second member."""
     [part] = files(loaded, ingest(loaded, content, name="returns.csv.gz")["delivery"])
     assert (part["state"], part["code"]) == ("held", "MAYBE_INCOMPLETE")
+
+
+def test_a_gz_that_its_sidecar_proves_is_whole(loaded: Desk) -> None:
+    """Then no member is missing, and the last line needs no end."""
+    content = gzipped(FIRST.rstrip(b"\n"))
+    digest = hashlib.sha256(content).hexdigest()
+    ingest(loaded, f"{digest}  returns.csv.gz\n", name="returns.csv.gz.sha256")
+    [part] = files(loaded, ingest(loaded, content, name="returns.csv.gz")["delivery"])
+    assert (part["state"], part["rows"]["applied"]) == ("done", 1)
 
 
 def test_the_same_file_zipped_is_a_duplicate(loaded: Desk) -> None:
