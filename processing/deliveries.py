@@ -217,6 +217,13 @@ def of_message(db: Connection, number: str) -> list[str]:
     return sorted(found for found in db.execute(query).scalars() if found.startswith(number))
 
 
+def newest_arrival(db: Connection, sid: str) -> datetime | None:
+    """When the newest delivery of an account arrived; None if there is none."""
+    query = select(func.max(delivery.c.received_at)).join_from(delivery, account).where(account.c.sid == sid)
+    found = db.execute(query).scalar_one()
+    return None if found is None else instant(found)
+
+
 def in_state(db: Connection, account_id: int, state: DeliveryState) -> list[Row[Any]]:
     """The deliveries of an account in one state, oldest first."""
     query = select(delivery).where(delivery.c.account_id == account_id, delivery.c.state == state.value)

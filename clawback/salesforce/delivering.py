@@ -16,7 +16,7 @@ from clawback import pipeline
 from clawback.salesforce.reading import Reader
 from clawback.wiring import Desk
 from connectors.salesforce_settings import SalesforceSettings
-from processing import observed, org_mappings
+from processing import deliveries, observed, org_mappings
 from processing.instants import instant
 from processing.open_actions import locks_passed
 from schemas.observed import ObservedLine, files
@@ -62,7 +62,10 @@ def _next(reader: Reader, at: datetime) -> Row[Any] | None:
         due = observed.due(db, settings.name, org_mappings.approved(db, settings.name))
         if not due:
             return None
-        for received_at, some in _by_arrival(db, settings, due, at).items():
+        newest = deliveries.newest_arrival(db, settings.account)
+        # The clock may have been set back, and what is observed now is newer than all that was applied.
+        arrival = at if newest is None else max(at, newest + _TICK)
+        for received_at, some in _by_arrival(db, settings, due, arrival).items():
             observed.make_batch(db, settings.name, [one.id for one in some], received_at, at)
         return observed.batch_to_land(db, settings.name)
 

@@ -198,3 +198,17 @@ def test_s19_a_decision_of_a_person_survives_a_touch(crm: Crm, tmp_path: Path) -
     done = crm.round(until=crm.clock.now + timedelta(days=60))
     assert crm.values("O-1")[0] == "PENDING"
     assert done.swept["sales"]["drifted"] == ["O-1"]
+
+
+def test_our_clock_is_set_back(crm: Crm, tmp_path: Path) -> None:
+    """What is observed later is newer, whatever our clock says."""
+    crm.sell(tmp_path, "O-1")
+    record = crm.opportunity("O-1", "Closed Won")
+    crm.clock.now = crm.world.now + timedelta(minutes=3)
+    [first] = crm.round().deliveries
+    crm.pass_by(minutes=1)
+    crm.clock.now -= timedelta(minutes=3)
+    crm.world.change(record, StageName="Closed Lost")
+    [second] = crm.round().deliveries
+    assert (second["rows"]["applied"], crm.values("O-1")[0]) == (1, "REVERSED")
+    assert first["received_at"] < second["received_at"]
