@@ -77,10 +77,10 @@ def _by_arrival(
 
     Where a lock waits for this source, what the org had before the lock counts as received just before it: reading it
     late is our delay, not the brand's. Not when the org had it, for that is told by another clock than ours, and what
-    arrived before would seem to be newer.
+    arrived before would seem to be newer. A source that locks anyway waits for what was read, and so that counts, too.
     """
-    if settings.on_stale != "hold":
-        return {at: due}
+    # Those of which no stamp tells, and which are not held for it: what was read before the lock was so before it.
+    untold = {one.name for one in settings.mappings if settings.on_stale != "hold" and one.of_parents}
     locks: dict[int, dict[str, datetime]] = {}
     for event_type in {one.event_type_id for one in due}:
         orders = [one.order_id for one in due if one.event_type_id == event_type and one.order_id]
@@ -89,7 +89,8 @@ def _by_arrival(
     arrivals: dict[datetime, list[Row[Any]]] = {}
     for one in due:
         locks_at = locks[one.event_type_id].get(one.order_id)
-        in_time = locks_at is not None and instant(one.stamp) < locks_at
+        known_at = max(one.stamp, one.observed_at) if one.mapping in untold else one.stamp
+        in_time = locks_at is not None and instant(known_at) < locks_at
         arrivals.setdefault(before[locks_at] if locks_at and in_time else at, []).append(one)
     return arrivals
 

@@ -14,7 +14,7 @@ from connectors.salesforce_settings import SalesforceSettings
 from processing import observed
 from processing.errors import SourceUnreachable, UploadRefused
 from processing.tables import adjustment
-from tests.clawback.salesforce.site import PARTNERS, Crm, mapping_table, settings_for
+from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
 from tests.worlds import LOCK, action
 
@@ -241,6 +241,27 @@ def test_the_lock_waits_for_a_round_that_reads_meanwhile(crm: Crm, tmp_path: Pat
     # It does not wait for one that is over.
     [swept] = lock_due(crm.desk, as_of=LOCK, at=LOCK, feeds=watch)
     assert swept.deferred == 0
+
+
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+@pytest.mark.parametrize("how", ["started", "mapped"])
+def test_what_a_lock_waited_for_is_in_time(crm: Crm, tmp_path: Path, policy: str, how: str) -> None:
+    """It was read before the lock, and a person decides after it: else there was nothing to wait for."""
+    crm.settings = settings_for(crm.org, on_stale=policy, backfill="ask" if how == "started" else "apply")
+    crm.sell(tmp_path, "O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=5)
+    crm.opportunity("O-1", "Closed Lost" if how == "started" else "Refunded")
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=10)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (0, 1)
+    if how == "started":
+        rounds.approve(crm.desk, crm.settings)
+    else:
+        statuses = STATUSES | {"Refunded": {"outcome": "reverse", "reason": "RETURNED"}}
+        crm.settings = settings_for(crm.org, on_stale=policy, mapping=[mapping_table(statuses=statuses)])
+        rounds.reconsider(crm.desk, crm.settings)
+    assert crm.values("O-1")[0] == "REVERSED"
 
 
 def test_each_batch_of_before_a_lock_has_an_arrival_of_its_own(crm: Crm, tmp_path: Path) -> None:
