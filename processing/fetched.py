@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from processing.fetched_tables import fetched, source_round
 from processing.instants import instant, micros
-from processing.tables import account, delivery, fetched, source_round
+from processing.tables import account, delivery
 
 # Names in one query; databases limit how many values it may have.
 _NAMES: Final = 500

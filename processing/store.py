@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-# The tables of records are part of the database, whoever imports them.
-from processing import record_tables, tables  # noqa: F401
+# These tables are part of the database, whoever imports them.
+from processing import fetched_tables, record_tables, tables  # noqa: F401
 from processing.errors import NotFound, StoreUnavailable, Unusable
 
 HEAD: Final = "0011"
