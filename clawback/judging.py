@@ -165,14 +165,17 @@ def named_actions(db: Connection, case: Case) -> set[int]:
     return found
 
 
-def application(db: Connection, number: int, case: Case, document: Document, *, resumed: bool = False) -> Application:
-    """What applies a delivery's lines, ``resumed`` when some were judged before."""
+def application(
+    db: Connection, number: int, case: Case, document: Document, *, resumed_at: datetime | None = None
+) -> Application:
+    """What applies a delivery's lines, ``resumed_at`` an instant when some were judged before."""
     shape = FileShape(
         has_amount=document.has_amount,
         has_other=document.has_status or document.has_currency,
         reversals_only=document.kind == "reversals",
     )
-    return Application(db, case.terms, number, micros(case.arrival.received_at), shape, resumed=resumed)
+    resumed = None if resumed_at is None else micros(resumed_at)
+    return Application(db, case.terms, number, micros(case.arrival.received_at), shape, resumed_at=resumed)
 
 
 def record(applied: Application, checked: Checked) -> None:

@@ -106,7 +106,7 @@ def rejudge_in(  # noqa: PLR0913 - those of rejudge
     bad_before = tally.bad
     tally.take_back(taken.verdicts)
     document = case.open()
-    applied = application(db, found.id, case, document, resumed=True)
+    applied = application(db, found.id, case, document, resumed_at=at)
     for checked in _checked(case, document, taken.lines):
         record(applied, checked)
     anew = applied.tally

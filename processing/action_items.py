@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 from processing.catalog import Terms
 from processing.columns import Ints, Objects
 from processing.instants import instant
+from processing.judgings import judged_at
 from processing.model import State
 from processing.rate import Rates
 from processing.tables import delivery, entry, item, item_entry
@@ -66,7 +67,7 @@ def of_action(db: Connection, terms: Terms, action: Row[Any]) -> list[ActionItem
 def _entries(action_id: int) -> Any:  # noqa: ANN401 - SQLAlchemy's type of a select with computed columns says nothing
     """The entries of an action, newest first."""
     return (
-        select(entry.c.version, entry.c.reason, delivery.c.received_at, delivery.c.changed_at)
+        select(entry.c.version, entry.c.reason, delivery.c.received_at, judged_at().label("changed_at"))
         .join(delivery, delivery.c.id == entry.c.delivery_id)
         .where(entry.c.action_id == action_id)
         .order_by(entry.c.version.desc())
@@ -77,9 +78,8 @@ def _last_changes(db: Connection, action_id: int) -> dict[str, Row[Any]]:
     """The last entry that changed each item, by SKU."""
     same = (entry.c.delivery_id == item_entry.c.delivery_id) & (entry.c.line == item_entry.c.line)
     query = (
-        select(item_entry.c.sku, entry.c.reason, delivery.c.changed_at)
+        select(item_entry.c.sku, entry.c.reason, judged_at().label("changed_at"))
         .join(entry, same)
-        .join(delivery, delivery.c.id == entry.c.delivery_id)
         .where(item_entry.c.action_id == action_id)
         .order_by(entry.c.version)
     )

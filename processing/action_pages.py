@@ -1,14 +1,16 @@
 """Actions as programs read them: one, or a page of those that were changed, tracked or lock within some time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, union
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, union
 
 from processing.errors import NotFound
+from processing.judgings import SAME_LINE, judged_at
 from processing.model import State
 from processing.pages import Page, Place, read
-from processing.tables import action, delivery, entry
+from processing.tables import action, delivery, entry, judged_later
 
 # Up to so many actions are gathered first and then sorted; of more, the newest are looked through in their order.
 _FEW: Final = 100_000
@@ -63,26 +65,22 @@ def _query() -> Select[Any]:
 
 def _updated(db: Connection, account_id: int, program_id: int, span: Span) -> ColumnElement[bool]:
     """The condition that an action was last changed within the span, or tracked then and never changed."""
-    judged = select(delivery.c.id).where(delivery.c.account_id == account_id, delivery.c.changed_at.between(*span))
-    tracked = (action.c.created_at.between(*span), action.c.changed_by.is_(None))
-    if _about(db, program_id, judged, span) > _FEW:
+    last = func.coalesce(judged_at(), action.c.created_at).between(*span)
+    finished = select(delivery.c.id).where(delivery.c.account_id == account_id, delivery.c.finished_at.between(*span))
+    tracked = (action.c.program_id == program_id, action.c.created_at.between(*span))
+    later = (judged_later.c.account_id == account_id, judged_later.c.judged_at.between(*span))
+    some = (
+        select(action.c.id).where(*tracked),
+        select(entry.c.action_id).where(entry.c.delivery_id.in_(finished)),
+        select(entry.c.action_id).join(judged_later, SAME_LINE).where(*later),
+    )
+    if _about(db, some) > _FEW:
         # Nothing is changed before it is tracked: what was tracked later need not be looked at.
-        return (action.c.created_at <= span[1]) & or_(tracked[0] & tracked[1], action.c.changed_by.in_(judged))
-    changed = (
-        select(action.c.id)
-        .join(entry, entry.c.action_id == action.c.id)
-        .where(entry.c.delivery_id.in_(judged), action.c.changed_by == entry.c.delivery_id)
-    )
-    return action.c.id.in_(
-        union(select(action.c.id).where(action.c.program_id == program_id, *tracked), changed).subquery().select()
-    )
+        return (action.c.created_at <= span[1]) & last
+    return action.c.id.in_(union(*some).subquery().select()) & last
 
 
-def _about(db: Connection, program_id: int, judged: Select[Any], span: Span) -> int:
+def _about(db: Connection, some: Sequence[Select[Any]]) -> int:
     """How many actions there are to gather, at most; counted no further than it matters."""
-    sources = (
-        select(action.c.id).where(action.c.program_id == program_id, action.c.created_at.between(*span)),
-        select(entry.c.line).where(entry.c.delivery_id.in_(judged)),
-    )
-    counted = (select(func.count()).select_from(one.limit(_FEW + 1).subquery()) for one in sources)
+    counted = (select(func.count()).select_from(one.limit(_FEW + 1).subquery()) for one in some)
     return sum(int(db.execute(query).scalar_one()) for query in counted)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, FromClause, case, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from processing import adjustments, bulk, item_store, last_word, waiting
+from processing import adjustments, bulk, item_store, judgings, last_word, waiting
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
 from processing.decide import Decided, Entries, decide
@@ -37,7 +37,7 @@ _REMEMBERING: Final = (Change.RESET, Change.APPROVE, Change.RESTORE)
 class Application:
     """One delivery being applied: feed it chunks in file order, then read its ``tally``.
 
-    ``resumed`` when lines of it were applied before, which ``tally`` does not count.
+    ``resumed_at`` (microseconds) when lines of it were judged before, which ``tally`` does not count.
     """
 
     db: Connection
@@ -46,14 +46,14 @@ class Application:
     received_at: int
     shape: FileShape
     tally: Tally = field(default_factory=Tally)
-    resumed: bool = False
+    resumed_at: int | None = None
     rates: Rates = field(init=False)
     _later: last_word.Words = field(init=False)
     _mine: last_word.Words | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._later = last_word.of_later(self.db, self.terms.account_id, self.received_at)
-        if self.resumed:
+        if self.resumed_at is not None:
             self._mine = last_word.of_delivery(self.db, self.delivery_id)
         day = instant(self.received_at).astimezone(self.terms.zone).date()
         self.rates = Rates.on(day, self.terms)
@@ -118,6 +118,8 @@ class Application:
             bulk.insert(self.db, entry, rows)
         except IntegrityError as error:
             raise _moved_meanwhile("Actions", self.delivery_id) from error
+        if self.resumed_at is not None:
+            judgings.record_later(self.db, self.terms.account_id, self.delivery_id, rows["line"], self.resumed_at)
 
     def _move(self, entries: Entries, asked: Asked, actions: int) -> None:
         """Bring every changed action to its last entry of the chunk, in one guarded statement."""

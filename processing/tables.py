@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -210,6 +211,7 @@ delivery = Table(
     UniqueConstraint("account_id", "identity"),
 )
 Index("delivery_received", delivery.c.account_id, delivery.c.received_at)
+Index("delivery_finished", delivery.c.account_id, delivery.c.finished_at, delivery.c.id)
 Index("delivery_changed", delivery.c.account_id, delivery.c.changed_at, delivery.c.id)
 Index("delivery_state", delivery.c.account_id, delivery.c.state)
 partial_index("delivery_unanswered", "answered_at is null", delivery.c.account_id, delivery.c.received_at)
@@ -236,6 +238,27 @@ entry = Table(
     PrimaryKeyConstraint("delivery_id", "line"),
     UniqueConstraint("action_id", "version"),
     sqlite_with_rowid=False,
+)
+
+# When entries were made by lines of deliveries that were finished before: lines that had waited, or were replayed.
+# By the foreign key PostgreSQL expects an entry for each; it would expect none, and read them all.
+judged_later = Table(
+    "judged_later",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("account_id", Integer, nullable=False),
+    Column("judged_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "line"),
+    ForeignKeyConstraint(["delivery_id", "line"], ["entry.delivery_id", "entry.line"]),
+    sqlite_with_rowid=False,
+)
+Index(
+    "judged_later_at",
+    judged_later.c.account_id,
+    judged_later.c.judged_at,
+    judged_later.c.delivery_id,
+    judged_later.c.line,
 )
 
 # What an entry did to each item that it changed; a reversal changes the action alone.

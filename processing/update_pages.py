@@ -4,7 +4,8 @@ An update's serial number is the version it gave its action: 0 when it was track
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -25,9 +26,10 @@ from sqlalchemy import (
 
 from processing.action_pages import Wanted
 from processing.errors import NotFound
+from processing.judgings import SAME_LINE, judged_at
 from processing.model import State
 from processing.pages import Cut, Keys, Page, Place, cut, length
-from processing.tables import action, delivery, entry, item, item_entry
+from processing.tables import action, delivery, entry, item, item_entry, judged_later
 
 TRACKED: Final = "track"
 # An update's number tells the delivery and line that made it, or else the action that was tracked, below 0. Lines and
@@ -36,10 +38,18 @@ _MOST_LINES: Final = 2**28
 _TRACKED_BELOW: Final = 2**59
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Some of the updates, and the columns by which an index has them in the order of the list."""
+
+    query: Select[Any]
+    keys: Sequence[ColumnElement[int]]
+
+
 def one(db: Connection, account_id: int, action_id: str, version: int) -> Row[Any]:
     """An update of an action; raises NotFound."""
     mine = (action.c.account_id == account_id, action.c.action_id == action_id)
-    query = _tracked(*mine) if version == 0 else _changed(*mine, entry.c.version == version)
+    query = _tracked().where(*mine) if version == 0 else _changed(judged_at()).where(*mine, entry.c.version == version)
     found = db.execute(query).one_or_none()
     if found is None:
         raise NotFound(f"There is no update {action_id}.{version}.")
@@ -47,9 +57,9 @@ def one(db: Connection, account_id: int, action_id: str, version: int) -> Row[An
 
 
 def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
-    """A page of updates, newest first; of those of one delivery, its last line's first."""
-    tracked, changed = _wanted(account_id, wanted)
-    total = length(db, union_all(*(query.with_only_columns(action.c.id) for query in (tracked, changed))), place)
+    """A page of updates, newest first; of those that one judging of a delivery made, its last line's first."""
+    tracked, *changed = sources = _sources(account_id, wanted)
+    total = length(db, union_all(*(one.query.with_only_columns(action.c.id) for one in sources)), place)
     part = cut(place, total)
     rows = _inside(db, changed, part) if part.start is not None else []
     if len(rows) < part.count:
@@ -57,50 +67,67 @@ def page(db: Connection, account_id: int, wanted: Wanted, place: Place) -> Page:
     return Page(rows[::-1] if part.up else rows, total)
 
 
-def _wanted(account_id: int, wanted: Wanted) -> tuple[Select[Any], Select[Any]]:
-    mine: list[ColumnElement[bool]] = [
-        action.c.account_id == account_id,
-        action.c.program_id == wanted.program_id,
-    ]
+def _sources(account_id: int, wanted: Wanted) -> list[_Source]:
+    """What was tracked, what was changed as its delivery was finished, and what was changed later."""
+    first = _changed(delivery.c.finished_at).join(delivery, delivery.c.id == entry.c.delivery_id)
+    first = first.where(
+        delivery.c.account_id == account_id, delivery.c.finished_at.is_not(None), ~exists().where(SAME_LINE)
+    )
+    later = _changed(judged_later.c.judged_at).join(judged_later, SAME_LINE)
+    later = later.where(judged_later.c.account_id == account_id)
+    mine = [action.c.account_id == account_id, action.c.program_id == wanted.program_id]
     for column, span in ((action.c.event_at, wanted.event), (action.c.locks_at, wanted.locks)):
         if span is not None:
             mine.append(column.between(*span))
-    tracked = _tracked(*mine)
-    changed = _changed(*mine, delivery.c.account_id == account_id, delivery.c.changed_at.is_not(None))
+    sources = (
+        (_tracked(), action.c.created_at, action.c.id),
+        (first, delivery.c.finished_at, delivery.c.id, entry.c.line),
+        (later, judged_later.c.judged_at, judged_later.c.delivery_id, judged_later.c.line),
+    )
+    return [_Source(_narrowed(query.where(*mine), wanted), keys) for query, *keys in sources]
+
+
+def _narrowed(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    told = query.selected_columns
     if wanted.updated is not None:
-        tracked = tracked.where(action.c.created_at.between(*wanted.updated))
-        changed = changed.where(delivery.c.changed_at.between(*wanted.updated))
+        query = query.where(told.updated_at.between(*wanted.updated))
     if wanted.state is not None:
-        tracked = tracked.where(literal(State.PENDING.value) == wanted.state.value)
-        changed = changed.where(entry.c.state_after == wanted.state.value)
-    return tracked, changed
+        query = query.where(told.state_after == wanted.state.value)
+    return query
 
 
-def _inside(db: Connection, changed: Select[Any], part: Cut) -> list[Row[Any]]:
+def _inside(db: Connection, changed: Sequence[_Source], part: Cut) -> list[Row[Any]]:
     """What else of the list the delivery has in which a page begins: nothing stands between its updates."""
     assert part.start is not None  # noqa: S101 - a page that begins behind an update
     updated_at, number = part.start
     if number < 0:
         return []
     delivery_id, line = divmod(number, _MOST_LINES)
-    beyond = entry.c.line > line if part.up else entry.c.line < line
-    query = changed.where(entry.c.delivery_id == delivery_id, delivery.c.changed_at == updated_at, beyond)
-    return list(db.execute(_sorted((entry.c.line,), query, part)))
+    rows: list[Row[Any]] = []
+    for source in changed:
+        at, of_delivery, of_line = source.keys
+        beyond = of_line > line if part.up else of_line < line
+        query = source.query.where(at == updated_at, of_delivery == delivery_id, beyond)
+        rows += db.execute(_sorted((of_line,), query, part))
+    # Lines may have been judged later, though in the instant at which the delivery was finished.
+    return sorted(rows, key=attrgetter("number"), reverse=not part.up)[: part.count]
 
 
-def _beyond(db: Connection, tracked: Select[Any], changed: Select[Any], part: Cut) -> list[Row[Any]]:
-    """What was tracked, and what other deliveries changed; either is read by its index, no further than wanted."""
-    made, judged = (action.c.created_at, action.c.id), (delivery.c.changed_at, delivery.c.id)
+def _beyond(db: Connection, tracked: _Source, changed: Sequence[_Source], part: Cut) -> list[Row[Any]]:
+    """What was tracked, and what other deliveries changed; each is read by its index, no further than wanted."""
+    starts: list[Keys | None] = [None, None, None]
     if part.start is not None:
         updated_at, number = part.start
         # Of one instant, all that was tracked follows what was changed.
         ends = (updated_at, 0) if number < 0 else (updated_at, number // _MOST_LINES)
         action_id = number + _TRACKED_BELOW if number < 0 else _TRACKED_BELOW
-        tracked = tracked.where(_past(made, (updated_at, action_id), up=part.up))
-        changed = changed.where(_past(judged, ends, up=part.up))
-    halves = (_sorted(made, tracked, part), _sorted((*judged, entry.c.line), changed, part))
-    both = union_all(*(select(half.subquery()) for half in halves)).subquery()
-    query = _sorted((both.c.updated_at, both.c.number), select(both), part)
+        starts = [(updated_at, action_id), ends, ends]
+    thirds = []
+    for source, start in zip((tracked, *changed), starts, strict=True):
+        query = source.query if start is None else source.query.where(_past(source.keys[:2], start, up=part.up))
+        thirds.append(select(_sorted(source.keys, query, part).subquery()))
+    every = union_all(*thirds).subquery()
+    query = _sorted((every.c.updated_at, every.c.number), select(every), part)
     return list(db.execute(query.limit(part.count).offset(part.skip)))
 
 
@@ -115,10 +142,10 @@ def _sorted(keys: Sequence[ColumnElement[int]], query: Select[Any], part: Cut) -
 def of_lines(db: Connection, delivery_id: int, lines: Sequence[int]) -> list[Row[Any]]:
     """The updates that lines of a delivery (its row id) made, in their order."""
     mine = (entry.c.delivery_id == delivery_id, entry.c.line.in_(lines))
-    return list(db.execute(_changed(*mine).order_by(entry.c.line)))
+    return list(db.execute(_changed(judged_at()).where(*mine).order_by(entry.c.line)))
 
 
-def _tracked(*conditions: ColumnElement[bool]) -> Select[Any]:
+def _tracked() -> Select[Any]:
     return select(
         action,
         action.c.created_at.label("updated_at"),
@@ -131,34 +158,29 @@ def _tracked(*conditions: ColumnElement[bool]) -> Select[Any]:
         action.c.tracked_payout.label("payout_moved"),
         action.c.tracked_status.label("status_after"),
         *_item(select(item).where(item.c.action_id == action.c.id), item.c.tracked_quantity),
-    ).where(*conditions)
+    )
 
 
-def _changed(*conditions: ColumnElement[bool]) -> Select[Any]:
+def _changed(updated_at: ColumnElement[int]) -> Select[Any]:
     same = (item_entry.c.delivery_id == entry.c.delivery_id, item_entry.c.line == entry.c.line)
     known = (item.c.action_id == item_entry.c.action_id) & (item.c.sku == item_entry.c.sku)
     touched = _item(select(item).join(item_entry, known).where(*same), item_entry.c.quantity_after)
     # A reversal returns all items without an entry for each.
     reversal = (entry.c.state_after == State.REVERSED.value, ~exists().where(*same).correlate(entry))
     gone = _item(select(item).where(item.c.action_id == action.c.id, *reversal), literal(0))
-    return (
-        select(
-            action,
-            delivery.c.changed_at.label("updated_at"),
-            (delivery.c.id * _MOST_LINES + entry.c.line).label("number"),
-            entry.c.version.label("serial"),
-            entry.c.change,
-            entry.c.reason,
-            entry.c.state_after,
-            (entry.c.amount_after - entry.c.amount_before).label("amount_moved"),
-            (entry.c.payout_after - entry.c.payout_before).label("payout_moved"),
-            entry.c.status_after,
-            *(func.coalesce(one, other).label(one.name) for one, other in zip(touched, gone, strict=True)),
-        )
-        .join(entry, entry.c.action_id == action.c.id)
-        .join(delivery, delivery.c.id == entry.c.delivery_id)
-        .where(*conditions)
-    )
+    return select(
+        action,
+        updated_at.label("updated_at"),
+        (entry.c.delivery_id * _MOST_LINES + entry.c.line).label("number"),
+        entry.c.version.label("serial"),
+        entry.c.change,
+        entry.c.reason,
+        entry.c.state_after,
+        (entry.c.amount_after - entry.c.amount_before).label("amount_moved"),
+        (entry.c.payout_after - entry.c.payout_before).label("payout_moved"),
+        entry.c.status_after,
+        *(func.coalesce(one, other).label(one.name) for one, other in zip(touched, gone, strict=True)),
+    ).join_from(action, entry, entry.c.action_id == action.c.id)
 
 
 def _item(found: Select[Any], quantity: ColumnElement[int]) -> list[Label[Any]]:

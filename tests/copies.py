@@ -28,6 +28,7 @@ RENUMBERED: Final = {
     "delivery.undone_by",
     "item_entry.delivery_id",
     "waiting_line.delivery_id",
+    "judged_later.delivery_id",
 }
 LEFT_OUT: Final = {
     "delivery.delivery",
@@ -36,6 +37,7 @@ LEFT_OUT: Final = {
     "delivery.changed_at",
     "delivery.waits_until",
     "delivery.answered_at",
+    "judged_later.judged_at",
 }
 IDENTITY: Final = re.compile(rb"\d{8}T\d{12}-[0-9a-f]{8}")
 INSTANT: Final = re.compile(rb'"(received_at|finished_at|waits_until|time_left)": "[^"]*"')

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from clawback import pipeline
 from clawback.wiring import Desk
 from processing import action_pages, update_pages
 from processing.action_pages import Wanted
@@ -67,6 +68,24 @@ def test_filters_choose_the_newest_first(changed: Desk, monkeypatch: pytest.Monk
         name: expected for name, (_, expected) in DAYS.items()
     }
     assert {name: page.total for name, page in found.items()} == {name: len(one) for name, (_, one) in DAYS.items()}
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_lines_of_one_delivery_may_be_judged_at_different_times(
+    desk: Desk, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """What each changed is found by its own instant, whichever way is taken."""
+    monkeypatch.setattr(action_pages, "_FEW", few)
+    load(desk, tmp_path, SALES)
+    ingest(desk, lines("ActionId,Amount,Reason", "W-1,50,ORDER_UPDATE", "A-1,50,ORDER_UPDATE"))
+    clock.pass_by(days=1)
+    load(desk, tmp_path, [Sale("W-1")])
+    assert pipeline.collect(desk, at=clock()).failures == {}
+    with desk.store.read() as db:
+        account = read_terms(db, SID).account_id
+        spans = (span(NOON, NOON), span(clock(), clock()), span(NOON, clock()))
+        pages = [action_pages.page(db, account, Wanted(1000, updated=one), Place(1, 10)) for one in spans]
+        assert [[row.action_id for row in page.rows] for page in pages] == [["A-1"], ["W-1"], ["W-1", "A-1"]]
 
 
 def test_every_way_to_a_page_gives_the_same_rows(changed: Desk) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
+from clawback import pipeline
 from clawback.wiring import Desk
 from processing import update_pages
 from processing.action_pages import Wanted
@@ -16,19 +17,26 @@ from processing.tables import action
 from tests.conftest import Clock
 from tests.worlds import SID, Sale, ingest, lines, load
 
-ACTIONS = 40
+ACTIONS = 24
 EVERY = 10**6
 
 
 @pytest.fixture
 def changed(desk: Desk, tmp_path: Path, clock: Clock) -> Desk:
-    """Actions of which many were tracked in one instant, and files that changed some, two of them in one instant."""
-    sales = [Sale(f"A-{number}", created_at=f"2027-01-{10 + number // 15}T00:00:00Z") for number in range(ACTIONS)]
+    """Actions of which many were tracked in one instant, and files that changed some, two of them in one instant.
+
+    Some lines waited: for W-0 and W-1 until that instant was over, for W-2 and W-3 a day longer, for W-4 in vain.
+    """
+    sales = [Sale(f"A-{number}", created_at=f"2027-01-{10 + number // 9}T00:00:00Z") for number in range(ACTIONS)]
     load(desk, tmp_path, [*sales, Sale("N-1", created_at="2027-01-20T12:00:00Z")])
-    for amount, days in ((50, 0), (40, 0), (30, 1)):
+    for amount, days, loaded in ((50, 0, ()), (40, 0, (0, 1)), (30, 1, (2, 3))):
         rows = [f"A-{number},{amount},ORDER_UPDATE" for number in range(0, ACTIONS, 3)]
+        for number in range(5):
+            rows.insert(3 * number, f"W-{number},{amount},ORDER_UPDATE")
         ingest(desk, lines("ActionId,Amount,Reason", *rows, f"A-0,{amount + 1},ORDER_UPDATE"))
         clock.pass_by(days=days)
+        load(desk, tmp_path, [Sale(f"W-{number}", created_at="2027-01-12T00:00:00Z") for number in loaded])
+        assert not pipeline.collect(desk, at=clock()).failures
     return desk
 
 
@@ -46,7 +54,7 @@ def test_every_place_gives_the_same_page(changed: Desk) -> None:
             every = update_pages.page(db, account, wanted, Place(1, EVERY))
             keys = [(row.updated_at, row.number) for row in every.rows]
             assert keys == sorted(set(keys), reverse=True)
-            assert every.total == len(keys) == (0 if wanted.state is State.REVERSED else ACTIONS + 1 + 3 * 15)
+            assert every.total == len(keys) == (0 if wanted.state is State.REVERSED else ACTIONS + 5 + 3 * (9 + 4))
             whole = [(row.action_id, row.serial) for row in every.rows]
             for size in (1, 4, 33):
                 for start in range(1, len(keys)):
@@ -67,25 +75,30 @@ def test_a_page_is_read_by_indexes(changed: Desk) -> None:
         _make_many(db)
     with changed.store.read() as db:
         rows = update_pages.page(db, read_terms(db, SID).account_id, Wanted(1000), Place(1, EVERY)).rows
-        middle = rows[len(rows) // 2]
-        key = (middle.updated_at, middle.number)
+        # Of what was tracked, of a first judging, and of a later one.
+        keys = [
+            next((row.updated_at, row.number) for row in rows if f"{row.action_id}.{row.serial}" == name)
+            for name in ("A-20.0", "A-9.2", "W-3.2")
+        ]
         for place in (
             Place(1, 5, total=45),
-            Place(2, 5, after=key, total=45),
-            Place(2, 5, before=key, total=45),
+            *(Place(2, 5, after=key, total=45) for key in keys),
+            *(Place(2, 5, before=key, total=45) for key in keys),
             Place(9, 5, total=45, last=True),
         ):
             plans = _plans(db, Wanted(1000), place)
             told = "\n".join(plans)
             if db.dialect.name == "sqlite":
-                assert not any(f"SCAN {table}" in told for table in ("action", "entry", "delivery")), told
+                assert not any(f"SCAN {table}" in told for table in ("action", "entry", "delivery", "judged_later")), (
+                    told
+                )
                 sorts = told.count("USE TEMP B-TREE")
-                # Halves that have ends of their own are scanned one by one; else they would be one.
-                assert all(plan.count("SCAN anon") == 3 for plan in plans if "UNION ALL" in plan), told
+                # Thirds that have ends of their own are scanned one by one; else they would be one.
+                assert all(plan.count("SCAN anon") == 4 for plan in plans if "UNION ALL" in plan), told
             else:
                 assert "Seq Scan" not in told, told
                 sorts = told.replace("Incremental Sort", "").count("Sort  (")
-            # The two halves together, each of no more rows than the page has.
+            # The three thirds together, each of no more rows than the page has.
             assert plans
             assert sorts <= 1, told
 
@@ -115,7 +128,13 @@ def _make_many(db: Connection) -> None:
             "from action a join delivery d on d.delivery = 'M-' || (a.id % 2000 + 1) where a.action_id like 'M-%'"
         )
     )
-    for table in ("action", "delivery", "entry"):
+    db.execute(
+        text(
+            "insert into judged_later select e.delivery_id, e.line, d.account_id, d.finished_at + 1 "
+            "from entry e join delivery d on d.id = e.delivery_id where d.delivery like 'M-%' and e.line % 10 = 0"
+        )
+    )
+    for table in ("action", "delivery", "entry", "judged_later"):
         db.execute(text(f"analyze {table}"))
 
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     _partial('delivery_waits', 'delivery', ['waits_until'], 'waits_until is not null')
     _partial('delivery_undoes', 'delivery', ['undoes'], 'undoes is not null')
     _waiting_line()
+    _judged_later()
 
 
 def _waiting_line() -> None:
@@ -34,6 +35,19 @@ def _waiting_line() -> None:
     op.create_index('waiting_action', 'waiting_line', ['account_id', 'action_id'], unique=False)
     op.create_index('waiting_order', 'waiting_line', ['account_id', 'event_type_id', 'order_id'], unique=False)
     op.create_index('waiting_ready', 'waiting_line', ['account_id', 'delivery_id'], unique=False, sqlite_where=sa.text('ready = 1'), postgresql_where=sa.text('ready'))
+
+
+def _judged_later() -> None:
+    op.create_table('judged_later',
+    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
+    sa.Column('line', sa.BigInteger(), nullable=False),
+    sa.Column('account_id', sa.Integer(), nullable=False),
+    sa.Column('judged_at', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['delivery_id', 'line'], ['entry.delivery_id', 'entry.line'], name=op.f('judged_later_delivery_id_fkey')),
+    sa.PrimaryKeyConstraint('delivery_id', 'line', name=op.f('judged_later_pkey')),
+    sqlite_with_rowid=False
+    )
+    op.create_index('judged_later_at', 'judged_later', ['account_id', 'judged_at', 'delivery_id', 'line'], unique=False)
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:
