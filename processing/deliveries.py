@@ -314,8 +314,9 @@ def lines(db: Connection, delivery_id: int) -> Generator[dict[str, Any]]:
 
 
 def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> bool:
-    """Whether a delivery has rejected lines, or lines with one of these codes."""
-    wanted = (line.c.verdict == Verdict.REJECTED.value) | line.c.code.in_(codes)
+    """Whether a delivery has rejected lines, or lines with one of these codes that do not wait."""
+    told = line.c.code.in_(codes) & (line.c.verdict != Verdict.WAITING.value)
+    wanted = (line.c.verdict == Verdict.REJECTED.value) | told
     return db.execute(select(line.c.line).where(line.c.delivery_id == delivery_id, wanted).limit(1)).first() is not None
 
 

@@ -38,10 +38,10 @@ EXTRA: Final = {
 REPAIRABLE: Final = frozenset(
     {
         *(Code.AMBIGUOUS_ORDER, Code.NO_EXCHANGE_RATE, Code.NOT_ITEM_LEVEL, Code.ITEM_UNKNOWN),
-        *(Code.ITEM_LINES_NEEDED, Code.QUANTITY_NEEDED),
+        *(Code.ITEM_LINES_NEEDED, Code.QUANTITY_NEEDED, Code.UNKNOWN_ACTION),
     }
 )
-"""Codes of lines that are not rejected and that the brand can put right in the file itself."""
+"""Codes of lines that are not rejected and that the brand can put right in the file itself, once they do not wait."""
 
 Verdicts = Callable[[npt.NDArray[np.int64]], pd.DataFrame]
 """The verdicts of some lines: given ascending line numbers (int64, at least one), a row for each, in that order.
@@ -90,12 +90,13 @@ def write_fix(
 ) -> int:
     """Write the lines that the brand can repair and send again: all rejected ones and those with a ``repairable`` code.
 
-    Format as that of ``write_result``, with the brand's columns only; ``with_trailer`` ends a CSV with one. Returns how
-    many lines were written.
+    None of them waits. Format as that of ``write_result``, with the brand's columns only; ``with_trailer`` ends a CSV
+    with one. Returns how many lines were written.
     """
 
     def chosen(frame: pd.DataFrame) -> Mask:
-        return ((frame["verdict"] == Verdict.REJECTED) | frame["code"].isin(list(repairable))).to_numpy(np.bool_)
+        told = frame["code"].isin(list(repairable)) & (frame["verdict"] != Verdict.WAITING)
+        return ((frame["verdict"] == Verdict.REJECTED) | told).to_numpy(np.bool_)
 
     head = document.head
     if isinstance(head, XlsxHead):

@@ -154,7 +154,14 @@ def test_a_line_that_waited_in_vain_is_refused(loaded: Desk, clock: Clock) -> No
     )
     assert (balanced(receipt), receipt["waits_until"]) == (True, None)
     assert json.loads(results(loaded, "receipt_returns.csv.json")) == receipt
+    assert results(loaded, "fix_returns.csv").splitlines() == [EARLY.splitlines()[at] for at in (0, 2, 3)]
     assert dump(loaded.store)["waiting_line"] == []
+
+
+def test_a_fix_file_has_nothing_that_still_waits(loaded: Desk) -> None:
+    """Sending it again would not bring its action."""
+    ingest(loaded, lines("ActionId,Amount,Reason", "W-1,40.00,OTHER", "A-1,x,OTHER"))
+    assert results(loaded, "fix_returns.csv").splitlines() == ["ActionId,Amount,Reason", "A-1,x,OTHER"]
 
 
 def test_an_account_has_its_own_patience(desk: Desk, tmp_path: Path) -> None:

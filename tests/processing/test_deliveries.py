@@ -221,7 +221,12 @@ def test_a_receipt_tells_the_lines_that_need_telling(loaded: Desk, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("row", "codes", "expected"),
-    [("A-1,x,OTHER", [], True), ("A-9,1.00,OTHER", [], False), ("A-9,1.00,OTHER", [Code.UNKNOWN_ACTION], True)],
+    [
+        ("A-1,x,OTHER", [], True),
+        ("A-1,100.00,OTHER", [], False),
+        # It waits: sending it again would not bring its action.
+        ("A-9,1.00,OTHER", [Code.UNKNOWN_ACTION], False),
+    ],
 )
 def test_what_can_be_repaired(row: str, codes: list[str], *, expected: bool, loaded: Desk, tmp_path: Path) -> None:
     """Rejected lines always; others by their code."""
