@@ -32,12 +32,22 @@ Bytes = Callable[[], Case]
 
 
 def publish(desk: Desk, db: Connection, found: Row[Any], judged: Bytes | None) -> None:
-    """Put the delivery's answers where its brand finds them; doing it twice changes nothing."""
+    """Put the delivery's answers where its brand finds them, and remove those there are no longer.
+
+    Doing it twice changes nothing.
+    """
     if found.channel in ASKED_FOR:
         return
-    home = desk.brands / found.sid
-    for pattern, write in files(db, found, judged).items():
-        results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)
+    home, written = desk.brands / found.sid, files(db, found, judged)
+    named = {
+        pattern: results.publish(home, pattern, delivery=found.delivery, name=found.name, write=write)
+        for pattern, write in written.items()
+    }
+    prefix, suffix = results.RECEIPT.split("{}")
+    own = named[results.RECEIPT].removeprefix(prefix).removesuffix(suffix)
+    for pattern in results.PATTERNS:
+        if pattern not in written:
+            (results.results_folder(home) / pattern.format(own)).unlink(missing_ok=True)
 
 
 def files(db: Connection, found: Row[Any], judged: Bytes | None) -> dict[str, Writer]:

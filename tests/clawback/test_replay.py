@@ -25,6 +25,7 @@ CODE = 'code = "RETURNED"\n      outcome = "reverse"'
 FIXED = CATALOGUE.replace(
     CODE, f"{CODE}\n      [[account.program.event_type.disposition]]\n      {CODE.replace('RETURNED', 'DAMAGED')}"
 )
+MODIFYING = FIXED.replace('"DAMAGED"\n      outcome = "reverse"', '"DAMAGED"\n      outcome = "modify"')
 NAMED = 'name = "Acme Outdoor"'
 IGNORING = CATALOGUE.replace(NAMED, f'{NAMED}\nignore_columns = ["Note"]')
 
@@ -77,6 +78,21 @@ def test_only_what_was_not_applied_is_judged_again(loaded: Desk, tmp_path: Path,
     assert told(loaded) == receipt
     fix = (loaded.brands / SID / "results" / "fix_returns.csv").read_text()
     assert fix.splitlines() == ["ActionId,Amount,Reason", "A-3,-1,OTHER"]
+
+
+def test_a_fix_file_goes_when_nothing_is_to_be_put_right(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
+    """The brand finds what `clawback deliveries receipt` gives; another delivery's file of the name stays."""
+    bad = [lines("ActionId,Amount,Reason", f"{one},40.00,DAMAGED") for one in ("A-1", "A-2")]
+    first, second = (ingest(loaded, one)["delivery"] for one in bad)
+    found = loaded.brands / SID / "results"
+    fixes = {"fix_returns.csv", f"fix_returns.{second}.csv"}
+    assert {path.name for path in found.glob("fix_*")} == fixes
+    load(loaded, tmp_path, catalogue=MODIFYING)
+    for delivery in (second, first):
+        assert revising.replay(loaded, delivery, at=clock.now)["rows"]["applied"] == 1
+        fixes -= {"fix_returns.csv" if delivery == first else f"fix_returns.{second}.csv"}
+        assert {path.name for path in found.glob("fix_*")} == fixes
+    assert len(list(found.glob("result_*"))) == 2
 
 
 def test_a_line_does_not_overtake_a_later_one(loaded: Desk, tmp_path: Path, clock: Clock) -> None:
