@@ -89,9 +89,9 @@ def safe_order_id(order_id: str | None) -> str:
     return "" if order_id is None or re.match(FORMULA, order_id) else order_id
 
 
-def looks_like_a_number(action_id: str) -> bool:
-    """Whether a spreadsheet that opens a CSV takes this action id for a number or a day, and writes it differently."""
-    return _NUMBER_OR_DAY.fullmatch(action_id) is not None
+def looks_like_a_number(identifier: str) -> bool:
+    """Whether a spreadsheet that opens a CSV takes this id for a number or a day, and writes it differently."""
+    return _NUMBER_OR_DAY.fullmatch(identifier) is not None
 
 
 def _level(kind: Kind) -> str:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 KINDS: Final = ("order-csv", "item-csv", "order-xml", "item-xml")
 SHEET: Final = ".xlsx"
 RISKY: Final = "risky"
+WHAT: Final = {
+    "order-csv": "action ids look like numbers or days",
+    "item-csv": "action ids or SKUs look like numbers, days or formulas",
+}
+# Where a line of an item has it.
+_SKU: Final = 4
 
 
 @click.command()
@@ -56,8 +62,8 @@ def template(
         count = write(kind, rows, file)
     if seen[RISKY] and not sheet and not files.is_xml(kind):
         click.echo(
-            f"{seen[RISKY]:,} action ids look like numbers or days, which a spreadsheet writes differently: edit the "
-            f"file as text, or have it written to a name that ends in {SHEET}.",
+            f"{seen[RISKY]:,} {WHAT[kind]}, which a spreadsheet writes differently: edit the file as text, or have it "
+            f"written to a name that ends in {SHEET}.",
             err=True,
         )
     if out is not None:
@@ -89,15 +95,18 @@ def _rows(kind: "Kind", sid: str | None, event_type: int | None, seen: "Counter[
         terms = read_terms(db, sid)
         if event_type is not None and event_type not in terms.event_types:
             raise Unusable(f"Account {sid} has no event type {event_type}; it has {[*terms.event_types]}.")
-        find = editable_items if kind.startswith("item") else editable
-        yield _counted(rows_of(find(db, terms, at=now(), event_type=event_type)), seen)
+        has_items = kind.startswith("item")
+        find = editable_items if has_items else editable
+        yield _counted(rows_of(find(db, terms, at=now(), event_type=event_type)), seen, has_items=has_items)
 
 
-def _counted(rows: "Iterable[Row]", seen: "Counter[str]") -> "Iterator[Row]":
-    from schemas.template import looks_like_a_number
+def _counted(rows: "Iterable[Row]", seen: "Counter[str]", *, has_items: bool) -> "Iterator[Row]":
+    from schemas.template import looks_like_a_number, safe_order_id
 
     for row in rows:
         seen[RISKY] += looks_like_a_number(row[0])
+        if has_items:
+            seen[RISKY] += looks_like_a_number(row[_SKU]) or not safe_order_id(row[_SKU])
         yield row
 
 

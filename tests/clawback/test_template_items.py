@@ -1,12 +1,16 @@
 """Templates of the items of open actions, from the ledger to the brand and back."""
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
 
+from clawback.cli import cli
+from clawback.cli.running import guarded
 from clawback.cli.template import rows_of
-from clawback.wiring import Desk
+from clawback.settings import Settings
+from clawback.wiring import Desk, open_desk
 from processing.catalog import read_terms
 from processing.editable import EditableItem, editable, editable_items
 from schemas.template import Kind, write_filled
@@ -47,6 +51,22 @@ def test_items_are_listed_by_action(loaded: Desk) -> None:
         EditableItem("A-3", "O-1", BASKET, "BOOT", "Shoes", 0, "0.00"),
         EditableItem("A-3", "O-1", BASKET, "SOCK", None, 3, "20.00"),
     ]
+
+
+@pytest.mark.parametrize(("sku", "count"), [("0012345678905", 1), ("=1+1", 1), ("SOCK-7", 0)])
+def test_a_sku_that_a_spreadsheet_would_change_is_told(
+    sku: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the item as the action's id names the action; the file has it as it is."""
+    with open_desk(Settings(state=tmp_path / "var"), lambda: ARRIVED) as desk:
+        load_items(desk, tmp_path, A2.replace("TENT", sku))
+    monkeypatch.setenv("CLAWBACK_STATE", str(tmp_path / "var"))
+    monkeypatch.setattr("clawback.cli.template.now", lambda: ARRIVED)
+    monkeypatch.setattr(sys, "argv", ["clawback", "template", "item-csv", "--editable-actions", "--account", SID])
+    assert guarded(cli) == 0
+    out, err = capsys.readouterr()
+    assert f'"{sku}"' in out
+    assert ("1 action ids or SKUs look like numbers, days or formulas" in err) is bool(count)
 
 
 @pytest.mark.parametrize("kind", ["item-csv", "item-xml"])
