@@ -113,21 +113,7 @@ def judge(
     if doubt := None if proven else _doubt(case, document):
         _hold_incomplete(db, number, case, document, doubt, at)
         return
-    tally, sound = _apply(db, number, case, document)
-    weighed = weighed or released is None
-    if not weighed:
-        tally.decide()
-    end = partial(deliveries.finish, db, number, at=at, summary=tally.told(case.terms.partners))
-    try:
-        if weighed:
-            brakes.check(db, case.terms, tally)
-    except Braked as because:
-        if sound:
-            raise
-        # Faults of its text stand, and there is nothing else: it is what ``hold`` would make of it once more.
-        end(DeliveryState.HELD, code=because.code, message=_held_anew(released, because))
-    else:
-        end(DeliveryState.DONE, message=released)
+    _weigh(db, number, case, document, at=at, released=released, weighed=weighed or released is None)
 
 
 def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) -> None:
@@ -182,6 +168,26 @@ def record(applied: Application, checked: Checked) -> None:
     """Give checked lines their verdicts; raises LedgerConflict."""
     applied.reject(_rejected(checked))
     applied.apply(checked.good)
+
+
+def _weigh(  # noqa: PLR0913 - those of judge
+    db: Connection, number: int, case: Case, document: Document, *, at: datetime, released: str | None, weighed: bool
+) -> None:
+    """Apply a delivery that is whole, and end it as done or held; raises Braked."""
+    tally, sound = _apply(db, number, case, document)
+    if not weighed:
+        tally.decide()
+    end = partial(deliveries.finish, db, number, at=at, summary=tally.told(case.terms.partners))
+    try:
+        if weighed:
+            brakes.check(db, case.terms, tally)
+    except Braked as because:
+        if sound:
+            raise
+        # Faults of its text stand, and there is nothing else: it is what ``hold`` would make of it once more.
+        end(DeliveryState.HELD, code=because.code, message=_held_anew(released, because))
+    else:
+        end(DeliveryState.DONE, message=released)
 
 
 def _apply(db: Connection, number: int, case: Case, document: Document) -> tuple[Tally, int]:

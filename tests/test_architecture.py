@@ -43,7 +43,8 @@ MAY_IMPORT = {
     "clawback.pipeline": INNER
     | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.rejudging"}
     | {"clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
-    "clawback.deciding": INNER | {"clawback.pipeline", "clawback.rejudging", "clawback.wiring"},
+    "clawback.deciding": INNER
+    | {"clawback.cases", "clawback.pipeline", "clawback.rejudging", "clawback.sidecars", "clawback.wiring"},
     "clawback.revising": INNER
     | {"clawback.cases", "clawback.pipeline", "clawback.preview", "clawback.rejudging", "clawback.wiring"},
     "clawback.sweep": INNER

@@ -181,7 +181,7 @@ def body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-_LARGEST: Final = {"Quantity": 10**9 - 1} | dict.fromkeys(
+_LARGEST: Final = {"Quantity": 10**9 - 1, "Rebate": 0} | dict.fromkeys(
     ("ActionTrackerId", "EventTypeId", "CampaignId", "MediaPartnerId"), 10**10 - 1
 )
 

@@ -307,13 +307,13 @@ def test_what_was_read_in_time_counts_however_late_it_lands(crm: Crm, tmp_path: 
     crm.round()
     crm.world.change(record, StageName="Closed Lost")
     crm.pass_by(minutes=1)
-    spool, away = tmp_path / "spool" / "tmp", tmp_path / "away"
-    spool.rename(away)
-    spool.write_text("where the spool should be")
-    with pytest.raises(UploadRefused, match="Not a directory"):
+    order, away = tmp_path / "spool" / "order", tmp_path / "away"
+    order.rename(away)
+    order.mkdir()
+    with pytest.raises((UploadRefused, OSError), match="Is a directory"):
         crm.round()
-    spool.unlink()
-    away.rename(spool)
+    order.rmdir()
+    away.rename(order)
     crm.pass_by(minutes=5)
     crm.round()
     assert crm.values("O-1")[0] == "REVERSED"
