@@ -297,6 +297,7 @@ def test_what_is_not_kept_keeps_no_script_from_its_change(door: Site) -> None:
         *["Quantity1,Amount1,Quantity2,Amount2,ActionId,Sku1,Sku2,Reason\n1,,0,,A-1,S,T,OTHER\n"] * 2,
         *["ActionId,Sku,Quantity,Amount,Reason\nA-1,S,1,,ORDER_UPDATE\n"] * 2,
     ]
+    door.finish()
 
 
 def test_an_event_type_has_two_names(site: Site, tmp_path: Path) -> None:
