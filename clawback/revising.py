@@ -189,6 +189,7 @@ def _replayable(db: Connection, delivery: str) -> Row[Any]:
         DeliveryState.HELD: "is held; release or reject it instead.",
         DeliveryState.BROKEN: "is broken; it is tried again with every round, and by `clawback ingest`.",
         DeliveryState.DUPLICATE: f"is a duplicate of {found.first}; replay that one.",
+        DeliveryState.UNPACKED: f"is a container. Replay the deliveries of its files: {_files(found)}.",
     }.get(DeliveryState(found.state))
     if found.channel in WITHOUT_BYTES:
         why_not = "is no file of a brand; do again what was refused."
@@ -202,16 +203,17 @@ def _replayable(db: Connection, delivery: str) -> Row[Any]:
 def _undoable(db: Connection, delivery: str) -> Row[Any]:
     found = deliveries.find(db, delivery)
     if found.state == DeliveryState.UNPACKED:
-        raise Unusable(f"Delivery {delivery} is a container. {_file_by_file(found)}")
+        how = f"Undo the deliveries of its files one by one, the last one first: {_files(found)}."
+        raise Unusable(f"Delivery {delivery} is a container. {how}")
     if found.state != DeliveryState.DONE:
         raise Unusable(f"Delivery {delivery} is {found.state}: nothing of it was applied, so there is nothing to undo.")
     return found
 
 
-def _file_by_file(found: Row[Any]) -> str:
-    files = [file["delivery"] for file in json.loads(found.summary)["files"]]
+def _files(container: Row[Any]) -> str:
+    files = [file["delivery"] for file in json.loads(container.summary).get("files", [])]
     more = f" and {len(files) - MOST_SHOWN} more, as its receipt tells" if len(files) > MOST_SHOWN else ""
-    return f"Undo the deliveries of its files one by one, the last one first: {', '.join(files[:MOST_SHOWN])}{more}."
+    return f"{', '.join(files[:MOST_SHOWN])}{more}"
 
 
 def _nothing_open(found: Row[Any]) -> Unusable:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from clawback import pipeline
+from clawback import pipeline, revising
 from clawback.intake import arrival_of
 from clawback.preview import preview
 from clawback.settings import Settings
 from clawback.unpacking import unpack
 from clawback.wiring import Desk, open_desk
 from processing import deliveries
+from processing.errors import Unusable
 from tests.conftest import Clock
 from tests.schemas.test_containers import gzipped, zipped
 from tests.workbooks import row, sheet, workbook
@@ -52,6 +53,15 @@ def files(desk: Desk, delivery: str) -> list[dict[str, Any]]:
 def results(desk: Desk) -> list[str]:
     """The names of what the brand finds in its folder."""
     return sorted(path.name for path in (desk.brands / SID / "results").iterdir() if path.is_file())
+
+
+def test_the_files_of_a_container_are_replayed_one_by_one(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """The container itself asked for nothing; its files have what is open, and are named."""
+    load(desk, tmp_path, [Sale("A-1", "O-1")])
+    number = ingest(desk, ZIP, name="returns.zip")["delivery"]
+    named = ", ".join(f"{number}-{at:04}" for at in (1, 2, 3))
+    with pytest.raises(Unusable, match=rf"is a container\. Replay the deliveries of its files: {named}\.$"):
+        revising.replay(desk, number, at=clock.now)
 
 
 def test_each_file_of_a_zip_is_a_delivery(desk: Desk, tmp_path: Path) -> None:
