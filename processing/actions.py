@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, and_, literal, or_, select, true
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from processing import bulk, item_load, tables, waiting
+from processing import bulk, item_load, tables, upsert, waiting
 from processing.catalog import StoredContract, Terms
 from processing.columns import NONE, Bools, Ints, Objects, blank, missing, texts
 from processing.explain import shown
@@ -245,11 +244,10 @@ def _add(db: Connection, account_id: int) -> int:
         *(staged.c[name] for name in same),
         *(staged.c[name] for name in _AS_TRACKED.values()),
     )
-    insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(action)
     names = ["account_id", "state", *same, *_AS_TRACKED]
     # SQLite needs the WHERE to tell the upsert clause from a join.
     source = chosen.where(true()).order_by(staged.c.line)
-    statement = insert.from_select(names, source).on_conflict_do_nothing()
+    statement = upsert.insert_into(db, action).from_select(names, source).on_conflict_do_nothing()
     return db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from processing import tables
+from processing import tables, upsert
 from processing.errors import NotFound, Unusable
 from processing.instants import DAY
 from processing.model import (
@@ -171,7 +170,7 @@ def _save_account(db: Connection, account: Account) -> None:
         "trailer": account.trailer.value,
         "waiting_days": account.waiting_days,
     }
-    _upsert(db, tables.account, [row], key=("sid",))
+    upsert.put(db, tables.account, [row], key=("sid",))
     account_id = db.execute(select(tables.account.c.id).where(tables.account.c.sid == account.sid)).scalar_one()
     for program in account.programs:
         _save_program(db, account_id, program)
@@ -195,14 +194,14 @@ def _save_program(db: Connection, account_id: int, program: Program) -> None:
     ).scalar_one_or_none()
     if owner not in {None, account_id}:
         raise Unusable(f"Program {program.id} belongs to another account; program ids are unique among all accounts.")
-    _upsert(db, tables.program, [{**mine, "name": program.name}], key=("program_id",))
+    upsert.put(db, tables.program, [{**mine, "name": program.name}], key=("program_id",))
     for event_type in program.event_types:
         _save_event_type(db, mine, event_type)
     partners = {one.partner.id: one.partner.name for one in program.contracts}
     rows = [{"account_id": account_id, "partner_id": number, "name": name} for number, name in partners.items()]
-    _upsert(db, tables.partner, rows, key=("account_id", "partner_id"))
+    upsert.put(db, tables.partner, rows, key=("account_id", "partner_id"))
     contracts = [{**mine, **_contract_row(one)} for one in program.contracts]
-    _upsert(db, tables.contract, contracts, key=("account_id", "program_id", "partner_id", "effective"))
+    upsert.put(db, tables.contract, contracts, key=("account_id", "program_id", "partner_id", "effective"))
 
 
 def _save_event_type(db: Connection, mine: Mapping[str, int], event_type: EventType) -> None:
@@ -214,7 +213,7 @@ def _save_event_type(db: Connection, mine: Mapping[str, int], event_type: EventT
         "basis": event_type.basis.value,
         "same_order": event_type.same_order.value,
     }
-    _upsert(db, tables.event_type, [row], key=("account_id", "event_type_id"))
+    upsert.put(db, tables.event_type, [row], key=("account_id", "event_type_id"))
     table, key = tables.disposition, {"account_id": mine["account_id"], "event_type_id": event_type.id}
     db.execute(table.delete().where(*(table.c[name] == value for name, value in key.items())))
     rows = [{**key, "code": code, "outcome": change.value} for code, change in event_type.dispositions.items()]
@@ -250,11 +249,3 @@ def _stored_contract(row: Any) -> StoredContract:  # noqa: ANN401 - a row of the
         fixed_minor=row.fixed_minor,
         categories=json.loads(row.categories_ppm),
     )
-
-
-def _upsert(db: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]) -> None:
-    if not rows:
-        return
-    insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
-    values = {name: insert.excluded[name] for name in rows[0] if name not in key}
-    db.execute(insert.on_conflict_do_update(index_elements=key, set_=values), list(rows))

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from processing import upsert
 from processing.catalog import Terms
 from processing.codes import Code
 from processing.columns import Objects, missing
@@ -42,13 +42,8 @@ class Rate:
 
 def save(db: Connection, rates: Sequence[Rate]) -> None:
     """Add rates; one that is there for the same day and pair is replaced."""
-    if not rates:
-        return
-    insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(exchange_rate)
-    key = ("day", "source", "target")
-    statement = insert.on_conflict_do_update(index_elements=key, set_={"scaled": insert.excluded.scaled})
     rows = [{"day": one.day, "source": one.source, "target": one.target, "scaled": one.scaled} for one in rates]
-    db.execute(statement, rows)
+    upsert.put(db, exchange_rate, rows, key=("day", "source", "target"))
 
 
 def exchange(db: Connection, asked: Asked, actions: Actions, terms: Terms) -> None:

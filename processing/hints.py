@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, delete, null, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from processing import upsert
 from processing.instants import micros
 from processing.record_tables import record_hint
 
@@ -32,7 +32,6 @@ class Hint:
 
 def take(db: Connection, source: str, hints: Collection[Hint], at: datetime) -> int:
     """Write down what was told; gives how many notifications are new."""
-    chosen: Any = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     new = 0
     for one in hints:
         values = {
@@ -44,7 +43,7 @@ def take(db: Connection, source: str, hints: Collection[Hint], at: datetime) -> 
             "due_at": null() if one.record is None else micros(at),
             "outcome": QUARANTINED if one.record is None else None,
         }
-        new += db.execute(chosen(record_hint).values(values).on_conflict_do_nothing()).rowcount
+        new += upsert.add_missing(db, record_hint, values)
     return new
 
 

@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, insert, select, true, union, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from processing import upsert
 from processing.instants import instant, micros
 from processing.record_tables import observation, observed_batch, record_cursor, record_seen
 
@@ -82,7 +82,7 @@ def cursor(db: Connection, source: str, mapping: str) -> Cursor | None:
 def keep_cursor(db: Connection, source: str, mapping: str, its: Cursor) -> None:
     """Write a cursor down."""
     told = {name: one if isinstance(one, bool) else one and micros(one) for name, one in asdict(its).items()}
-    _upsert(db, record_cursor, ("source", "mapping"), [{"source": source, "mapping": mapping, **told}])
+    upsert.put(db, record_cursor, [{"source": source, "mapping": mapping, **told}], key=("source", "mapping"))
 
 
 def seen(db: Connection, source: str, mapping: str, records: Iterable[str]) -> dict[str, Seen]:
@@ -121,7 +121,7 @@ def keep_seen(db: Connection, source: str, mapping: str, records: Collection[See
         }
         for one in records
     ]
-    _upsert(db, record_seen, ("source", "mapping", "record"), rows)
+    upsert.put(db, record_seen, rows, key=("source", "mapping", "record"))
 
 
 def observe(db: Connection, source: str, mapping: str, changes: Collection[Observation], at: datetime) -> None:
@@ -359,12 +359,3 @@ def _some(values: Iterable[Any]) -> Iterator[list[Any]]:
     left = iter(values)
     while some := list(islice(left, _SOME)):
         yield some
-
-
-def _upsert(db: Connection, table: Table, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    chosen: Any = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    statement = chosen(table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    db.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)

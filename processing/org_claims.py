@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, or_, select, update
 
+from processing import upsert
 from processing.errors import LedgerConflict
 from processing.instants import instant, micros
 from processing.record_tables import hook_refusal, org_claim
@@ -17,7 +17,7 @@ _LONGEST: Final = 200
 
 def claim(db: Connection, source: str, token: str, at: datetime) -> bool:
     """Take the claim of a source unless somebody has it; whoever had it before writes no more."""
-    _make(db, source)
+    upsert.add_missing(db, org_claim, {"source": source})
     free = or_(org_claim.c.token.is_(None), org_claim.c.until <= micros(at))
     taken = update(org_claim).where(org_claim.c.source == source, free)
     return db.execute(taken.values(token=token, until=micros(at + CLAIMED))).rowcount == 1
@@ -71,7 +71,7 @@ def doubt(db: Connection, source: str) -> None:
 
 def refuse(db: Connection, source: str, because: str, at: datetime) -> None:
     """Count a message that reached the hook of a source and is none of its org's."""
-    _make(db, source, hook_refusal)
+    upsert.add_missing(db, hook_refusal, {"source": source})
     mine = update(hook_refusal).where(hook_refusal.c.source == source)
     counted = {"messages": hook_refusal.c.messages + 1, "refused_at": micros(at), "because": because[:_LONGEST]}
     db.execute(mine.values(counted))
@@ -87,10 +87,5 @@ def refused(db: Connection, source: str) -> dict[str, Any] | None:
 
 
 def _set(db: Connection, source: str, **values: object) -> None:
-    _make(db, source)
+    upsert.add_missing(db, org_claim, {"source": source})
     db.execute(update(org_claim).where(org_claim.c.source == source).values(values))
-
-
-def _make(db: Connection, source: str, table: Table = org_claim) -> None:
-    chosen: Any = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    db.execute(chosen(table).values(source=source).on_conflict_do_nothing())

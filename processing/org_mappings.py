@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from processing import upsert
 from processing.instants import micros
 from processing.record_tables import org_mapping
 
@@ -26,7 +26,7 @@ def approved(db: Connection, source: str) -> set[str]:
 def approve(db: Connection, source: str, mappings: Iterable[str], at: datetime) -> None:
     """From now on what is observed by these mappings is applied."""
     for name in mappings:
-        _make(db, source, name)
+        upsert.add_missing(db, org_mapping, {"source": source, "mapping": name})
         unapproved = (*_of(source, name), org_mapping.c.approved_at.is_(None))
         db.execute(update(org_mapping).where(*unapproved).values(approved_at=micros(at)))
 
@@ -67,10 +67,5 @@ def _of(source: str, mapping: str) -> tuple[Any, ...]:
 
 
 def _set(db: Connection, source: str, mapping: str, values: dict[str, Any]) -> None:
-    _make(db, source, mapping)
+    upsert.add_missing(db, org_mapping, {"source": source, "mapping": mapping})
     db.execute(update(org_mapping).where(*_of(source, mapping)).values(values))
-
-
-def _make(db: Connection, source: str, mapping: str) -> None:
-    chosen: Any = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    db.execute(chosen(org_mapping).values(source=source, mapping=mapping).on_conflict_do_nothing())

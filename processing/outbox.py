@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, null, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from processing import bulk
+from processing import bulk, upsert
 from processing.errors import NotFound
 from processing.instants import instant, micros
 from processing.tables import outbox
@@ -48,11 +47,10 @@ def enqueue(  # noqa: PLR0913 - the columns of an entry
 
     Without a ``thread`` it belongs to the delivery alone.
     """
-    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     now = micros(at)
     values = {"kind": kind, "recipient": recipient, "delivery": delivery, "revision": revision}
     values |= {"thread": thread or delivery, "made_at": now, "due_at": now}
-    db.execute(insert(outbox).values(**values).on_conflict_do_nothing())
+    upsert.add_missing(db, outbox, values)
 
 
 def recipients(db: Connection, kind: str, *, at: datetime) -> list[str]:
