@@ -296,14 +296,10 @@ class _Desk:
     def _is_to_settle(self, at: Ints, moved: Bools, refused: Bools, too_late: Bools) -> Bools:
         """Which late lines ask for money, those too that say what their action has: they may take others back."""
         row = self.asked.row[at]
-        whole = (self.asked.change[at] != Change.MODIFY) | (self.asked.amount[at] != NONE)
-        asks, confirms = whole, whole
+        asks = (self.asked.change[at] != Change.MODIFY) | (self.asked.amount[at] != NONE)
         if self.basket is not None:
-            items = self.basket.asked
-            asks = whole | items.named[at]
-            # A reversed action has nothing of the item that is returned; an approval before this line may give it back.
-            confirms = whole | (items.priced[at] & ~self.basket.several(row)) | self._returns_again(at)
-        settled: Bools = (too_late & asks) | (confirms & ~moved & ~refused & self._is_late(row))
+            asks |= self.basket.asked.named[at]
+        settled: Bools = asks & (too_late | (~moved & ~refused & self._is_late(row)))
         return settled
 
     def _is_overtaken(self, at: Ints) -> Bools:

@@ -83,13 +83,6 @@ class AskedItems:
         """Which lines name an item."""
         return np.diff(self.first) > 0
 
-    @property
-    def priced(self) -> Bools:
-        """Which lines give an item an amount."""
-        given = np.zeros(len(self.blamed), dtype=np.bool_)
-        given[self.position[self.amount != NONE]] = True
-        return given
-
     def blame(self, which: Bools) -> Bools:
         """Remember the first of these items of each line; gives the lines that have one."""
         rows = np.flatnonzero(which)[::-1]

@@ -11,10 +11,11 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, null, select, update
 
 from processing import bulk, deliveries, waiting
+from processing.adjustment_tables import adjustment, adjustment_item
 from processing.codes import Code, Verdict
 from processing.columns import Ints
 from processing.instants import micros
-from processing.tables import adjustment, delivery, line, waiting_line
+from processing.tables import delivery, line, waiting_line
 
 # A line that was applied or needed nothing got what it asked for.
 _OPEN = (Verdict.REJECTED, Verdict.REFUSED, Verdict.WAITING, Verdict.HELD)
@@ -104,8 +105,9 @@ def _take(db: Connection, delivery_id: int, chosen: ColumnElement[bool], waited:
     counted = db.execute(select(line.c.verdict, func.count()).where(mine).group_by(line.c.verdict))
     verdicts = Counter({Verdict(verdict): count for verdict, count in counted})
     # What a late line proposes is part of its verdict.
-    proposed = adjustment.c.line.in_(select(line.c.line).where(mine))
-    db.execute(delete(adjustment).where(adjustment.c.delivery_id == delivery_id, proposed))
+    for proposed in (adjustment, adjustment_item):
+        of_these = proposed.c.line.in_(select(line.c.line).where(mine))
+        db.execute(delete(proposed).where(proposed.c.delivery_id == delivery_id, of_these))
     db.execute(delete(line).where(mine))
     db.execute(delete(waiting_line).where(waited))
     return Taken(lines, verdicts)

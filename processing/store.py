@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_u
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 # These tables are part of the database, whoever imports them.
-from processing import fetched_tables, record_tables, tables  # noqa: F401
+from processing import adjustment_tables, fetched_tables, record_tables, tables  # noqa: F401
 from processing.errors import NotFound, StoreUnavailable, Unusable
 
 HEAD: Final = "0011"

@@ -351,24 +351,6 @@ exchange_rate = Table(
     PrimaryKeyConstraint("day", "source", "target"),
 )
 
-# What a line asked for after its action had locked, counted from the action as it locked: proposed for the next cycle
-# (processing.adjustments), never applied by itself.
-adjustment = Table(
-    "adjustment",
-    metadata,
-    Column("delivery_id", BigInteger, nullable=False),
-    Column("line", BigInteger, nullable=False),
-    Column("action_id", BigInteger, nullable=False),
-    Column("change", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("amount_before", BigInteger, nullable=False),
-    Column("amount_after", BigInteger, nullable=False),
-    Column("payout_before", BigInteger, nullable=False),
-    Column("payout_after", BigInteger, nullable=False),
-    PrimaryKeyConstraint("delivery_id", "line"),
-    sqlite_with_rowid=False,
-)
-
 # Lines that wait, by what names their action; ``ready`` once an action was loaded that one may mean, ``held`` when it
 # was then given that verdict.
 waiting_line = Table(

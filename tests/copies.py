@@ -24,6 +24,7 @@ RENUMBERED: Final = {
     "line.delivery_id",
     "action.changed_by",
     "adjustment.delivery_id",
+    "adjustment_item.delivery_id",
     "delivery.undoes",
     "delivery.undone_by",
     "item_entry.delivery_id",

@@ -81,7 +81,7 @@ MAY_IMPORT = {
 
 PURE = {
     *("codes", "columns", "decide", "errors", "instants", "intent", "item_intent", "items", "model", "money", "rate"),
-    *("reasons", "terms"),
+    *("reasons", "standing", "terms"),
 }
 PURE_IMPORTS = {
     "bisect",

@@ -1,15 +1,15 @@
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from clawback import pipeline, revising
+from clawback import deciding, pipeline, revising
 from clawback.wiring import Desk
 from processing import adjustments
 from processing.errors import Unusable
 from tests.conftest import Clock
-from tests.item_worlds import load_items
+from tests.item_worlds import ITEM_CATALOGUE, load_items
 from tests.worlds import CATALOGUE, LOCK, MICROSECOND, OTHER_SID, SID, Sale, codes, dump, ingest, lines, load, values
 
 SALES = [
@@ -223,6 +223,151 @@ def test_what_arrived_first_counts_first(late: Desk, clock: Clock) -> None:
     ingest(late, lines("ActionId,Amount,Reason", "A-1,0,OTHER"))
     ingest(late, lines("ActionId,Amount,Reason", "A-1,40.00,OTHER"), received_at=clock.now - MICROSECOND)
     assert steps(late) == [("100.00", "40.00", "-3.00"), ("40.00", "0.00", "-2.00")]
+
+
+@pytest.mark.parametrize(
+    ("in_time", "late_row", "expected"),
+    [
+        ("A-1,80.00,OTHER", "A-1,0,OTHER", [("80.00", "0.00", "-4.00")]),
+        ("A-1,80.00,OTHER", "A-1,50.00,OTHER", [("80.00", "50.00", "-1.50")]),
+        ("A-1,40.00,OTHER", "A-1,100.00,OTHER", [("40.00", "100.00", "3.00")]),
+        ("A-1,80.00,OTHER", "A-1,80.00,OTHER", []),
+        ("A-1,80.00,OTHER", "A-1,,RESET", [("80.00", "100.00", "1.00")]),
+        ("A-1,80.00,OTHER", "A-1,,VALIDATED", []),
+        ("A-1,0,OTHER", "A-1,0,OTHER", []),
+        ("A-1,0,OTHER", "A-1,50.00,OTHER", []),
+        ("A-1,0,OTHER", "A-1,,VALIDATED", [("0.00", "100.00", "5.00")]),
+        ("A-3,,VALIDATED", "A-3,30.00,OTHER", [("100.00", "30.00", "-3.50")]),
+        ("A-3,,VALIDATED", "A-3,,VALIDATED", []),
+        ("A-3,,VALIDATED", "A-3,0,OTHER", [("100.00", "0.00", "-5.00")]),
+    ],
+)
+@pytest.mark.parametrize("held", [False, True])
+def test_late_lines_count_from_what_their_action_locked_with(
+    in_time: str,
+    late_row: str,
+    expected: list[tuple[str, str, str]],
+    desk: Desk,
+    tmp_path: Path,
+    clock: Clock,
+    *,
+    held: bool,
+) -> None:
+    """Be it that what arrived in time was held, and is released behind them."""
+    load(desk, tmp_path, SALES)
+    ingest(desk, lines("ActionId,Reason", "A-3,OTHER"))
+    arrives(desk, clock, "ActionId,Amount,Reason", [in_time], [late_row], held=held)
+    assert steps(desk) == expected
+
+
+def arrives(desk: Desk, clock: Clock, header: str, in_time: list[str], late_rows: list[str], *, held: bool) -> None:
+    """Lines in time, which may be held until others came after the lock, each of these as a delivery of its own."""
+    clock.now = LOCK - MICROSECOND
+    first = ingest(desk, lines(header, *in_time).removesuffix("\n" if held else ""))
+    assert first["state"] == ("held" if held else "done")
+    clock.now = LOCK
+    for row in late_rows:
+        clock.pass_by(minutes=1)
+        # Under another name of a column, as no file goes on where the first one ended.
+        ingest(desk, lines(header.replace("Reason", "DispositionCode"), row), again=True)
+    if held:
+        deciding.release(desk, first["delivery"], by="dana", at=clock.now)
+
+
+ITEM: Final = "ActionId,Sku,Quantity,Amount,Reason"
+
+
+@pytest.mark.parametrize(
+    ("in_time", "late_rows", "expected"),
+    [
+        ("BOOT,2,60.00,OTHER", ["BOOT,2,50.00,OTHER"], [("80.00", "70.00", "-0.80")]),
+        ("BOOT,2,60.00,OTHER", ["SOCK,3,10.00,OTHER"], [("80.00", "70.00", "-0.50")]),
+        ("BOOT,2,60.00,OTHER", ["BOOT,2,80.00,OTHER"], [("80.00", "100.00", "1.60")]),
+        ("BOOT,2,60.00,OTHER", ["BOOT,2,60.00,OTHER"], []),
+        ("BOOT,0,,OTHER", ["BOOT,0,,OTHER"], []),
+        ("BOOT,0,,OTHER", ["SOCK,0,,OTHER"], [("20.00", "0.00", "-1.00")]),
+        ("BOOT,0,,OTHER", ["BOOT,1,30.00,OTHER"], [("20.00", "50.00", "2.40")]),
+        ("BOOT,2,60.00,OTHER", [",,,RESET"], [("80.00", "100.00", "1.60")]),
+        (",,,RETURNED", ["BOOT,1,30.00,OTHER"], []),
+        (
+            ",,,RETURNED",
+            [",,,VALIDATED", "BOOT,1,30.00,OTHER"],
+            [("0.00", "100.00", "7.40"), ("100.00", "50.00", "-4.00")],
+        ),
+    ],
+)
+@pytest.mark.parametrize("held", [False, True])
+def test_late_lines_about_items_count_from_what_their_action_locked_with(
+    in_time: str,
+    late_rows: list[str],
+    expected: list[tuple[str, str, str]],
+    desk: Desk,
+    tmp_path: Path,
+    clock: Clock,
+    *,
+    held: bool,
+) -> None:
+    """The same where they name some of its items."""
+    load_items(desk, tmp_path)
+    arrives(desk, clock, ITEM, [f"A-1,{in_time}"], [f"A-1,{row}" for row in late_rows], held=held)
+    assert steps(desk) == expected
+
+
+@pytest.mark.parametrize(
+    ("late_rows", "expected"),
+    [
+        (["BOOT,0,,OTHER", "BOOT,0,,OTHER"], [("60.00", "20.00", "-3.20")]),
+        (["BOOT,2,50.00,OTHER", "BOOT,2,40.00,OTHER"], [("60.00", "70.00", "0.80"), ("70.00", "60.00", "-0.80")]),
+        ([",,,RESET", "BOOT,1,30.00,OTHER"], [("60.00", "100.00", "3.20"), ("100.00", "50.00", "-4.00")]),
+        ([",,,RESET", "SOCK,0,,OTHER"], [("60.00", "100.00", "3.20"), ("100.00", "80.00", "-1.00")]),
+        (["SOCK,0,,OTHER", "BOOT,0,,OTHER"], [("60.00", "40.00", "-1.00"), ("40.00", "0.00", "-3.20")]),
+        (
+            ["SOCK,0,,OTHER", "BOOT,0,,OTHER", ",,,VALIDATED"],
+            [("60.00", "40.00", "-1.00"), ("40.00", "0.00", "-3.20"), ("0.00", "40.00", "3.20")],
+        ),
+        ([",,,RETURNED", "BOOT,1,30.00,OTHER"], [("60.00", "0.00", "-4.20"), ("0.00", "30.00", "2.40")]),
+        ([",,,RETURNED", "SOCK,0,,OTHER"], [("60.00", "0.00", "-4.20")]),
+        (["BOOT,1,40.00,OTHER", "BOOT,,50.00,OTHER"], [("60.00", "70.00", "0.80")]),
+        (["BOOT,0,,OTHER", "BOOT,,50.00,OTHER"], [("60.00", "20.00", "-3.20")]),
+    ],
+)
+def test_late_lines_about_items_add_to_those_before_them(
+    late_rows: list[str], expected: list[tuple[str, str, str]], desk: Desk, tmp_path: Path, clock: Clock
+) -> None:
+    """Each says what its items come to, however often, and a reset what all of them do."""
+    load_items(desk, tmp_path)
+    arrives(desk, clock, ITEM, ["A-1,BOOT,2,40.00,OTHER"], [f"A-1,{row}" for row in late_rows], held=False)
+    assert steps(desk) == expected
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_late_lines_about_items_count_from_what_brought_their_action_back(
+    desk: Desk, tmp_path: Path, clock: Clock, *, reset: bool
+) -> None:
+    """An approval gives it what it had before it was reversed in time, a reset what was tracked."""
+    load_items(desk, tmp_path)
+    ingest(desk, lines(ITEM, "A-1,BOOT,2,40.00,OTHER"))
+    back = "RESET" if reset else "VALIDATED"
+    arrives(desk, clock, ITEM, ["A-1,,,,RETURNED"], [f"A-1,,,,{back}", "A-1,BOOT,2,30.00,OTHER"], held=False)
+    has, payout, less = ("100.00", "7.40", "-4.00") if reset else ("60.00", "4.20", "-0.80")
+    assert steps(desk) == [("0.00", has, payout), (has, "50.00", less)]
+
+
+def test_late_lines_about_items_are_rated_once(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Each with the contract of its day, whatever lines before it said of others; taken back, nothing is left."""
+    load_items(desk, tmp_path)
+    dearer = ITEM_CATALOGUE.replace('{ percent = "5.00", categories = { Shoes = "8.00" } }', '{ percent = "10.00" }')
+    load_items(
+        desk, tmp_path, "A-9,1000,16030,501,O-9,2027-01-15T10:00:00-05:00,USD,TENT,,1,50.00,,,,", catalogue=dearer
+    )
+    rows = ["A-1,BOOT,2,40.00,OTHER", "A-1,SOCK,3,10.00,OTHER", "A-1,SOCK,3,20.00,OTHER", "A-1,BOOT,2,80.00,OTHER"]
+    arrives(desk, clock, ITEM, ["A-2,TENT,1,50.00,OTHER"], rows, held=False)
+    assert steps(desk) == [
+        ("100.00", "60.00", "-1.40"),
+        ("60.00", "50.00", "-1.00"),
+        ("50.00", "60.00", "1.00"),
+        ("60.00", "100.00", "1.40"),
+    ]
 
 
 def test_an_undone_delivery_proposes_nothing(desk: Desk, tmp_path: Path, clock: Clock) -> None:

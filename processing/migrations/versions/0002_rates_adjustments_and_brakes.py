@@ -22,9 +22,7 @@ def upgrade() -> None:
     sa.Column('action_id', sa.BigInteger(), nullable=False),
     sa.Column('change', sa.Text(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
-    sa.Column('amount_before', sa.BigInteger(), nullable=False),
     sa.Column('amount_after', sa.BigInteger(), nullable=False),
-    sa.Column('payout_before', sa.BigInteger(), nullable=False),
     sa.Column('payout_after', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('delivery_id', 'line', name=op.f('adjustment_pkey')),
     sqlite_with_rowid=False

@@ -33,6 +33,15 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('delivery_id', 'line', 'sku', name=op.f('item_entry_pkey')),
     sqlite_with_rowid=False
     )
+    op.create_table('adjustment_item',
+    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
+    sa.Column('line', sa.BigInteger(), nullable=False),
+    sa.Column('sku', sa.Text(), nullable=False),
+    sa.Column('quantity', sa.Integer(), nullable=True),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('delivery_id', 'line', 'sku', name=op.f('adjustment_item_pkey')),
+    sqlite_with_rowid=False
+    )
     op.create_index('item_entry_action_id', 'item_entry', ['action_id'], unique=False)
     if op.get_bind().dialect.name == 'postgresql':
         op.execute("""

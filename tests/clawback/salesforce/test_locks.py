@@ -12,8 +12,8 @@ from clawback.sweep import lock_due
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import SalesforceSettings
 from processing import observed
+from processing.adjustment_tables import adjustment
 from processing.errors import SourceUnreachable, UploadRefused
-from processing.tables import adjustment
 from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
 from tests.worlds import LOCK, action
