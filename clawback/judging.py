@@ -1,17 +1,15 @@
 """Judges one delivery inside one transaction: reads its bytes, checks the text, lets the ledger decide."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 from sqlalchemy import Connection
 
+from clawback.beginnings import adds_no_line, begun_with, replace
 from clawback.sidecars import consume, judge_sidecar, let_go, takes_up
 from processing import brakes, deliveries, proofs
 from processing.apply import Application
@@ -31,8 +29,6 @@ from schemas.containers import MOST_BYTES
 from schemas.document import Document
 from schemas.observed import CHANNELS
 from schemas.sidecar import described
-
-_BLOCK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +96,24 @@ def judge(
         judge_sidecar(db, account_id, arrival, case.content, at=at)
         return
     number, first = deliveries.register(db, account_id, arrival)
-    proven = proven or released is not None
+    proven = is_taken_up = proven or released is not None
     # That no byte was lost on the way does not say that its export was whole, as a trailer or a sidecar would.
     if not proven and (consume(db, account_id, arrival, at=at) or (arrival.proven and not case.wants_trailer)):
         # Sent again on purpose it would be no duplicate; but the first was not applied yet, and came before.
         proven, first = True, first or proofs.held_with_digest(db, account_id, arrival.sha256)
-    _replace_beginnings(db, case, at)
     if first is not None:
+        _settle_beginnings(db, case, at)
         _repeat(db, number, first, at, proven=proven)
         return
     document = case.open()
-    if doubt := None if proven else _doubt(case, document):
+    doubt = None if proven else _doubt(case, document)
+    same = _settle_beginnings(db, case, at, None if is_taken_up else document)
+    if same is not None:
+        _repeat(db, number, same, at, proven=doubt is None)
+    elif doubt is not None:
         _hold_incomplete(db, number, case, document, doubt, at)
-        return
-    _weigh(db, number, case, document, at=at, released=released, weighed=weighed or released is None)
+    else:
+        _weigh(db, number, case, document, at=at, released=released, weighed=weighed or released is None)
 
 
 def turn_away(db: Connection, case: Case, because: Unreadable, *, at: datetime) -> None:
@@ -130,7 +130,7 @@ def hold(db: Connection, case: Case, because: Braked, *, at: datetime, released:
     """
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
     let_go(db, case.terms.account_id, case.arrival, at=at)
-    _replace_beginnings(db, case, at)
+    _settle_beginnings(db, case, at)
     document = case.open()
     applied = application(db, number, case, document)
     for checked in case.checked(document):
@@ -213,7 +213,7 @@ def _doubt(case: Case, document: Document) -> str | None:
 
 
 def _repeat(db: Connection, number: int, first: int, at: datetime, *, proven: bool) -> None:
-    """End a delivery of bytes that came before. If it is proven to be whole, so is the first, which may lack that."""
+    """End a delivery of what came before. If it is proven to be whole, so is the first, which may lack that."""
     found, end = deliveries.by_id(db, first), partial(deliveries.finish, db, number, DeliveryState.DUPLICATE, at=at)
     if proven and takes_up(found):
         message = f"It proves that delivery {found.delivery} is whole, which was held as it might have been cut off."
@@ -222,23 +222,18 @@ def _repeat(db: Connection, number: int, first: int, at: datetime, *, proven: bo
         end(duplicate_of=first)
 
 
-def _replace_beginnings(db: Connection, case: Case, at: datetime) -> None:
-    """Give up the held deliveries that this one begins with: they were cut off, and this one is not, or later."""
-    arrival = case.arrival
-    held = proofs.maybe_incomplete(db, case.terms.account_id, arrival.received_at)
-    shorter = sorted((one for one in held if one.size_bytes < arrival.size_bytes), key=attrgetter("size_bytes"))
-    if not shorter:
-        return
-    digest, read = hashlib.sha256(), 0
-    with case.content.open("rb") as content:
-        for one in shorter:
-            while read < one.size_bytes:
-                block = content.read(min(_BLOCK_BYTES, one.size_bytes - read))
-                digest.update(block)
-                read += len(block)
-            if digest.hexdigest() == one.sha256:
-                message = Code.REPLACED.message(value=arrival.delivery)
-                deliveries.finish(db, one.id, DeliveryState.REJECTED, at=at, code=Code.REPLACED, message=message)
+def _settle_beginnings(db: Connection, case: Case, at: datetime, document: Document | None = None) -> int | None:
+    """Give up the held deliveries that this one begins with: they were cut off, and this one is not, or later.
+
+    But for the first whose lines are those of its ``document``: gives that one's row id.
+    """
+    same = None
+    for one in begun_with(db, case.terms.account_id, case.arrival, case.content):
+        if same is None and document is not None and adds_no_line(document, one):
+            same = int(one.id)
+        else:
+            replace(db, one, case.arrival.delivery, at)
+    return same
 
 
 def _hold_incomplete(db: Connection, number: int, case: Case, document: Document, doubt: str, at: datetime) -> None:

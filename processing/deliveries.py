@@ -51,6 +51,9 @@ class DeliveryState(StrEnum):
     WAITING = "waiting"
 
 
+_IN_VAIN: Final = frozenset({DeliveryState.REJECTED, DeliveryState.BROKEN, DeliveryState.UNPACKED})
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """What is known of a delivery before it is read; ``proven`` means that no byte of it is missing."""
@@ -78,13 +81,7 @@ def state_of(db: Connection, number: str) -> DeliveryState | None:
 def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, int | None]:
     """Give a delivery its row; the second number is that of the first delivery of the same bytes, if there is one."""
     identity = arrival.sha256
-    first = db.execute(
-        select(delivery.c.id).where(
-            delivery.c.account_id == account_id,
-            delivery.c.identity == identity,
-            delivery.c.delivery != arrival.delivery,
-        )
-    ).scalar()
+    first = _first(db, account_id, arrival)
     values = {
         "account_id": account_id,
         "channel": arrival.channel,
@@ -109,6 +106,22 @@ def register(db: Connection, account_id: int, arrival: Arrival) -> tuple[int, in
     return int(made[0]), None if arrival.again else first
 
 
+def _first(db: Connection, account_id: int, arrival: Arrival) -> int | None:
+    """The first delivery of the same bytes, or the one of which that is a duplicate for having the same lines.
+
+    If nothing of the latter is in force, the bytes may be sent again.
+    """
+    same = (delivery.c.account_id == account_id) & (delivery.c.identity == arrival.sha256)
+    found = db.execute(select(delivery).where(same, delivery.c.delivery != arrival.delivery)).one_or_none()
+    if found is None or found.duplicate_of is None:
+        return None if found is None else int(found.id)
+    first = by_id(db, found.duplicate_of)
+    if first.undone_by is None and first.state not in _IN_VAIN:
+        return int(first.id)
+    db.execute(update(delivery).values(identity=null()).where(delivery.c.id == found.id))
+    return None
+
+
 def finish(  # noqa: PLR0913 - the columns of an ending
     db: Connection,
     delivery_id: int,
@@ -125,11 +138,10 @@ def finish(  # noqa: PLR0913 - the columns of an ending
     One of which nothing was applied gives its identity up: the same bytes may succeed later. So does a container, whose
     files have identities of their own.
     """
-    in_vain = state in {DeliveryState.REJECTED, DeliveryState.BROKEN, DeliveryState.UNPACKED}
     db.execute(
         update(delivery)
         .values(
-            **({"identity": null()} if in_vain else {}),
+            **({"identity": null()} if state in _IN_VAIN else {}),
             state=state.value,
             code=code,
             message=message,

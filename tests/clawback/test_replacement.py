@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from clawback import deciding, pipeline
+from clawback import deciding, pipeline, revising, sweep
 from clawback.wiring import Desk
 from processing import deliveries
 from processing.model import Change
 from processing.person import Wish
 from tests.conftest import Clock
 from tests.schemas.test_containers import gzipped, zipped
-from tests.worlds import SID, WITH_TRAILERS, Sale, dump, ingest, land, lines, load, values
+from tests.worlds import LOCK, MICROSECOND, SID, WITH_TRAILERS, Sale, dump, ingest, land, lines, load, values
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 CUT = WHOLE[:-12]
@@ -132,6 +132,85 @@ def test_a_half_file_of_bad_lines_is_weighed_when_it_is_released(loaded: Desk, c
     assert deciding.release(loaded, held["delivery"], by="erik", at=clock.now)["state"] == "done"
 
 
+@pytest.mark.parametrize(
+    ("case", "half", "whole"),
+    [
+        ("a line break", WHOLE.rstrip("\n"), WHOLE),
+        ("that of Windows", WHOLE.rstrip("\n").replace("\n", "\r\n"), WHOLE.replace("\n", "\r\n")),
+        ("line breaks", WHOLE.rstrip("\n"), f"{WHOLE}\n\n"),
+        ("a line break in UTF-16", WHOLE.rstrip("\n").encode("utf-16"), WHOLE.encode("utf-16")),
+        ("a line break and a trailer", WHOLE.rstrip("\n"), f"{WHOLE}#TRAILER,2,40.00\n"),
+    ],
+)
+def test_a_file_that_adds_no_line_proves_the_held_one(
+    case: str, half: str | bytes, whole: str | bytes, loaded: Desk, clock: Clock
+) -> None:
+    """That is applied, by its own arrival, and the longer one is its duplicate, however often it comes."""
+    clock.now = LOCK - MICROSECOND
+    held = ingest(loaded, half, name="half.csv")["delivery"]
+    clock.now = LOCK
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
+    for name in ("returns.csv", "again.csv"):
+        again = ingest(loaded, whole, name=name)
+        assert (again["state"], again["duplicate_of"], again["rows"]["read"]) == ("duplicate", held, 0), case
+    assert (told(loaded, "half.csv")["state"], told(loaded, "half.csv")["rows"]["applied"]) == ("done", 2)
+    assert held in told(loaded, "returns.csv")["message"]
+    assert sweep.lock_due(loaded, as_of=clock.now, at=clock.now)[0].deferred == 0
+    assert values(loaded.store, "A-1") == ("APPROVED", "40.00", "2.00")
+
+
+def test_a_trailer_that_does_not_fit_proves_nothing(loaded: Desk) -> None:
+    """The file that has it is rejected, and the other one stays held."""
+    held = ingest(loaded, WHOLE.rstrip("\n"))["delivery"]
+    assert ingest(loaded, f"{WHOLE}#TRAILER,3,40.00\n")["code"] == "TRAILER_MISMATCH"
+    assert state(loaded, held) == ("held", "MAYBE_INCOMPLETE")
+
+
+def test_killed_between_the_file_that_adds_no_line_and_the_held_one(loaded: Desk, clock: Clock) -> None:
+    """The next round takes the held one up, once."""
+    held = ingest(loaded, WHOLE.rstrip("\n"), name="half.csv")["delivery"]
+    later = land(loaded, WHOLE)
+    pipeline.judge_anew(loaded, loaded.spool.find(later), clock.now)
+    assert (state(loaded, held)[0], state(loaded, later)[0]) == ("held", "duplicate")
+    pipeline.collect(loaded, at=clock.now)
+    assert state(loaded, held) == ("done", None)
+    assert told(loaded, "half.csv")["state"] == "done"
+    assert len(dump(loaded.store)["entry"]) == 2
+
+
+def test_what_proved_a_file_may_come_again_when_that_is_undone(loaded: Desk, clock: Clock) -> None:
+    """As may the bytes of the file itself: nothing of either is in force."""
+    held = ingest(loaded, WHOLE.rstrip("\n"))["delivery"]
+    assert ingest(loaded, WHOLE)["duplicate_of"] == held
+    clock.pass_by(minutes=1)
+    revising.undo(loaded, held, by="dana", reason=None, at=clock.now)
+    again = ingest(loaded, WHOLE)
+    assert (again["state"], again["rows"]["applied"]) == ("done", 2)
+    assert ingest(loaded, WHOLE)["duplicate_of"] == again["delivery"]
+
+
+def test_what_proved_a_file_may_come_again_when_that_is_rejected(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """The brake that held it then was about the same lines, and is about these."""
+    load(desk, tmp_path, [Sale(f"A-{number}") for number in range(40)])
+    held = ingest(desk, RETURNED.rstrip("\n"))["delivery"]
+    assert ingest(desk, RETURNED)["state"] == "duplicate"
+    assert state(desk, held) == ("held", "OUTLIER")
+    deciding.reject(desk, held, by="dana", at=clock.now)
+    assert ingest(desk, RETURNED)["code"] == "OUTLIER"
+
+
+def test_a_line_break_stands_for_no_trailer(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """Where one is required it proves nothing; the trailer does."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
+    clock.now = LOCK - MICROSECOND
+    held = ingest(desk, WHOLE.rstrip("\n"))["delivery"]
+    clock.now = LOCK
+    assert ingest(desk, WHOLE)["duplicate_of"] == held
+    assert state(desk, held) == ("held", "MAYBE_INCOMPLETE")
+    assert ingest(desk, f"{WHOLE}#TRAILER,2,40.00\n")["duplicate_of"] == held
+    assert pipeline.receipt(desk, held)["rows"]["applied"] == 2
+
+
 def test_another_accounts_file_replaces_nothing(loaded: Desk) -> None:
     """Bytes belong to who sent them."""
     held = ingest(loaded, CUT)["delivery"]
@@ -195,7 +274,8 @@ def test_an_account_whose_files_end_with_a_trailer(
     assert receipt["state"] == expected, case
     if expected == "held":
         assert receipt["message"].startswith("The file does not end with a trailer")
-        assert ingest(desk, WHOLE + "#TRAILER,2,40.00\n")["rows"]["applied"] == 2
+        longer = lines(WHOLE.rstrip("\n"), "A-2,50.00,ORDER_UPDATE", "#TRAILER,3,90.00")
+        assert ingest(desk, longer)["rows"]["read"] == 3
         assert state(desk, receipt["delivery"]) == ("rejected", "REPLACED")
         again = ingest(desk, lines("ActionId,Amount,Reason", "A-1,50.00,ORDER_UPDATE"))["delivery"]
         assert deciding.release(desk, again, by="dana", at=clock.now)["rows"]["applied"] == 1
