@@ -84,9 +84,9 @@ def is_xml(kind: Kind) -> bool:
     return kind.endswith("-xml")
 
 
-def safe_order_id(order_id: str | None) -> str:
-    """An order id to stand beside an action id: none where a spreadsheet would run it as a formula."""
-    return "" if order_id is None or re.match(FORMULA, order_id) else order_id
+def harmless(text: str | None) -> str:
+    """An order id or a category, which a line can do without: none where a spreadsheet would run it as a formula."""
+    return "" if text is None or re.match(FORMULA, text) else text
 
 
 def looks_like_a_number(identifier: str) -> bool:

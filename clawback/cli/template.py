@@ -101,24 +101,24 @@ def _rows(kind: "Kind", sid: str | None, event_type: int | None, seen: "Counter[
 
 
 def _counted(rows: "Iterable[Row]", seen: "Counter[str]", *, has_items: bool) -> "Iterator[Row]":
-    from schemas.template import looks_like_a_number, safe_order_id
+    from schemas.template import harmless, looks_like_a_number
 
     for row in rows:
         seen[RISKY] += looks_like_a_number(row[0])
         if has_items:
-            seen[RISKY] += looks_like_a_number(row[_SKU]) or not safe_order_id(row[_SKU])
+            seen[RISKY] += looks_like_a_number(row[_SKU]) or not harmless(row[_SKU])
         yield row
 
 
 def rows_of(found: "Iterable[Editable | EditableItem]") -> "Iterator[Row]":
     """The lines of a template for what can be changed, their reasons blank."""
     from processing.editable import EditableItem
-    from schemas.template import safe_order_id
+    from schemas.template import harmless
 
     for one in found:
-        named = (one.action_id, safe_order_id(one.order_id), str(one.event_type))
+        named = (one.action_id, harmless(one.order_id), str(one.event_type))
         if isinstance(one, EditableItem):
-            yield *named, "", one.sku, one.category or "", str(one.quantity), one.amount
+            yield *named, "", one.sku, harmless(one.category), str(one.quantity), one.amount
         else:
             yield *named, one.amount, ""
 

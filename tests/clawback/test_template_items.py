@@ -69,6 +69,16 @@ def test_a_sku_that_a_spreadsheet_would_change_is_told(
     assert ("1 action ids or SKUs look like numbers, days or formulas" in err) is bool(count)
 
 
+def test_a_category_that_a_spreadsheet_would_run_is_left_out(desk: Desk, tmp_path: Path) -> None:
+    """A file cannot change it, so it need not be given; one that is plain text is."""
+    load_items(desk, tmp_path, A1.replace("Shoes", "=1+1"), A2.replace("TENT,", "TENT,Hats"))
+    with desk.store.read() as db:
+        rows = list(rows_of(editable_items(db, read_terms(db, SID), at=ARRIVED)))
+    assert [(row[4], row[5]) for row in rows] == [("BOOT", ""), ("SOCK", ""), ("TENT", "Hats")]
+    receipt = ingest(desk, template(desk, "item-csv", "OTHER"), name="template.csv")
+    assert receipt["rows"]["unchanged"] == receipt["rows"]["read"] == 3
+
+
 @pytest.mark.parametrize("kind", ["item-csv", "item-xml"])
 def test_a_template_of_items_left_as_it_is_changes_nothing(loaded: Desk, kind: Kind) -> None:
     """Without a reason each line is rejected; with one, and the old values, it is unchanged."""

@@ -14,8 +14,8 @@ from schemas.template import (
     Kind,
     Row,
     examples,
+    harmless,
     looks_like_a_number,
-    safe_order_id,
     write_examples,
     write_filled,
     write_sheet,
@@ -162,4 +162,4 @@ def test_ids_that_a_spreadsheet_would_change(action_id: str, risky: bool) -> Non
 )
 def test_formulas_stay_out_of_templates(order_id: str | None, shown: str) -> None:
     """The action id names the action; an order id that would run as a formula is not needed."""
-    assert safe_order_id(order_id) == shown
+    assert harmless(order_id) == shown
