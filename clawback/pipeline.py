@@ -155,10 +155,10 @@ def _finish_files(desk: Desk, container: Envelope, at: datetime) -> None:
 
 
 def _release_proven(desk: Desk, proof: Envelope, at: datetime) -> None:
-    """Apply the delivery that a sidecar or the same bytes proved to be whole, if it is held or was rejected for it."""
+    """Apply what a sidecar or the same bytes proved to be whole, if it is held or was rejected for it."""
     with desk.store.read() as db:
-        found = proven_by(db, proof.delivery)
-    if found is not None:
+        proven = proven_by(db, proof.delivery)
+    for found in proven:
         envelope = desk.spool.find(found.delivery)
         judge_anew(desk, envelope, at, state=DeliveryState(found.state), proven=True)
         # A container that was rejected has its files only now.

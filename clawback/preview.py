@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from clawback.judging import Case, judge, turn_away
+from clawback.sidecars import compare
 from clawback.unpacking import close_container, rehearse, unpacked
 from clawback.wiring import Desk
 from processing import catalog, deliveries
@@ -72,9 +73,10 @@ def _judged(db: Connection, case: Case, at: datetime, most_bytes: int, most_line
 def _rehearsed(
     db: Connection, case: Case, container: Container, at: datetime, most_lines: int | None
 ) -> Iterator[Receipt]:
+    announced = compare(db, case.terms.account_id, case.arrival) is not None
     close_container(db, case, unpacked(container, case.arrival.delivery), at=at)
     with TemporaryDirectory() as folder:
-        for file in rehearse(container, case, Path(folder)):
+        for file in rehearse(container, case, Path(folder), announced=announced):
             held: Receipt = {}
             try:
                 with db.begin_nested():

@@ -18,11 +18,12 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from connectors.envelope import Envelope
-from processing import deliveries, proofs
+from processing import catalog, deliveries, proofs
 from processing.codes import Code
 from processing.deliveries import Arrival, DeliveryState
 from processing.errors import Unreadable
 from processing.instants import micros
+from processing.model import Trailer
 from schemas.sidecar import described, read_digest
 
 
@@ -92,21 +93,32 @@ def let_go(db: Connection, account_id: int, arrival: Arrival, *, at: datetime) -
         consume(db, account_id, arrival, at=at)
 
 
-def proven_by(db: Connection, number: str) -> Row[Any] | None:
-    """The delivery that a sidecar or the same bytes proved to be whole, ``None`` if it is taken up or there is none."""
+def proven_by(db: Connection, number: str) -> list[Row[Any]]:
+    """The deliveries that a sidecar or the same bytes proved to be whole, and that are not taken up yet.
+
+    Of a container they are its files that are held: with each of its bytes, each of theirs is there.
+    """
     about = json.loads(deliveries.find(db, number).summary).get("about")
     if about is None:
-        return None
+        return []
     found = deliveries.find(db, about)
-    return found if takes_up(found) else None
+    if found.state != DeliveryState.UNPACKED:
+        return [found] if takes_up(found) else []
+    if catalog.read_terms(db, found.sid).trailer is Trailer.REQUIRED:
+        # No byte was lost, but only a trailer, or a sidecar of its own, says that the export of a file was whole.
+        return []
+    files = (deliveries.find(db, one) for one in deliveries.of_message(db, about) if one != about)
+    return [file for file in files if _is_incomplete(file)]
 
 
 def takes_up(found: Row[Any]) -> bool:
     """Whether nothing but the lack of a fitting sidecar keeps a delivery from being applied."""
-    return (found.state, found.code) in {
-        (DeliveryState.HELD, Code.MAYBE_INCOMPLETE),
-        (DeliveryState.REJECTED, Code.DIGEST_MISMATCH),
-    }
+    return _is_incomplete(found) or (found.state, found.code) == (DeliveryState.REJECTED, Code.DIGEST_MISMATCH)
+
+
+def _is_incomplete(found: Row[Any]) -> bool:
+    """Whether a delivery is held as it may have been cut off."""
+    return (found.state, found.code) == (DeliveryState.HELD, Code.MAYBE_INCOMPLETE)
 
 
 def _reject_incomplete(db: Connection, account_id: int, sidecar: Arrival, digest: str, at: datetime) -> None:

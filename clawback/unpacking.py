@@ -68,7 +68,7 @@ def unpack(desk: Desk, envelope: Envelope) -> Unpacked | None:
             with upload:
                 for block in container.read(file):
                     upload.write(block)
-                upload.land(proven=container.proven or announced is not None)
+                upload.land(proven=container.proven or envelope.proven or announced is not None)
     return unpacked(container, envelope.delivery)
 
 
@@ -78,8 +78,11 @@ def unpacked(container: Container, number: str) -> Unpacked:
     return Unpacked(files, container.ignored)
 
 
-def rehearse(container: Container, case: Case, folder: Path) -> Iterator[Case]:
-    """The files of a container as deliveries that do not land, one after the other in the same place."""
+def rehearse(container: Container, case: Case, folder: Path, *, announced: bool) -> Iterator[Case]:
+    """The files of a container as deliveries that do not land, one after the other in the same place.
+
+    ``announced``: a sidecar has the container's digest.
+    """
     for file in container.files:
         content = folder / "content"
         digest, size_bytes = hashlib.sha256(), 0
@@ -93,7 +96,7 @@ def rehearse(container: Container, case: Case, folder: Path) -> Iterator[Case]:
             name=file.name,
             sha256=digest.hexdigest(),
             size_bytes=size_bytes,
-            proven=container.proven,
+            proven=container.proven or case.arrival.proven or announced,
         )
         yield replace(case, arrival=arrival, content=content)
 

@@ -11,6 +11,7 @@ import pytest
 
 from clawback import pipeline, revising
 from clawback.intake import arrival_of
+from clawback.loading import load_catalog
 from clawback.preview import preview
 from clawback.settings import Settings
 from clawback.unpacking import unpack
@@ -20,7 +21,7 @@ from processing.errors import Unusable
 from tests.conftest import Clock
 from tests.schemas.test_containers import gzipped, zipped
 from tests.workbooks import row, sheet, workbook
-from tests.worlds import LOCK, SID, Sale, codes, dump, ingest, land, lines, load, values, written
+from tests.worlds import CATALOGUE, LOCK, SID, Sale, codes, dump, ingest, land, lines, load, values, written
 
 FIRST = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,-1,OTHER").encode()
 SECOND = lines("ActionId,Amount,Reason", "A-1,60.00,ORDER_UPDATE", "A-3,0,ITEM_RETURNED").encode()
@@ -131,6 +132,49 @@ def test_a_gz_that_its_sidecar_proves_is_whole(loaded: Desk) -> None:
     ingest(loaded, f"{digest}  returns.csv.gz\n", name="returns.csv.gz.sha256")
     [part] = files(loaded, ingest(loaded, content, name="returns.csv.gz")["delivery"])
     assert (part["state"], part["rows"]["applied"]) == ("done", 1)
+
+
+def test_a_sidecar_behind_a_gz_releases_its_file(desk: Desk, tmp_path: Path) -> None:
+    """It proves each byte of the gz, and so of what is in it; one of other bytes, or sent again, does nothing."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])
+    content = gzipped(FIRST.rstrip(b"\n"))
+    number = ingest(desk, content, name="returns.csv.gz")["delivery"]
+    assert [(part["state"], part["code"]) for part in files(desk, number)] == [("held", "MAYBE_INCOMPLETE")]
+    announced = lines(f"{hashlib.sha256(content).hexdigest()}  returns.csv.gz")
+    assert ingest(desk, announced, name="returns.csv.gz.sha256")["state"] == "done"
+    [part] = files(desk, number)
+    assert (part["state"], part["rows"]["applied"]) == ("done", 1)
+    assert b'"state": "done"' in (desk.brands / SID / "results" / "receipt_returns.csv.json").read_bytes()
+    before = values(desk.store, "A-1")
+    ingest(desk, announced + "\n", name="returns.csv.gz.sha256")
+    assert values(desk.store, "A-1") == before == ("PENDING", "40.00", "2.00")
+
+
+def test_a_sidecar_behind_a_gz_replaces_no_trailer(loaded: Desk, tmp_path: Path) -> None:
+    """A trailer says that the export was whole, which no proof of its envelope does."""
+    load_catalog(loaded, written(tmp_path, "strict.toml", CATALOGUE.replace('"USD"', '"USD"\ntrailer = "required"', 1)))
+    content = gzipped(FIRST)
+    number = ingest(loaded, content, name="returns.csv.gz")["delivery"]
+    ingest(loaded, f"{hashlib.sha256(content).hexdigest()}  returns.csv.gz\n", name="returns.csv.gz.sha256")
+    assert [(part["state"], part["code"]) for part in files(loaded, number)] == [("held", "MAYBE_INCOMPLETE")]
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_gz_whose_length_was_announced_is_whole(
+    proven: bool,  # noqa: FBT001 - pytest gives it by name
+    loaded: Desk,
+    tmp_path: Path,
+    clock: Clock,
+) -> None:
+    """Then no member of it is missing, nor a byte of the file in it; a preview says so, too."""
+    content = gzipped(FIRST.rstrip(b"\n"))
+    number = loaded.spool.land(content, account=SID, channel="test", name="returns.csv.gz", proven=proven).delivery
+    file = written(tmp_path, "returns.csv.gz", content)
+    arrival = arrival_of(file, event_type=None, again=False, received_at=clock.now)
+    [shown] = preview(loaded, replace(arrival, proven=proven), SID, file)["files"]
+    pipeline.ingest(loaded, number, at=clock.now)
+    [part] = files(loaded, number)
+    assert part["state"] == shown["state"] == ("done" if proven else "held")
 
 
 def test_the_same_file_zipped_is_a_duplicate(loaded: Desk) -> None:
