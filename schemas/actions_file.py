@@ -1,7 +1,7 @@
 """The file by which actions are loaded: its columns, its contract, and its conversion to numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -19,9 +19,8 @@ from schemas import csv_lines, item_actions
 from schemas.chunk import TEXT, Chunk, quoted
 from schemas.columns import Vocabulary
 from schemas.contract import ACTION_ID, assert_judging, currencies, matches
-from schemas.decode import find_encoding, read_text
+from schemas.decode import read_text
 from schemas.item_columns import item_numbers
-from schemas.trailer import trailer_of
 
 CHUNK_LINES: Final = 50_000
 REQUIRED: Final = (
@@ -115,11 +114,12 @@ class ActionLines:
 
 
 def read(path: Path) -> Iterator[ActionLines]:
-    """The file's lines, chunk by chunk; raises Unreadable, and Unusable naming a column that is missing."""
+    """The file's lines, chunk by chunk.
+
+    Raises Unreadable, and Unusable if it may have been cut off, or naming a column that is missing.
+    """
     assert_judging()
-    encoding = find_encoding(path)
-    head = csv_lines.read_head(read_text(path, encoding), vocabulary=VOCABULARY)
-    head = replace(head, trailer=trailer_of(path, encoding, head.delimiter))
+    encoding, head = csv_lines.read_whole_head(path, VOCABULARY)
     by_item = bool(item_numbers(head.columns))
     required = [name for name in REQUIRED if not (by_item and name == "amount")]
     missing = [VOCABULARY.display[name] for name in required if name not in head.columns]

@@ -7,20 +7,22 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from processing.codes import Code
-from processing.errors import Unreadable
+from processing.errors import Unreadable, Unusable
 from schemas.chunk import Chunk, quoted, text_frame
 from schemas.columns import ORDER_LEVEL, Columns, Vocabulary, map_header
 from schemas.csv_records import BREAKS, LONGEST, RecordReader, Stretch, well_quoted
+from schemas.decode import Encoding, find_encoding, is_terminated, read_text
 from schemas.item_columns import widened
-from schemas.trailer import Count, Trailer, until_trailer
+from schemas.trailer import Count, Trailer, trailer_of, until_trailer
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 
@@ -67,6 +69,24 @@ def read_head(blocks: Iterator[str], ignore: Collection[str] = (), vocabulary: V
     delimiter = max(headers, key=lambda each: meant[each].known(headers[each], ignore))
     line_break = lines[0][len(text) :] or "\n"
     return CsvHead(delimiter, line_break, map_header(headers[delimiter], ignore, meant[delimiter]), number)
+
+
+def read_whole_head(path: Path, vocabulary: Vocabulary) -> tuple[Encoding, CsvHead]:
+    """The encoding and head of a file that is used at once, nobody being there to release it: it has to be whole.
+
+    Raises ``Unreadable``, as ``read_head`` does, and ``Unusable`` if the file neither ends its last line nor has a
+    trailer.
+    """
+    encoding = find_encoding(path)
+    head = read_head(read_text(path, encoding), vocabulary=vocabulary)
+    head = replace(head, trailer=trailer_of(path, encoding, head.delimiter))
+    if head.trailer is None and not is_terminated(path, encoding):
+        number = sum(map(len, _stretches(read_text(path, encoding), _AT_ONCE)))
+        raise Unusable(
+            f"{path.name}: line {number} does not end with a line break, so the file may have been cut off. Have "
+            "it exported again; if nothing is missing, end its last line."
+        )
+    return encoding, head
 
 
 def read_lines(blocks: Iterator[str], head: CsvHead, size: int) -> Iterator[Chunk]:

@@ -114,6 +114,16 @@ def first_fault(path: Path, encoding: Encoding) -> int | None:
             offset += len(block)
 
 
+def is_terminated(path: Path, encoding: Encoding) -> bool:
+    """Whether the file's last line ends with a line break."""
+    width = len("\n".encode(encoding.name))
+    with path.open("rb") as file:
+        file.seek(-min(width, path.stat().st_size), 2)
+        end = file.read()
+    # In none of the encodings we read does a line break's byte end another character.
+    return end in {break_.encode(encoding.name) for break_ in "\r\n"}
+
+
 def readable_codec(name: str) -> str | None:
     """Python's name of an encoding, ``None`` if it is none that a delivery may be in."""
     try:

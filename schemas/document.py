@@ -13,7 +13,7 @@ from schemas.chunk import BadLine, Chunk, quoted
 from schemas.columns import Columns
 from schemas.containers import MOST_BYTES, kind_of, too_large
 from schemas.csv_lines import CsvHead
-from schemas.decode import Encoding, find_encoding, read_text
+from schemas.decode import Encoding, find_encoding, is_terminated, read_text
 from schemas.item_columns import has_values
 from schemas.trailer import trailer_of
 from schemas.xlsx_lines import XlsxHead
@@ -76,7 +76,7 @@ class Document:
         if trailer := trailer_of(path, encoding, head.delimiter):
             trailer = replace(trailer, is_ended=trailer.is_ended or proven)
             return cls(path, name, encoding, replace(head, trailer=trailer), tuple(ignore), None)
-        return cls(path, name, encoding, head, tuple(ignore), _terminated(path, encoding))
+        return cls(path, name, encoding, head, tuple(ignore), is_terminated(path, encoding))
 
     @property
     def format(self) -> Literal["csv", "xlsx", "xml"]:
@@ -146,12 +146,3 @@ def _is_xml(path: Path, encoding: Encoding) -> bool:
         if not character.isspace():
             return character == "<"
     raise Unreadable(Code.NO_LINES, Code.NO_LINES.message())
-
-
-def _terminated(path: Path, encoding: Encoding) -> bool:
-    width = len("\n".encode(encoding.name))
-    with path.open("rb") as file:
-        file.seek(-min(width, path.stat().st_size), 2)
-        end = file.read()
-    # In none of the encodings we read does a line break's byte end another character.
-    return end in {break_.encode(encoding.name) for break_ in "\r\n"}

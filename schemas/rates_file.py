@@ -15,7 +15,7 @@ from processing.money import is_currency
 from schemas import csv_lines
 from schemas.chunk import Chunk, quoted
 from schemas.columns import Vocabulary
-from schemas.decode import find_encoding, read_text
+from schemas.decode import read_text
 
 CHUNK_LINES: Final = 50_000
 VOCABULARY: Final = Vocabulary({"day": ("Day", "Date"), "source": ("From",), "target": ("To",), "rate": ("Rate",)})
@@ -26,10 +26,9 @@ _RATE: Final = re.compile(rf"([0-9]{{1,8}})(?:\.([0-9]{{1,{DECIMALS}}}))?")
 def read(path: Path) -> Iterator[tuple[list[Rate], list[Problem]]]:
     """The rates of the file and what is wrong with its other lines, chunk by chunk.
 
-    Raises Unreadable, and Unusable naming a column that is missing.
+    Raises Unreadable, and Unusable if it may have been cut off, or naming a column that is missing.
     """
-    encoding = find_encoding(path)
-    head = csv_lines.read_head(read_text(path, encoding), vocabulary=VOCABULARY)
+    encoding, head = csv_lines.read_whole_head(path, VOCABULARY)
     lacking = [VOCABULARY.display[name] for name in VOCABULARY.names if name not in head.columns]
     if lacking:
         raise Unusable(f"{path.name} has no column {', '.join(lacking)}; a file of rates needs it.")

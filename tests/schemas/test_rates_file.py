@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from processing.errors import Unusable
+from processing.errors import Unreadable, Unusable
 from processing.exchange import Rate
 from schemas import rates_file
 from tests.worlds import lines, written
@@ -51,3 +51,19 @@ def test_a_file_without_a_column_is_no_file_of_rates(tmp_path: Path) -> None:
     file = written(tmp_path, "rates.csv", lines("Day,From,Rate", "2027-01-01,EUR,1"))
     with pytest.raises(Unusable, match=r"rates.csv has no column To"):
         list(rates_file.read(file))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_of_rates_that_may_be_cut_off_is_not_loaded(encoding: str, tmp_path: Path) -> None:
+    """The rate of a last line that does not end may lack digits; the line is named, and a trailer proves it."""
+    whole = "Day,From,To,Rate\r\n2027-01-15,EUR,USD,1.2099\r\n\r\n2027-01-16,EUR,USD,1.2250"
+    message = r"rates\.csv: line 4 does not end with a line break, .* Have it exported again; if nothing is missing"
+    for cut in (0, 3):
+        file = written(tmp_path, "rates.csv", whole[: len(whole) - cut].encode(encoding))
+        with pytest.raises(Unusable, match=message):
+            list(rates_file.read(file))
+    for end in ("\n", "\r\n", "\n#TRAILER,2", "\n#TRAILER,2\n"):
+        [(rates, problems)] = rates_file.read(written(tmp_path, "rates.csv", (whole + end).encode(encoding)))
+        assert (len(rates), problems) == (2, [])
+    with pytest.raises(Unreadable, match="The trailer says 3 lines"):
+        list(rates_file.read(written(tmp_path, "rates.csv", whole + "\n#TRAILER,3\n")))

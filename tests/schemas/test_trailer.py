@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from processing.codes import Code
-from processing.errors import Unreadable
+from processing.errors import Unreadable, Unusable
 from schemas import actions_file
 from schemas.document import Document
 from schemas.trailer import trailer_in
@@ -158,3 +158,19 @@ def test_an_actions_file_may_have_a_trailer(tmp_path: Path) -> None:
     path.write_text(f"{header}\n{line}\n#TRAILER,2,200.00\n")
     with pytest.raises(Unreadable, match="the file has 1 lines"):
         list(actions_file.read(path))
+
+
+def test_an_actions_file_that_may_be_cut_off_is_not_loaded(tmp_path: Path) -> None:
+    """Nothing of it: its last amount may lack digits. A trailer that fits proves it, ended or not."""
+    path = tmp_path / "actions.csv"
+    text = (
+        "ActionId,CampaignId,ActionTrackerId,MediaPartnerId,Oid,EventDate,Currency,Amount\n"
+        "A-1,1000,16027,501,O-1,2027-01-15T10:00:00-05:00,USD,1234.50"
+    )
+    for cut in (0, 3):
+        path.write_text(text[: len(text) - cut])
+        with pytest.raises(Unusable, match=r"actions\.csv: line 2 does not end with a line break"):
+            list(actions_file.read(path))
+    path.write_text(f"{text}\n#TRAILER,1,1234.50")
+    [chunk] = actions_file.read(path)
+    assert (len(chunk.texts), chunk.problems) == (1, [])
