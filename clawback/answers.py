@@ -12,6 +12,7 @@ from clawback.judging import Case
 from clawback.wiring import Desk
 from connectors import results
 from processing import deliveries
+from processing.codes import Code, Verdict
 from processing.columns import NONE, Ints
 from processing.deliveries import DeliveryState
 from processing.instants import told
@@ -21,6 +22,8 @@ from schemas.sidecar import described
 
 # Who sends by Web Services asks for the answers there.
 ASKED_FOR: Final = frozenset({deliveries.API, "http"})
+
+_BRAKES: Final = frozenset({Code.MOSTLY_BAD, Code.OUTLIER})
 
 # json.dumps would make one for each line.
 _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False)
@@ -53,9 +56,9 @@ def publish(desk: Desk, db: Connection, found: Row[Any], judged: Bytes | None) -
 def files(db: Connection, found: Row[Any], judged: Bytes | None) -> dict[str, Writer]:
     """What each file that answers a delivery is written by; without its bytes (``judged``) there is only a receipt."""
     answers: dict[str, Writer] = {results.RECEIPT: lambda out: write_receipt(db, found, out)}
-    if judged is not None and found.state == DeliveryState.DONE and described(found.name) is None:
+    if judged is not None and (found.state == DeliveryState.DONE or _is_weighed(found)) and not described(found.name):
         case = judged()
-        document, verdicts = case.open(), _verdicts(db, found.id, case)
+        document, verdicts = case.open(), _verdicts(db, found, case)
         answers[results.RESULT] = lambda out: write_result(document, verdicts, out)
         if deliveries.has_repairable(db, found.id, REPAIRABLE):
             with_trailer = case.terms.trailer is Trailer.REQUIRED
@@ -80,11 +83,25 @@ def _separated(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
         yield b"\n  "
 
 
-def _verdicts(db: Connection, delivery_id: int, case: Case) -> Verdicts:
+def _is_weighed(found: Row[Any]) -> bool:
+    """Whether a brake holds a delivery, or did so until a person rejected it: the text of its lines was judged."""
+    return found.state in {DeliveryState.HELD, DeliveryState.REJECTED} and found.code in _BRAKES
+
+
+def _verdicts(db: Connection, delivery: Row[Any], case: Case) -> Verdicts:
     def verdicts_for(lines: Ints) -> pd.DataFrame:
-        found = deliveries.verdicts(db, delivery_id, int(lines[0]), int(lines[-1]))
+        found = deliveries.verdicts(db, delivery.id, int(lines[0]), int(lines[-1]))
         locks, at = np.unique(found["locks_at"], return_inverse=True)
         words = [None if one == NONE else told(one, case.terms.zone) for one in locks.tolist()]
-        return pd.DataFrame({**found, "locks_at": np.array(words, dtype=np.object_)[at]})
+        frame = pd.DataFrame({**found, "locks_at": np.array(words, dtype=np.object_)[at]})
+        return _with_held(frame, delivery, lines) if _is_weighed(delivery) else frame
 
     return verdicts_for
+
+
+def _with_held(frame: pd.DataFrame, delivery: Row[Any], lines: Ints) -> pd.DataFrame:
+    """The verdicts of all these lines: those that the store says nothing of are held with their delivery."""
+    silent = ~np.isin(lines, frame["line"].to_numpy())
+    frame = frame.set_index("line").reindex(lines)
+    frame.loc[silent, ["verdict", "code", "message"]] = [Verdict.HELD.value, delivery.code, delivery.message]
+    return frame

@@ -201,6 +201,45 @@ def test_a_rejected_delivery_counts_the_lines_that_it_lists(loaded: Desk, clock:
     assert (told["rows"]["read"], told["rows"]["rejected"], told["rows"]["held"]) == (25, 15, 10)
 
 
+def test_every_line_of_a_held_delivery_is_answered(loaded: Desk, clock: Clock) -> None:
+    """Rejected ones with their codes, also in a fix file; the others are held, also once a person has rejected it."""
+    rows = ["A-1,-1,OTHER", "A-2,90.00,ORDER_UPDATE", *["A-3,1e5,OTHER"] * 20, "A-3,80.00,ORDER_UPDATE", 'A-4,"1']
+    held = ingest(loaded, lines("ActionId,Amount,Reason", *rows))
+    assert (held["state"], held["code"]) == ("held", "MOSTLY_BAD")
+
+    def answered() -> list[tuple[str, str, str]]:
+        _, *told = csv.reader(io.StringIO(results(loaded)["result_returns.csv"].decode()))
+        return [(row[3], row[4], row[5]) for row in told]
+
+    def expected() -> list[tuple[str, str, str]]:
+        receipt = pipeline.receipt(loaded, held["delivery"])
+        found = {one["line"]: (one["verdict"], one["code"], one["message"]) for one in receipt["lines"]}
+        assert receipt["rows"]["held"] == len(rows) - len(found) == 2
+        rest = "held", "MOSTLY_BAD", receipt["message"]
+        return [found.get(number, rest) for number in range(2, len(rows) + 2)]
+
+    wrong = [row for row in rows if "ORDER_UPDATE" not in row]
+    assert answered() == expected()
+    assert results(loaded)["fix_returns.csv"].decode().splitlines() == ["ActionId,Amount,Reason", *wrong]
+    deciding.reject(loaded, held["delivery"], by="dana", at=clock.now)
+    assert answered() == expected()
+    assert answered()[1][2].startswith("dana rejected it. ")
+    repaired = results(loaded)["fix_returns.csv"].decode().replace('"1', "1.00,OTHER").replace("1e5", "70.00")
+    assert ingest(loaded, repaired.replace(",-1,", ",95.00,"), name="fixed.csv")["rows"]["applied"] == 2
+
+
+def test_the_answers_of_a_held_delivery_follow_its_release(loaded: Desk, clock: Clock) -> None:
+    """Its lines get the verdicts that they have then; one that may be cut off was not judged, and has no result."""
+    rows = ["A-2,90.00,ORDER_UPDATE", *["A-3,1e5,OTHER"] * 20]
+    held = ingest(loaded, lines("ActionId,Amount,Reason", *rows))
+    assert b",held,MOSTLY_BAD," in results(loaded)["result_returns.csv"]
+    deciding.release(loaded, held["delivery"], by="dana", at=clock.now)
+    assert b"A-2,90.00,ORDER_UPDATE,applied,," in results(loaded)["result_returns.csv"]
+    assert results(loaded)["fix_returns.csv"].count(b"1e5") == 20
+    ingest(loaded, "ActionId,Amount,Reason\nA-1,-1,OTHER", name="cut.csv")
+    assert [name for name in results(loaded) if name.endswith("cut.csv")] == []
+
+
 def test_damaged_bytes_are_never_applied(loaded: Desk, clock: Clock) -> None:
     """Bytes that changed on our disk break the delivery, and neither the others nor the order of the rest."""
     damaged = land(loaded, GOOD)
