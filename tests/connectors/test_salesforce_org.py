@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from clawback.salesforce_tables import as_table, parse
-from connectors.salesforce_org import LIMIT, Org, Usage
+from connectors.salesforce_auth import Token
+from connectors.salesforce_calls import Usage
+from connectors.salesforce_org import Org
+from connectors.salesforce_refusals import LIMIT
 from connectors.salesforce_settings import SalesforceSettings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, Unusable
 from tests.clawback.salesforce.site import ENVIRON, settings_for, table
@@ -303,7 +306,7 @@ def test_s39_nothing_secret_is_told(fake: FakeOrg, caplog: pytest.LogCaptureFixt
                 list(org.with_orders(settings.mappings[0], [order]))
             fake.faults.clear()
             texts += [repr(raised.value), *traceback.format_exception(raised.value)]
-    texts += [repr(settings), str(as_table(settings)), repr(org.__dict__["_tokens"].token())]
+    texts += [repr(settings), str(as_table(settings)), *(repr(Token(one, fake.url)) for one in fake.tokens)]
     logged = [(record.name, record.getMessage()) for record in caplog.records]
     for secret in (KEY, SECRET, *fake.tokens):
         assert all(secret not in text for text in (*texts, *(told for _, told in logged))), secret
