@@ -132,12 +132,12 @@ class _Timed(httpcore.NetworkStream):
 
 
 def left(until: float | None, timeout: float | None, clock: Callable[[], float] = time.monotonic) -> float | None:
-    """How long a step may take; raises ReadTimeout when all the time is used up."""
+    """How long a step may take; raises TimeoutError when all the time is used up."""
     if until is None:
         return timeout
     rest = until - clock()
     if rest <= 0:
-        raise httpcore.ReadTimeout
+        raise TimeoutError
     return rest if timeout is None else min(timeout, rest)
 
 
@@ -146,7 +146,7 @@ def _telling(place: Place) -> Iterator[None]:
     """Turn what httpcore raises into our errors, in words."""
     try:
         yield
-    except httpcore.TimeoutException:
+    except (httpcore.TimeoutException, TimeoutError):
         raise SourceUnreachable(f"{place} did not answer in time.") from None
     except httpcore.ConnectError as error:
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):

@@ -13,6 +13,7 @@ import jwt
 import requests
 
 from connectors.salesforce_ids import canonical
+from connectors.salesforce_session import Endless, cause
 from connectors.salesforce_settings import SalesforceSettings
 from processing.errors import SourceRefused, SourceUnreachable, Unusable
 
@@ -101,8 +102,8 @@ class TokenProvider:
             raise SourceRefused(
                 f"Source {name}: the certificate of {url} is not to be trusted. Check ca_file."
             ) from None
-        except requests.RequestException as error:
-            raise SourceUnreachable(f"Source {name}: {url} does not answer ({type(error).__name__}).") from None
+        except (requests.RequestException, Endless) as error:
+            raise SourceUnreachable(f"Source {name}: {url} does not answer as agreed ({cause(error)}).") from None
         try:
             told = answer.json()
         except ValueError:

@@ -21,6 +21,7 @@ from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSessi
 
 from connectors.salesforce_auth import TokenProvider, how_to_call
 from connectors.salesforce_refusals import LostPlace, sorted_refusal
+from connectors.salesforce_session import Endless, cause, session
 from connectors.salesforce_settings import SalesforceSettings
 from processing.errors import SourceRefused, SourceUnreachable
 
@@ -61,7 +62,7 @@ class Calls:
         self._its = settings
         self._pause = pause
         self._waits_s = waits_s
-        self._session = requests.Session()
+        self._session = session(2 * settings.timeout_s)
         # With every call: an authority that the environment names would win over one that the session names.
         self._how = how_to_call(settings)
         self._session.hooks["response"].append(self._heard)
@@ -135,9 +136,9 @@ class Calls:
             raise SourceRefused(
                 f"Source {name}: the server's certificate is not to be trusted. Check ca_file."
             ) from None
-        except (requests.RequestException, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (requests.RequestException, Endless, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise SourceUnreachable(
-                f"Source {name}: Salesforce did not answer the {what} as agreed ({type(error).__name__})."
+                f"Source {name}: Salesforce did not answer the {what} as agreed ({cause(error)})."
             ) from None
 
     def _connected(self) -> Salesforce:
@@ -175,9 +176,9 @@ class Calls:
         if self._server_time is None:
             try:
                 self._session.head(self._its.base_url, allow_redirects=False, **self._how)
-            except requests.RequestException as error:
+            except (requests.RequestException, Endless) as error:
                 raise SourceUnreachable(
-                    f"Source {self._its.name}: {self._its.base_url} does not answer ({type(error).__name__})."
+                    f"Source {self._its.name}: {self._its.base_url} does not answer ({cause(error)})."
                 ) from None
         return self._told_time() + timedelta(seconds=time.monotonic() - self._heard_at)
 

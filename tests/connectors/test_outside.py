@@ -103,3 +103,6 @@ def test_no_step_outlasts_the_whole() -> None:
     clock = itertools.count(100.0, 3.0).__next__
     assert [left(110.0, 5.0, clock) for _ in range(3)] == [5.0, 5.0, 4.0]
     assert left(None, 5.0, clock) == 5.0
+    assert left(110.0, 5.0, clock) == 1.0
+    with pytest.raises(TimeoutError):
+        left(110.0, 5.0, clock)

@@ -1,6 +1,8 @@
 """The connector against the fake org: logins, every failure sorted, and nothing secret told."""
 
+import gzip
 import logging
+import ssl
 import threading
 import time
 import traceback
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -18,6 +21,7 @@ from connectors.salesforce_auth import Token
 from connectors.salesforce_calls import Usage
 from connectors.salesforce_org import Org
 from connectors.salesforce_refusals import LIMIT
+from connectors.salesforce_session import MOST_BYTES
 from connectors.salesforce_settings import SalesforceSettings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, Unusable
 from tests.clawback.salesforce.site import ENVIRON, settings_for, table
@@ -221,6 +225,31 @@ def test_s35_an_org_that_hangs(fake: FakeOrg, path: str) -> None:
     answers.set()
 
 
+@pytest.mark.parametrize("path", ["/data/", "/oauth2/token"])
+@pytest.mark.parametrize("drips_head", [False, True])
+def test_s35_an_org_that_drips(fake: FakeOrg, path: str, drips_head: bool) -> None:  # noqa: FBT001 - a switch
+    """A byte now and then is in time for each read, and ends all the same; the next call has a time of its own."""
+    fake.fault(Fault(drip_s=0.1, drips_head=drips_head), path, times=1)
+    began = time.monotonic()
+    with Org(settings_for(fake, timeout_s=1), ENVIRON, waits_s=()) as org:
+        with pytest.raises(SourceUnreachable, match="more than 2 s in all"):
+            org.server_time()
+        assert 2 <= time.monotonic() - began < 5
+        assert org.server_time() == START
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_s36_an_answer_without_end(fake: FakeOrg, encoding: str) -> None:
+    """What is longer than anything that we ask for is not kept, and counts as what it was before it was compressed."""
+    body = b" " * (MOST_BYTES + 1)
+    fake.fault(Fault(body=gzip.compress(body) if encoding else body, encoding=encoding))
+    with Org(settings_for(fake), ENVIRON, waits_s=()) as org:
+        with pytest.raises(SourceUnreachable, match="more than 33,554,432 bytes"):
+            org.describe("Opportunity")
+        fake.fault(Fault(body=b"{}" + body[3:]))
+        assert org.describe("Opportunity") == {}
+
+
 def ours() -> set[threading.Thread]:
     """The threads that are running, but for those in which the fake answers."""
     return {one for one in threading.enumerate() if "process_request_thread" not in one.name}
@@ -341,6 +370,27 @@ def test_s40_a_proxy_of_the_environment_is_used(fake: FakeOrg, monkeypatch: pyte
     with opened(fake) as org, pytest.raises(SourceUnreachable, match="ProxyError"):
         org.server_time()
     assert len(fake.calls) == calls
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_s40_an_org_that_drips_through_a_proxy(
+    fake: FakeOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """It has no more time than another, whether the proxy is spoken to by TLS or not."""
+    for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    both = tmp_path / "both.pem"
+    both.write_bytes(fake.ca_file.read_bytes() + authority.cert_pem.bytes())
+    with tunnelling(context if scheme == "https" else None) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with Org(settings_for(fake, timeout_s=1, ca_file=str(both)), ENVIRON, waits_s=()) as org:
+            assert org.server_time() == START
+            fake.fault(Fault(drip_s=0.1))
+            with pytest.raises(SourceUnreachable, match="more than 2 s in all"):
+                org.describe("Opportunity")
+        assert {*proxy.tunnels} == {fake.url.removeprefix("https://")}
 
 
 @pytest.mark.parametrize(

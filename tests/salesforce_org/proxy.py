@@ -2,6 +2,7 @@
 
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +18,8 @@ class Proxy:
 
 
 @contextmanager
-def tunnelling() -> Iterator[Proxy]:
-    """A proxy that answers; gone afterwards."""
+def tunnelling(context: ssl.SSLContext | None = None) -> Iterator[Proxy]:
+    """A proxy that answers, by TLS if it is given a ``context``; gone afterwards."""
 
     class Tunnel(socketserver.StreamRequestHandler):
         """One CONNECT, and the bytes of both sides from then on."""
@@ -40,7 +41,11 @@ def tunnelling() -> Iterator[Proxy]:
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
         server.daemon_threads = True
-        proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+        scheme = "http"
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+            scheme = "https"
+        proxy = Proxy(f"{scheme}://127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

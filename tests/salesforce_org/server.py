@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,6 +29,7 @@ SECRET: Final = "5ecret0fTheConsumer"
 USER: Final = "integration@acme.example"
 MOST_AT_ONCE: Final = 25
 MOST_QUERIES_AT_ONCE: Final = 5
+_DRIPS_S: Final = 30
 _DATA: Final = "/services/data/"
 _NO_CLIENT: Final = "client identifier invalid"
 _STAMP: Final = "%Y-%m-%dT%H:%M:%S.000+0000"
@@ -46,6 +47,10 @@ class Fault:
     hang_s: float = 0
     hangs_until: threading.Event | None = None
     cut: bool = False
+    # Between two bytes of an answer that goes on for half a minute, in its body or already in its head.
+    drip_s: float = 0
+    drips_head: bool = False
+    encoding: str = ""
 
 
 def refusal(status: int, code: str, message: str = "told by the test", *, as_dict: bool = False) -> Fault:
@@ -291,11 +296,14 @@ class _Answers(BaseHTTPRequestHandler):
             time.sleep(fault.hang_s)
             if fault.hangs_until is not None:
                 fault.hangs_until.wait(60)
+            if fault.drip_s:
+                self._drip(fault)
+                return
             if fault.cut:
                 self._tell(200, b'{"totalSize": 1, "done": tr', cut=True)
                 return
             if fault.status or fault.body:
-                self._tell(fault.status or 200, fault.body, fault.kind)
+                self._tell(fault.status or 200, fault.body, fault.kind, encoding=fault.encoding)
                 return
         if split.path.endswith("/oauth2/token"):
             status, told = self.org.token(form, self.headers.get("Authorization", ""))
@@ -318,7 +326,19 @@ class _Answers(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         return self.org.refuses_all_tokens or token not in self.org.tokens
 
-    def _tell(self, status: int, body: bytes, kind: str = "application/json", *, cut: bool = False) -> None:
+    def _drip(self, fault: Fault) -> None:
+        """Answer a byte at a time."""
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Padding: " + (b"" if fault.drips_head else b"\r\n\r\n"))
+        with suppress(OSError):
+            for _ in range(round(_DRIPS_S / fault.drip_s)):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(fault.drip_s)
+
+    def _tell(
+        self, status: int, body: bytes, kind: str = "application/json", *, cut: bool = False, encoding: str = ""
+    ) -> None:
         org = self.org
         usage = f"api-usage={org.used}/{org.quota}"
         if org.per_app:
@@ -329,6 +349,8 @@ class _Answers(BaseHTTPRequestHandler):
         )
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body) + 100 * cut))
+        if encoding:
+            self.send_header("Content-Encoding", encoding)
         if org.tells_usage:
             self.send_header("Sforce-Limit-Info", usage)
         self.end_headers()
