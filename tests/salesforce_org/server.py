@@ -29,6 +29,8 @@ SECRET: Final = "5ecret0fTheConsumer"
 USER: Final = "integration@acme.example"
 MOST_AT_ONCE: Final = 25
 MOST_QUERIES_AT_ONCE: Final = 5
+# An address, and with it all the headers of a request, may have so many bytes.
+LONGEST_HEAD: Final = 16_384
 _DRIPS_S: Final = 30
 _DATA: Final = "/services/data/"
 _NO_CLIENT: Final = "client identifier invalid"
@@ -291,6 +293,9 @@ class _Answers(BaseHTTPRequestHandler):
     def _serve(self, form: dict[str, Any]) -> None:
         split = urlsplit(self.path)
         self.org.calls.append(split.path)
+        if too_long := self._too_long():
+            self._tell(too_long, b"<html>Too long</html>", "text/html")
+            return
         fault = self.org.due_fault(self.path)
         if fault is not None:
             time.sleep(fault.hang_s)
@@ -312,6 +317,13 @@ class _Answers(BaseHTTPRequestHandler):
             self._tell(401, _json([{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]))
         else:
             self._data(split.path, {name: one[0] for name, one in parse_qs(split.query).items()}, form)
+
+    def _too_long(self) -> int:
+        """The status of a refusal if more is asked than fits the head of a request; 0 if it fits."""
+        if len(self.path) > LONGEST_HEAD:
+            return 414
+        lines = [self.requestline, *(f"{name}: {value}" for name, value in self.headers.items())]
+        return 431 if sum(len(f"{line}\r\n") for line in lines) > LONGEST_HEAD else 0
 
     def _data(self, path: str, query: dict[str, str], form: dict[str, Any]) -> None:
         self.org.used += 1

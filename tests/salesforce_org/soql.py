@@ -17,6 +17,7 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
+LONGEST: Final = 100_000
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\"}
 _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "=": lambda left, right: bool(left == right),
@@ -60,13 +61,15 @@ class Token:
 class Query:
     """A query that was understood; ``keeps`` judges a record by a function that gives the value of a path.
 
-    One without ``fields`` asks how many records there are.
+    One without ``fields`` asks how many records there are. ``texts`` are the paths that are compared with a text, and
+    those texts.
     """
 
     fields: tuple[str, ...]
     of: str
     keeps: Callable[[Callable[[str], Any]], bool]
     paths: tuple[tuple[str, str], ...]
+    texts: tuple[tuple[str, str], ...]
     order: tuple[tuple[str, bool], ...]
     limit: int | None
 
@@ -86,6 +89,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._left = [*_tokens(text), Token("end", "")]
         self._paths: list[tuple[str, str]] = []
+        self._texts: list[tuple[str, str]] = []
 
     def query(self) -> Query:
         self._word("SELECT")
@@ -101,7 +105,7 @@ class _Parser:
                 order.append(self._key())
         limit = int(self._take("number").text) if self._may("LIMIT") else None
         self._take("end")
-        return Query(fields, of, keeps, tuple(self._paths), tuple(order), limit)
+        return Query(fields, of, keeps, tuple(self._paths), tuple(self._texts), tuple(order), limit)
 
     def _counts(self) -> bool:
         if [one.text.upper() for one in self._left[:3]] != ["COUNT", "(", ")"]:
@@ -157,7 +161,9 @@ class _Parser:
         token = self._left.pop(0)
         if token.kind == "text":
             self._paths.append((path, "text"))
-            return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token.text[1:-1], flags=re.DOTALL)
+            text = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token.text[1:-1], flags=re.DOTALL)
+            self._texts.append((path, text))
+            return text
         if token.kind == "instant":
             self._paths.append((path, "instant"))
             return datetime.fromisoformat(token.text).replace(microsecond=0)
@@ -190,4 +196,6 @@ class _Parser:
 
 def parse(text: str) -> Query:
     """Understand a query; raises Refused."""
+    if len(text) > LONGEST:
+        raise Refused("MALFORMED_QUERY", f"SOQL statements cannot be longer than {LONGEST} characters.")
     return _Parser(text).query()

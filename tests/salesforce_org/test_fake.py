@@ -9,11 +9,14 @@ import httpx
 import pytest
 
 from tests.salesforce_org.messages import Sender, envelope
-from tests.salesforce_org.server import Org, refusal, serving
+from tests.salesforce_org.server import LONGEST_HEAD, Org, refusal, serving
 from tests.salesforce_org.soql import Refused, parse
 from tests.salesforce_org.world import ORG_ID, World, checked
 
 SINCE = "SELECT Id, StageName FROM Opportunity WHERE SystemModstamp >= {} ORDER BY SystemModstamp, Id"
+
+
+NO_ID = "INVALID_QUERY_FILTER_OPERATOR"
 
 
 def found(world: World, soql: str, *, deleted_too: bool = True) -> list[str]:
@@ -63,6 +66,12 @@ def test_what_is_hidden_deleted_or_computed() -> None:
         ("SELECT Id FROM Opportunity WHERE Amount = 'ten'", "INVALID_FIELD"),
         ("SELECT Nothing FROM Opportunity", "INVALID_FIELD"),
         ("SELECT Id FROM Opportunity WHERE Description = 'x'", "INVALID_FIELD"),
+        ("SELECT Id FROM Opportunity WHERE Id = '006'", NO_ID),
+        ("SELECT Id FROM Opportunity WHERE Id = '0065g0000000001AAB'", NO_ID),
+        ("SELECT Id FROM Opportunity WHERE Id IN ('0065g0000000001AAA', '00Q5g0000000001AAA')", NO_ID),
+        ("SELECT Id FROM Opportunity WHERE RecordTypeId = '0065g0000000001AAA'", NO_ID),
+        ("SELECT Id FROM OrderItem WHERE Order.Id = '8025g0000000001AAA'", NO_ID),
+        ("SELECT Id FROM Opportunity WHERE Name = '" + "x" * 100_000 + "'", "MALFORMED_QUERY"),
         ("SELECT Id FROM Nothing", "INVALID_TYPE"),
         ("SELECT Id FROM Opportunity WHERE Id IN ()", "MALFORMED_QUERY"),
         ("SELECT Id FROM Opportunity WHERE StageName LIKE 'a%'", "MALFORMED_QUERY"),
@@ -112,6 +121,25 @@ def test_pages_tokens_and_faults(tmp_path: Path) -> None:
         assert asked(org, "limits", token).json()[0]["errorCode"] == "INVALID_SESSION_ID"
         with pytest.raises(httpx.ConnectError):
             httpx.get(org.url, trust_env=False)
+
+
+@pytest.mark.parametrize(("longer", "status"), [(0, 200), (1, 431), (5_000, 414)])
+def test_an_address_that_is_too_long(tmp_path: Path, longer: int, status: int) -> None:
+    """All that stands before a request's body has to fit, the headers too; an address that alone does not is told."""
+    with serving(tmp_path) as org:
+        token, soql = org.new_token(), "SELECT Id FROM Opportunity WHERE Name = '{}'"
+        fits = LONGEST_HEAD - head_bytes(org, token, soql.format(""))
+        assert asked(org, "query/", token, q=soql.format("x" * (fits + longer))).status_code == status
+
+
+def head_bytes(org: Org, token: str, soql: str) -> int:
+    """How long the head of a query is."""
+    url, headers = f"{org.url}/services/data/v62.0/query/", {"Authorization": f"Bearer {token}"}
+    with httpx.Client(trust_env=False, verify=False) as client:  # noqa: S501 - nothing is sent
+        request = client.build_request("GET", url, params={"q": soql}, headers=headers)
+    lines = [f"GET {request.url.raw_path.decode()} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    return sum(len(f"{line}\r\n") for line in lines)
 
 
 SPAN = {"start": "2027-01-20T12:00:59+00:00", "end": "2027-01-20T13:00:00+00:00"}

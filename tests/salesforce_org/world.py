@@ -4,6 +4,7 @@ A change is stamped when it is made and seen when its transaction commits: whoev
 it was, and the stamp of what appears later lies in the past.
 """
 
+import re
 import string
 import threading
 from bisect import insort
@@ -317,6 +318,25 @@ class World:
                 raise Refused("INVALID_FIELD", f"field '{path}' can not be filtered in a query call")
             if kind != "null" and found.type not in KINDS.get(kind, TEXTUAL):
                 raise Refused("INVALID_FIELD", f"value of filter criterion for field '{path}' must be of type")
+
+        for path, text in query.texts:
+            self._check_id(query.of, path, text)
+
+    def _check_id(self, of: str, path: str, text: str) -> None:
+        """Refuse what is compared with an id and cannot be one of the object that is meant."""
+        *way, name = path.split(".")
+        for step in way:
+            of = next(one.refers_to for one in self.objects[of][1] if one.relationship.lower() == step.lower())
+        found = self.field(of, name)
+        assert found
+        if found.type not in {"id", "reference"}:
+            return
+        meant = of if found.type == "id" else found.refers_to
+        prefix = USER_ID[:3] if meant == "User" else self.objects[meant][0]
+        if not re.fullmatch(r"[A-Za-z0-9]{15}", text[:15]) or text not in {text[:15], checked(text)}:
+            raise Refused("INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {text}")
+        if not text.startswith(prefix):
+            raise Refused("INVALID_QUERY_FILTER_OPERATOR", f"{text} is no id of {meant}")
 
     def _sortable(self, of: str, row: dict[str, Any], name: str) -> tuple[bool, Any]:
         value = self._value(of, row, name)
