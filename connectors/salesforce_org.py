@@ -19,6 +19,7 @@ from processing.errors import SourceRefused, SourceUnreachable
 
 _NO_REPLICATION: Final = "INVALID_REPLICATION_DATE"
 _TOO_MANY: Final = "EXCEEDED_ID_LIMIT"
+_NO_ID_OF_IT: Final = "INVALID_QUERY_FILTER_OPERATOR"
 # getUpdated wants its start at least a minute before its end, and knows thirty days.
 _AHEAD: Final = timedelta(minutes=2)
 _KNOWN_DAYS: Final = timedelta(days=29)
@@ -147,7 +148,7 @@ class Org:
             address = str(self._resources()["identity"])
             user = canonical(address.rpartition("/")[2], "005")
             sets = [str(one["PermissionSetId"]) for one in self._rows(*soql.permission_sets(user))]
-            return any(self._rows(*query) for query in soql.views_all(of, sets)) if sets else False
+            return any(self._rows(*query) for query in soql.views_all(of, sets))
         except (SourceRefused, SourceUnreachable, KeyError, TypeError, ValueError):
             if self.is_shut:
                 raise
@@ -172,14 +173,18 @@ class Org:
         return self._pages(mapping, soql.changed_since(mapping, floor))
 
     def with_ids(self, mapping: Mapping_, ids: Sequence[str]) -> Iterator[list[Record]]:
-        """The records of these ids; what is missing cannot be seen or is no more."""
-        for some in soql.batches(ids):
-            yield from self._pages(mapping, soql.with_ids(mapping, some))
+        """The records of these ids; what is missing cannot be seen, is no more, or is of another object."""
+        for query in soql.each_with_ids(mapping, ids):
+            try:
+                yield from self._pages(mapping, query)
+            except Told as error:
+                if _NO_ID_OF_IT not in error.codes:
+                    raise
 
     def with_orders(self, mapping: Mapping_, orders: Sequence[str]) -> Iterator[list[Record]]:
         """The records of these orders."""
-        for some in soql.batches(orders):
-            yield from self._pages(mapping, soql.with_orders(mapping, some))
+        for query in soql.each_with_orders(mapping, orders):
+            yield from self._pages(mapping, query)
 
     def _pages(self, mapping: Mapping_, query: str) -> Iterator[list[Record]]:
         name = f"query of {mapping.object}"

@@ -25,6 +25,9 @@ Outcome = Literal["approve", "modify", "reverse", "reset", "none"]
 KIND: Final = "salesforce"
 # What a SOQL query may name: nothing that ends a name and begins something else gets into one.
 _NAME: Final = r"[A-Za-z][A-Za-z0-9_]{0,79}"
+# All names of a mapping stand in the address of a query, which has to hold values, too.
+_LONGEST_NAMES: Final = 5_000
+_BETWEEN: Final = len("%2C+")
 # Ours are settings, and Prefect's are taken away from the processes that poll.
 _NOT_PASSED_ON: Final = ("env:CLAWBACK_", "env:PREFECT_")
 # Of all objects these alone have records that are converted, or merged into others.
@@ -138,6 +141,9 @@ class Mapping_(_Table):  # noqa: N801 - Mapping is collections.abc's
             raise ValueError("a status has the outcome modify: give the field amount")
         if self.tolerance < 0:
             raise ValueError("tolerance is negative")
+        paths = (self.order_id, self.status, self.amount, self.currency, *(one.field for one in self.filter))
+        if sum(len(path) + _BETWEEN for path in paths if path is not None) > _LONGEST_NAMES:
+            raise ValueError("the names of its fields are too long for a query; give fewer filters")
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -9,10 +10,12 @@ from simple_salesforce.format import format_soql
 
 from connectors.salesforce_settings import Mapping_
 
-# The address and the headers have to stay below 16 KiB.
-_LONGEST: Final = 8_000
+# The address and the headers have to stay below 16 KiB, and a token may have a few of them.
+_LONGEST: Final = 10_000
 _MOST: Final = 500
 _COMMA: Final = len("%2C")
+# The first characters of an id tell its object.
+_PREFIX: Final = 3
 
 
 def rows(of: str, where: str, name: str) -> str:
@@ -30,11 +33,12 @@ def permission_sets(user: str) -> tuple[str, str, str]:
     return "PermissionSetAssignment", _among("AssigneeId", [user]), "PermissionSetId"
 
 
-def views_all(of: str, sets: Sequence[str]) -> tuple[tuple[str, str], tuple[str, str]]:
+def views_all(of: str, sets: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Those of these permission sets by which all records of an object are seen, or all of the org."""
-    by_object = f"{_among('ParentId', sets)} AND {_among('SobjectType', [of])} AND PermissionsViewAllRecords = true"
-    by_org = f"{_among('Id', sets)} AND PermissionsViewAllData = true"
-    return ("ObjectPermissions", by_object), ("PermissionSet", by_org)
+    among = f"AND {_among('SobjectType', [of])} AND PermissionsViewAllRecords = true"
+    for some in batches(sets, among):
+        yield "ObjectPermissions", f"{_among('ParentId', some)} {among}"
+        yield "PermissionSet", f"{_among('Id', some)} AND PermissionsViewAllData = true"
 
 
 def fields(mapping: Mapping_) -> tuple[str, ...]:
@@ -55,6 +59,19 @@ def changed_since(mapping: Mapping_, floor: datetime) -> str:
     return f"{_select(mapping)} WHERE SystemModstamp >= {stamp} ORDER BY SystemModstamp, Id"
 
 
+def each_with_ids(mapping: Mapping_, ids: Iterable[str]) -> Iterator[str]:
+    """These records, in queries of which each asks for those of one object alone."""
+    for _, alike in groupby(sorted(ids), key=lambda one: one[:_PREFIX]):
+        for some in batches(alike, with_ids(mapping, [""])):
+            yield with_ids(mapping, some)
+
+
+def each_with_orders(mapping: Mapping_, orders: Iterable[str]) -> Iterator[str]:
+    """The records of these orders, in as many queries as it takes."""
+    for some in batches(orders, with_orders(mapping, [""])):
+        yield with_orders(mapping, some)
+
+
 def with_ids(mapping: Mapping_, ids: Sequence[str]) -> str:
     """These records."""
     return f"{_select(mapping)} WHERE {_among('Id', ids)} ORDER BY SystemModstamp, Id"
@@ -65,15 +82,15 @@ def with_orders(mapping: Mapping_, orders: Sequence[str]) -> str:
     return f"{_select(mapping)} WHERE {_among(mapping.order_id, orders)} ORDER BY SystemModstamp, Id"
 
 
-def batches(values: Iterable[str]) -> Iterator[list[str]]:
-    """Values in lists that are short enough for one query each, as long as they are in its address."""
+def batches(values: Iterable[str], around: str) -> Iterator[list[str]]:
+    """Values in lists that are short enough for one query each; ``around`` is the query without them."""
     some: list[str] = []
-    length = 0
+    empty = length = len(quote_plus(around))
     for value in values:
         more = len(quote_plus(format_soql("{}", value))) + _COMMA
         if some and (length + more > _LONGEST or len(some) == _MOST):
             yield some
-            some, length = [], 0
+            some, length = [], empty
         some.append(value)
         length += more
     if some:

@@ -24,11 +24,11 @@ from connectors.salesforce_refusals import LIMIT
 from connectors.salesforce_session import MOST_BYTES
 from connectors.salesforce_settings import SalesforceSettings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, Unusable
-from tests.clawback.salesforce.site import ENVIRON, settings_for, table
+from tests.clawback.salesforce.site import ENVIRON, mapping_table, settings_for, table
 from tests.salesforce_org.proxy import tunnelling
 from tests.salesforce_org.server import KEY, SECRET, USER, Fault, refusal, serving
 from tests.salesforce_org.server import Org as FakeOrg
-from tests.salesforce_org.world import START, checked
+from tests.salesforce_org.world import PERMISSION_SET, START, USER_ID, Field, checked
 
 LIST = b'[{"errorCode": "INVALID_SESSION_ID", "message": "Session expired"}]'
 
@@ -248,6 +248,59 @@ def test_s36_an_answer_without_end(fake: FakeOrg, encoding: str) -> None:
             org.describe("Opportunity")
         fake.fault(Fault(body=b"{}" + body[3:]))
         assert org.describe("Opportunity") == {}
+
+
+# Fields as many as the settings allow and two more, and orders as long as the ledger has them.
+NAMES = tuple(f"F{n:02}_{'x' * 73}__c" for n in range(60))
+ORDERS = tuple(f"{mark * 60}{n:04}" for mark in ("'", "\\", "\u2603", "\U0001f600", "O") for n in range(40))
+
+
+@pytest.mark.parametrize("ask", ["with_orders", "with_ids"])
+def test_s31_the_longest_query_fits_its_address(fake: FakeOrg, ask: str) -> None:
+    """Also with a token as long as they come, and however many records there are."""
+    prefix, fields = fake.world.objects["Opportunity"]
+    long_ones = tuple(Field(name) for name in NAMES[:-2])
+    fake.world.objects["Opportunity"] = prefix, (*fields, *long_ones)
+    filters = [{"field": one.name, "value": ""} for one in long_ones]
+    [mapping] = settings_for(fake, mapping=[mapping_table(filter=filters)]).mappings
+    ids = [fake.world.add("Opportunity", Order_Number__c=order) for order in ORDERS for _ in range(3)]
+    fake.token_padding = "x" * 4_000
+    with opened(fake) as org:
+        pages = list(getattr(org, ask)(mapping, ORDERS if ask == "with_orders" else ids))
+    assert sorted(one.id for page in pages for one in page) == sorted(ids)
+
+
+def test_s31_fields_that_fit_no_address(fake: FakeOrg) -> None:
+    """A mapping that names so many is refused when it is read, not when it is asked for."""
+    filters = [{"field": name, "value": ""} for name in NAMES]
+    with pytest.raises(Unusable, match="the names of its fields"):
+        settings_for(fake, mapping=[mapping_table(filter=filters)])
+
+
+def test_s31_ids_of_another_object_keep_no_record_from_being_read(fake: FakeOrg) -> None:
+    """A callout may name any record; an org refuses a query with the id of one that cannot be of the object."""
+    mapping = settings_for(fake).mappings[0]
+    lead, record, other = fake.world.add("Lead"), fake.world.add("Opportunity"), fake.world.add("Opportunity")
+    with opened(fake) as org:
+        pages = list(org.with_ids(mapping, [record, lead, other]))
+        assert list(org.with_ids(mapping, [lead])) == []
+        fake.fault(refusal(400, "INVALID_FIELD"), "queryAll")
+        with pytest.raises(SourceRefused, match="INVALID_FIELD"):
+            list(org.with_ids(mapping, [record]))
+    assert sorted(one.id for page in pages for one in page) == [record, other]
+
+
+def test_s48_a_user_with_many_permission_sets(fake: FakeOrg) -> None:
+    """What they allow is asked in several queries, and the last of them may be the one that shows all records."""
+    world = fake.world
+    for _ in range(1_000):
+        one = world.add("PermissionSet", PermissionsViewAllData=False)
+        world.add("PermissionSetAssignment", AssigneeId=USER_ID, PermissionSetId=one)
+    world.change(PERMISSION_SET, PermissionsViewAllData=False)
+    with opened(fake) as org:
+        assert org.sees_all("Opportunity") is False
+        world.add("ObjectPermissions", ParentId=one, SobjectType="Opportunity", PermissionsViewAllRecords=True)
+        assert org.sees_all("Opportunity") is True
 
 
 def ours() -> set[threading.Thread]:

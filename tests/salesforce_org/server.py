@@ -88,6 +88,7 @@ class Org:
     between_pages: list[Any] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     token_calls: int = 0
+    token_padding: str = ""
     calls: list[str] = field(default_factory=list)
     refuses_all_tokens: bool = False
     _locators: dict[str, tuple[Query, list[dict[str, Any]], int]] = field(default_factory=dict)
@@ -100,7 +101,7 @@ class Org:
 
     def new_token(self) -> str:
         """A session that is open."""
-        token = f"00D!{secrets.token_hex(12)}"
+        token = f"00D!{secrets.token_hex(12)}{self.token_padding}"
         self.tokens.add(token)
         return token
 
