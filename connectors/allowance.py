@@ -17,12 +17,13 @@ WINDOW: Final = timedelta(hours=1)
 _BUSY_S: Final = 5
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SCHEMA: Final = "create table if not exists used (account text primary key, since integer, requests integer)"
-# One statement, so that no two processes can read the same count.
+# One statement, so that no two processes can read the same count. Who read the clock before the hour began counts in
+# it: of two processes either may be first. A clock that was set back by an hour or more begins another one.
 _COUNT: Final = """
 insert into used values (:account, :now, 1)
 on conflict (account) do update set
-    requests = case when since > :now - :window and since <= :now then requests + 1 else 1 end,
-    since = case when since > :now - :window and since <= :now then since else :now end
+    requests = case when abs(:now - since) < :window then requests + 1 else 1 end,
+    since = case when abs(:now - since) < :window then since else :now end
 returning since, requests
 """
 

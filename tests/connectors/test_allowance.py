@@ -8,7 +8,7 @@ NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
 
 
 def test_an_hour_begins_with_its_first_request(tmp_path: Path) -> None:
-    """Each account has its own; when it is over, or the clock was set back, a new one begins."""
+    """Each account has its own; when it is over, or the clock was set back by an hour, a new one begins."""
     allowance = Allowance(tmp_path / "requests.db", 2)
     assert allowance.spend("a", NOON) == Left(2, 1, 3600, allowed=True)
     assert allowance.spend("a", NOON + timedelta(minutes=59)) == Left(2, 0, 60, allowed=True)
@@ -16,6 +16,17 @@ def test_an_hour_begins_with_its_first_request(tmp_path: Path) -> None:
     assert allowance.spend("b", NOON) == Left(2, 1, 3600, allowed=True)
     assert allowance.spend("a", NOON + timedelta(minutes=60)) == Left(2, 1, 3600, allowed=True)
     assert allowance.spend("a", NOON) == Left(2, 1, 3600, allowed=True)
+    allowance.close()
+
+
+def test_the_hour_goes_on_for_a_process_that_read_the_clock_before(tmp_path: Path) -> None:
+    """It counts in the hour that another one began meanwhile, which does not begin anew."""
+    allowance = Allowance(tmp_path / "requests.db", 2)
+    assert allowance.spend("a", NOON) == Left(2, 1, 3600, allowed=True)
+    assert allowance.spend("a", NOON - timedelta(milliseconds=5)) == Left(2, 0, 3601, allowed=True)
+    assert allowance.spend("a", NOON) == Left(2, 0, 3600, allowed=False)
+    assert allowance.spend("a", NOON - timedelta(minutes=59)) == Left(2, 0, 7140, allowed=False)
+    assert allowance.spend("a", NOON + timedelta(minutes=60)) == Left(2, 1, 3600, allowed=True)
     allowance.close()
 
 
