@@ -13,7 +13,7 @@ from functools import partial
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import BinaryIO, Final, Self
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote, urldefrag, urljoin
 
 import httpcore
 
@@ -21,7 +21,7 @@ from connectors.outside import Client, header
 from connectors.places import Guard, Place, networks
 from connectors.source import Part, RemoteFile, Seam, Step
 from connectors.source_settings import HttpSettings
-from processing.errors import SourceRefused, SourceUnreachable
+from processing.errors import SourceRefused, SourceUnreachable, Unusable
 
 _OK: Final = 200
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
@@ -188,7 +188,14 @@ class HttpSource:
         raise SourceRefused(f"{self._place} redirects more than {_MOST_MOVES} times.")
 
     def _next(self, place: Place, location: str) -> Place:
-        moved = Place.parse(urljoin(f"{place.base}{place.target}", location))
+        try:
+            # A fragment is legal there, and for whoever shows the page.
+            moved = Place.parse(urldefrag(urljoin(f"{place.base}{place.target}", location)).url)
+        except (Unusable, ValueError):
+            raise SourceRefused(
+                f"{place} redirects to what is no URL of http:// or https:// in percent-encoded letters. Ask the brand "
+                "to correct its redirect, or for the URL at which the file is."
+            ) from None
         if place.scheme == "https" and moved.scheme != "https":
             raise SourceRefused(f"{place} redirects to {moved}, which is without TLS; nothing was sent there.")
         return moved

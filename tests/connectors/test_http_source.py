@@ -159,6 +159,24 @@ def test_redirects_are_followed_to_where_they_may(brand: Publisher) -> None:
         pass
 
 
+def test_a_redirect_may_name_a_part_of_the_file(brand: Publisher) -> None:
+    """A fragment is the client's own business, and is never sent."""
+    brand.write("returns.csv", b"x")
+    brand.manners.moved["/old"] = "/returns.csv#newest"
+    assert fetched(brand, path="/old", file="returns.csv")[1] == b"x"
+
+
+@pytest.mark.parametrize(
+    "location", ["/the returns.csv", "ftp://brand.example/x", "http://a:b@brand.example/", "http://["]
+)
+def test_a_redirect_that_cannot_be_followed_is_the_brands(brand: Publisher, location: str) -> None:
+    """The settings are right; whoever publishes the file has to correct it. What it holds may be a secret."""
+    brand.manners.moved["/old"] = location
+    with pytest.raises(SourceRefused, match=r"/old redirects to what is no URL .* Ask the brand") as error:
+        fetched(brand, path="/old")
+    assert "a:b" not in str(error.value)
+
+
 def test_the_secret_goes_to_nobody_else(tmp_path: Path) -> None:
     """Another port is another server: it is asked, and told nothing."""
     with publishing(tmp_path / "a" / "feed") as one, publishing(tmp_path / "b" / "feed") as other:
