@@ -2,15 +2,16 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 from sqlalchemy import Connection
 
 from clawback.ahead import ahead
+from clawback.unnamed import unnamed
 from clawback.wiring import Desk
 from processing import actions, bulk, catalog, exchange, tables
 from processing.actions import Load, Problem
@@ -89,12 +90,13 @@ def load_conversion(desk: Desk, sid: str, columns: Mapping[str, str], at: dateti
     event type, else one whose id is made of them: the same conversion twice is one action. Raises NoSuchProgram.
     """
     so_far = Load()
-    with desk.store.write() as db, TemporaryDirectory() as folder:
+    with desk.store.write() as db, unnamed() as (out, file):
         terms = _claimed(db, sid)
         line = {"ActionId": _action_id(columns), "Currency": terms.currency, **columns}
-        file = Path(folder) / "conversion.csv"
-        with file.open("w", encoding="utf-8", newline="") as out:
-            csv.writer(out).writerows([line.keys(), line.values()])
+        text = io.StringIO()
+        csv.writer(text).writerows([line.keys(), line.values()])
+        out.write(text.getvalue().encode())
+        out.flush()
         for chunk in actions_file.read(file):
             so_far.problems += chunk.problems
             if chunk.texts.empty:

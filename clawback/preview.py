@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection
 
 from clawback.judging import Case, judge, turn_away
 from clawback.sidecars import compare
+from clawback.unnamed import unnamed
 from clawback.unpacking import close_container, rehearse, unpacked
 from clawback.wiring import Desk
 from processing import catalog, deliveries
@@ -75,8 +75,8 @@ def _rehearsed(
 ) -> Iterator[Receipt]:
     announced = compare(db, case.terms.account_id, case.arrival) is not None
     close_container(db, case, unpacked(container, case.arrival.delivery), at=at)
-    with TemporaryDirectory() as folder:
-        for file in rehearse(container, case, Path(folder), announced=announced):
+    with unnamed() as place:
+        for file in rehearse(container, case, *place, announced=announced):
             held: Receipt = {}
             try:
                 with db.begin_nested():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from sqlalchemy import Connection
 
@@ -78,18 +78,19 @@ def unpacked(container: Container, number: str) -> Unpacked:
     return Unpacked(files, container.ignored)
 
 
-def rehearse(container: Container, case: Case, folder: Path, *, announced: bool) -> Iterator[Case]:
-    """The files of a container as deliveries that do not land, one after the other in the same place.
+def rehearse(container: Container, case: Case, out: IO[bytes], content: Path, *, announced: bool) -> Iterator[Case]:
+    """The files of a container as deliveries that do not land, one after the other in ``out``, read at ``content``.
 
     ``announced``: a sidecar has the container's digest.
     """
     for file in container.files:
-        content = folder / "content"
         digest, size_bytes = hashlib.sha256(), 0
-        with content.open("wb") as out:
-            for block in container.read(file):
-                digest.update(block)
-                size_bytes += out.write(block)
+        out.seek(0)
+        out.truncate()
+        for block in container.read(file):
+            digest.update(block)
+            size_bytes += out.write(block)
+        out.flush()
         arrival = replace(
             case.arrival,
             delivery=part_number(case.arrival.delivery, file.position),

@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "clawback.cases": INNER | {"clawback.judging", "clawback.wiring"},
     "clawback.rejudging": INNER | {"clawback.cases", "clawback.judging", "clawback.wiring"},
     "clawback.unpacking": INNER | {"clawback.judging", "clawback.sidecars", "clawback.wiring"},
-    "clawback.preview": INNER | {"clawback.judging", "clawback.unpacking", "clawback.wiring"},
+    "clawback.preview": INNER | {"clawback.judging", "clawback.unnamed", "clawback.unpacking", "clawback.wiring"},
     "clawback.pipeline": INNER
     | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.rejudging"}
     | {"clawback.sidecars", "clawback.unpacking", "clawback.wiring"},
@@ -53,10 +53,11 @@ MAY_IMPORT = {
     "clawback.pulling": INNER | {"clawback.pipeline", "clawback.wiring"},
     "clawback.salesforce": INNER | {"clawback.judging", "clawback.pipeline", "clawback.preview", "clawback.wiring"},
     "clawback.ahead": set(),
-    "clawback.loading": INNER | {"clawback.ahead", "clawback.wiring"},
+    "clawback.unnamed": set(),
+    "clawback.loading": INNER | {"clawback.ahead", "clawback.unnamed", "clawback.wiring"},
     "clawback.web": INNER
     | {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.preview", "clawback.revising"}
-    | {"clawback.loading", "clawback.intake"},
+    | {"clawback.loading", "clawback.intake", "clawback.unnamed"},
     "flows": {"clawback.settings", "clawback.wiring", "clawback.pipeline", "clawback.pulling", "clawback.sweep"}
     | {"clawback.courier", "clawback.postman", "clawback.salesforce", "connectors.webhook_post", "processing.errors"}
     | {"processing.hints"},

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Annotated, Any, Final
 
@@ -20,6 +19,7 @@ from fastapi.responses import StreamingResponse
 from clawback import pipeline, revising
 from clawback import preview as rehearsal
 from clawback.intake import arrival_of
+from clawback.unnamed import unnamed
 from clawback.web import described
 from clawback.web.access import Reader, Writer, office_of
 from clawback.web.bodies import blocks
@@ -241,8 +241,7 @@ async def _preview(
     request: Request, sid: str, checked: "_Checked", sent: tuple[str, AsyncIterator[bytes], int | None]
 ) -> Response:
     office, (name, content, event_type) = office_of(request), sent
-    # Without a name, so that nothing is left of it when this process is killed.
-    with TemporaryFile(dir=office.scratch) as file:
+    with unnamed(office.scratch) as (file, path):
         async for block in content:
             await office.land(lambda block=block: file.write(block))  # type: ignore[misc]
         checked.check()
@@ -250,7 +249,6 @@ async def _preview(
         at = office.clock()
 
         def previewed(desk: Desk) -> dict[str, Any]:
-            path = Path(f"/proc/self/fd/{file.fileno()}")
             arrival = arrival_of(path, event_type=event_type, again=False, received_at=at)
             arrival = replace(arrival, name=name, channel=CHANNEL, proven=True)
             return rehearsal.preview(desk, arrival, sid, path, MOST_LINES)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from clawback import pipeline, revising
 from clawback.intake import arrival_of
@@ -303,6 +304,19 @@ def test_a_preview_of_a_container(loaded: Desk, tmp_path: Path, clock: Clock) ->
     assert [{key: one[key] for key in one.keys() - own} for one in shown["files"]] == [
         {key: one[key] for key in one.keys() - own} for one in files(loaded, real["delivery"])
     ]
+
+
+def test_a_preview_leaves_nothing_when_it_is_killed(
+    loaded: Desk, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it writes down has no name at any statement."""
+    file, temporary = written(tmp_path, "returns.zip", ZIP), tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    named: list[Path] = []
+    event.listen(loaded.store.engine, "before_cursor_execute", lambda *_: named.extend(temporary.iterdir()))
+    preview(loaded, arrival_of(file, event_type=None, again=False, received_at=clock.now), SID, file)
+    assert named == []
 
 
 def test_a_preview_of_a_damaged_container(loaded: Desk, tmp_path: Path, clock: Clock) -> None:

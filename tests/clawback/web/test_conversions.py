@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from tests.clawback.web.site import Site
 from tests.worlds import OTHER_SID, SID, Sale
@@ -49,6 +50,22 @@ def test_an_order_is_credited_once(site: Site, tmp_path: Path) -> None:
             assert "1000.4636.1" in other.json()["Errors"][0]["Message"]
         assert client.post("/Conversions", data={**ORDER, "ActionId": "1000.4636.1"}).json() == done
         assert client.get("/Actions", params={"CampaignId": 1000}).json()["@total"] == "2"
+
+
+def test_a_conversion_leaves_nothing_when_the_server_is_killed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it writes down has no name at any statement."""
+    site.load(tmp_path)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    named: list[Path] = []
+    engine = site.office.desk.store.engine
+    event.listen(engine, "before_cursor_execute", lambda *_: named.extend(temporary.iterdir()))
+    with site.client() as client:
+        assert client.post("/Conversions", data=ORDER).json()["Status"] == "OK"
+    assert named == []
 
 
 def test_an_id_that_ends_like_a_suffix(site: Site, tmp_path: Path) -> None:
