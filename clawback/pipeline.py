@@ -223,7 +223,7 @@ def _released(db: Connection, case: Case, by: str | None) -> str | None:
 
 
 def _end(
-    desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], None], states: Collection[DeliveryState | None]
+    desk: Desk, envelope: Envelope, end: Callable[[Connection, Case], object], states: Collection[DeliveryState | None]
 ) -> None:
     """One transaction that ends a delivery, unless somebody else ended it while this one waited for the claim."""
     with desk.store.write() as db:

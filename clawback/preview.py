@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from clawback.judging import Case, judge, turn_away
-from clawback.sidecars import compare
 from clawback.unnamed import unnamed
 from clawback.unpacking import close_container, rehearse, unpacked
 from clawback.wiring import Desk
@@ -73,8 +72,7 @@ def _judged(db: Connection, case: Case, at: datetime, most_bytes: int, most_line
 def _rehearsed(
     db: Connection, case: Case, container: Container, at: datetime, most_lines: int | None
 ) -> Iterator[Receipt]:
-    announced = compare(db, case.terms.account_id, case.arrival) is not None
-    close_container(db, case, unpacked(container, case.arrival.delivery), at=at)
+    announced = close_container(db, case, unpacked(container, case.arrival.delivery), at=at)
     with unnamed() as place:
         for file in rehearse(container, case, *place, announced=announced):
             held: Receipt = {}

@@ -102,8 +102,9 @@ def rehearse(container: Container, case: Case, out: IO[bytes], content: Path, *,
         yield replace(case, arrival=arrival, content=content)
 
 
-def close_container(db: Connection, case: Case, came: Unpacked, *, at: datetime) -> None:
-    """Register a container whose files have landed; it has no lines of its own."""
+def close_container(db: Connection, case: Case, came: Unpacked, *, at: datetime) -> bool:
+    """Register a container whose files have landed; it has no lines of its own. Whether a sidecar proves it."""
     number, _ = deliveries.register(db, case.terms.account_id, case.arrival)
-    consume(db, case.terms.account_id, case.arrival, at=at)
+    announced = consume(db, case.terms.account_id, case.arrival, at=at)
     deliveries.finish(db, number, DeliveryState.UNPACKED, at=at, summary=came.told(), message=came.message)
+    return announced

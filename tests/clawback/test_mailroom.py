@@ -24,8 +24,8 @@ from processing.errors import NotFound, SpoolBroken, Unusable, UploadRefused
 from tests.conftest import START, Clock
 from tests.connectors.smtp_site import mail
 from tests.mail_world import BRAND, Sink, Zone, files, name_server, raw, relay
-from tests.schemas.test_containers import gzipped, zipped
-from tests.worlds import LOCK, SALE, SID, Sale, dump, lines, load, values
+from tests.schemas.test_containers import zipped
+from tests.worlds import CATALOGUE, LOCK, SALE, SID, Sale, dump, lines, load, values
 
 TO = "abcdefghijklmnopqrstuvwxyz234567@returns.example"
 GOOD = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,-1,OTHER").encode()
@@ -462,17 +462,17 @@ def test_held_delivery_is_answered_again_when_it_is_decided(desk: Desk, sink: Si
 
 
 @EMBEDDED
-def test_replaced_delivery_is_answered_again(desk: Desk, sink: Sink, clock: Clock) -> None:
+def test_replaced_delivery_is_answered_again(desk: Desk, sink: Sink, clock: Clock, tmp_path: Path) -> None:
     """Another one brought it to its end, when its own message had been answered."""
-    cut = gzipped(FIRST) + gzipped(b"A-2,0,OTHER")
-    number = land(desk, mail(TO, cut, "returns.csv.gz"))
+    load(desk, tmp_path, catalogue=CATALOGUE.replace('"USD"', '"USD"\ntrailer = "required"', 1))
+    number = land(desk, mail(TO, FIRST))
     ingest(desk, number)
     assert send(desk).sent == 1
     assert "returns.csv: held for a person" in text(sink.taken[0][2])
     clock.pass_by(seconds=1)
-    assert ingest(desk, land(desk, mail(TO, FIRST + b"A-2,0,OTHER\n")))["rows"]["applied"] == 2
+    assert ingest(desk, land(desk, mail(TO, FIRST + b"A-2,0,OTHER\n#TRAILER,2,40.00\n")))["rows"]["applied"] == 2
     assert send(desk).sent == 2
-    (told,) = (one for one in (text(reply) for _, _, reply in sink.taken[1:]) if f"{number}-0001-0001" in one)
+    (told,) = (one for one in (text(reply) for _, _, reply in sink.taken[1:]) if f"{number}-0001" in one)
     assert told.startswith("returns.csv: not applied")
 
 
