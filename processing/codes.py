@@ -92,6 +92,7 @@ class Code(StrEnum):
     MOSTLY_BAD = "MOSTLY_BAD"
     OUTLIER = "OUTLIER"
 
+    UNDONE_SINCE = "UNDONE_SINCE"
     NEWEST_OF_MANY = "NEWEST_OF_MANY"
     AMOUNT_RAISED = "AMOUNT_RAISED"
     CATEGORY_DIFFERS = "CATEGORY_DIFFERS"
@@ -279,6 +280,9 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         Verdict.HELD,
         "{reason}",
         "What is held was not applied; have it released if it is right, or rejected if it is not.",
+    ),
+    Code.UNDONE_SINCE: _notice(
+        "The line was applied, and what it changed was undone since.", "If it shall hold after all, send it again."
     ),
     Code.NEWEST_OF_MANY: _notice(
         "{count} actions have this order id; the newest was taken.", "Give the ActionId to reach another."

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, null, select, update
+from sqlalchemy import CompoundSelect, Connection, Row, Select, func, literal, null, select, union_all, update
 
 from processing import bulk, webhooks
 from processing.codes import Code, Verdict
@@ -18,6 +18,7 @@ from processing.columns import blank
 from processing.errors import NotFound
 from processing.instants import instant, micros
 from processing.tables import account, action, delivery, entry, line
+from processing.undone import undone_entries
 from processing.webhooks import EventKind
 
 VERDICTS: Final[dict[str, bulk.Kind]] = {
@@ -29,6 +30,8 @@ VERDICTS: Final[dict[str, bulk.Kind]] = {
     "locks_at": int,
 }
 """The verdicts of a delivery as result files need them; locks_at in microseconds, ``NONE`` for none."""
+
+_UNDONE: Final = (Code.UNDONE_SINCE.value, Code.UNDONE_SINCE.message())
 
 # The channel of single lines by Web Services.
 API: Final = "api"
@@ -300,18 +303,13 @@ def receipt(db: Connection, number: str, most_lines: int | None = None) -> dict[
         return {**head(found), "lines": list(lines(db, found.id))}
     with closing(lines(db, found.id)) as all_of_them:
         first = list(islice(all_of_them, most_lines))
-    count = db.execute(select(func.count()).where(line.c.delivery_id == found.id)).scalar_one()
+    count = db.execute(select(func.count()).select_from(_told(db, found.id).subquery())).scalar_one()
     return {**head(found), "lines": first, "more_lines": count - len(first)}
 
 
 def lines(db: Connection, delivery_id: int) -> Generator[dict[str, Any]]:
     """The lines of a receipt: all that were not applied or carry a notice, in line order."""
-    query = (
-        select(line.c.line, line.c.verdict, line.c.code, line.c.message, action.c.action_id, action.c.locks_at)
-        .outerjoin(action, action.c.id == line.c.action_id)
-        .where(line.c.delivery_id == delivery_id)
-        .order_by(line.c.line)
-    )
+    query = _told(db, delivery_id).order_by("line")
     # Who reads only the first of them closes the cursor by closing this generator.
     with db.execute(query, execution_options={"yield_per": 10_000}) as found:
         for number, verdict, code, message, action_id, locks_at in found:
@@ -323,6 +321,22 @@ def lines(db: Connection, delivery_id: int) -> Generator[dict[str, Any]]:
                 "action_id": action_id,
                 "locks_at": None if locks_at is None else instant(locks_at).isoformat(),
             }
+
+
+def _told(db: Connection, delivery_id: int) -> Select[Any] | CompoundSelect[Any]:
+    names = (action.c.action_id, action.c.locks_at)
+    told = (
+        select(line.c.line, line.c.verdict, line.c.code, line.c.message, *names)
+        .outerjoin(action, action.c.id == line.c.action_id)
+        .where(line.c.delivery_id == delivery_id)
+    )
+    undone = undone_entries(db, delivery_id)
+    if undone is None:
+        return told
+    mine = (entry.c.delivery_id == delivery_id) & undone
+    said = map(literal, (Verdict.APPLIED.value, *_UNDONE))
+    taken_back = select(entry.c.line, *said, *names).join(action, action.c.id == entry.c.action_id)
+    return union_all(told.where(line.c.line.not_in(select(entry.c.line).where(mine))), taken_back.where(mine))
 
 
 def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> bool:
@@ -347,6 +361,10 @@ def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> dict[str,
     applied |= {"verdict": np.full(count, "applied", dtype=np.object_), "code": blank(count), "message": blank(count)}
     plain = np.isin(applied["line"], others["line"], invert=True)
     found = {name: np.concatenate([applied[name][plain], others[name]]) for name in VERDICTS}
+    if (undone := undone_entries(db, delivery_id)) is not None:
+        back = select(entry.c.line).where(entry.c.delivery_id == delivery_id, entry.c.line.between(low, high), undone)
+        taken_back = np.isin(found["line"], bulk.fetch(db, back, {"line": int})["line"])
+        found["code"][taken_back], found["message"][taken_back] = _UNDONE
     order = np.argsort(found["line"], kind="stable")
     return {name: column[order] for name, column in found.items()}
 

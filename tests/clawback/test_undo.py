@@ -1,5 +1,7 @@
 """Undoing a delivery, on both stores."""
 
+import csv
+import io
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -214,7 +216,7 @@ def test_lines_of_an_undone_delivery_wait_no_longer(loaded: Desk, clock: Clock, 
     load(loaded, tmp_path, [Sale("W-1")])
     pipeline.collect(loaded, at=clock.now)
     receipt = pipeline.receipt(loaded, sent)
-    assert codes(receipt) == [(3, "refused", "UNDONE")]
+    assert codes(receipt) == [(2, "applied", "UNDONE_SINCE"), (3, "refused", "UNDONE")]
     assert (receipt["rows"]["waiting"], receipt["rows"]["refused"], receipt["waits_until"]) == (0, 1, None)
     assert values(loaded.store, "W-1") == TRACKED
     with pytest.raises(Unusable, match="was undone by"):
@@ -247,6 +249,40 @@ def test_files_that_came_before_go_first(loaded: Desk, clock: Clock) -> None:
     receipt = undone(loaded, clock, sent)
     assert waiting in receipt["lines"][0]["message"]
     assert values(loaded.store, "A-1")[1] == "50.00"
+
+
+def test_what_was_undone_is_told_line_by_line(loaded: Desk, clock: Clock) -> None:
+    """In receipt and result alike; not what stays as it is, nor once it holds again."""
+
+    def said(delivery: str) -> list[tuple[int, str, str | None]]:
+        receipt = pipeline.receipt(loaded, delivery)
+        assert pipeline.receipt(loaded, delivery, 1)["more_lines"] == max(len(receipt["lines"]) - 1, 0)
+        with pipeline.answer_file(loaded, delivery, "receipt") as told:
+            assert told is not None
+            assert json.load(told) == receipt
+        published = (loaded.brands / SID / "results" / "result_returns.csv").read_text()
+        _, *rows = csv.reader(io.StringIO(published))
+        listed = [(number, row[4], row[5] or None) for number, row in enumerate(rows, 2)]
+        assert {one["line"]: (one["verdict"], one["code"]) for one in receipt["lines"]} == {
+            number: (verdict, code) for number, verdict, code in listed if code
+        }
+        return listed
+
+    rows = ("A-1,140.00,,OTHER", "A-2,40.00,,OTHER", "A-3,-1,,OTHER", "A-1,150.00,,OTHER")
+    sent = send(loaded, clock, *rows)["delivery"]
+    raised, bad = "AMOUNT_RAISED", (4, "rejected", "AMOUNT_NEGATIVE")
+    was = [(2, "applied", raised), (3, "applied", None), bad, (5, "applied", raised)]
+    assert said(sent) == was
+    clock.pass_by(minutes=1)
+    ingest(loaded, lines(HEAD, "A-2,30.00,,OTHER"), name="later.csv")
+    undo = undone(loaded, clock, sent)
+    assert codes(undo) == [(2, "refused", "CHANGED_SINCE")]
+    since = "applied", "UNDONE_SINCE"
+    assert said(sent) == [(2, *since), (3, "applied", None), bad, (5, *since)]
+    again = undone(loaded, clock, undo["delivery"])["delivery"]
+    assert (said(sent), codes(pipeline.receipt(loaded, undo["delivery"]))[0]) == (was, (1, *since))
+    undone(loaded, clock, again)
+    assert said(sent) == [(2, *since), (3, "applied", None), bad, (5, *since)]
 
 
 def test_there_is_nothing_to_undo(loaded: Desk, clock: Clock) -> None:
