@@ -1,9 +1,10 @@
 """The trailer of a CSV file, ``#TRAILER,<lines>,<sum of Amount>``: its last line, which proves that none is missing.
 
 It stands in the file's own delimiter or in commas. Lines are those below the header that are not blank, whatever is
-wrong with them. The sum is that of the amounts as they are written, a blank one being 0; in a file of items, of all
-their amounts. It is not compared if a line cannot be read or an amount is no decimal number: that line is rejected for
-itself, and nobody knows what the brand's sum says of it. A file without an Amount column may leave it out.
+wrong with them. A record that spans several lines, and cannot be read, is one of the brand's lines or several. The sum
+is that of the amounts as they are written, a blank one being 0; in a file of items, of all their amounts. It is not
+compared if a line cannot be read or an amount is no decimal number: that line is rejected for itself, and nobody knows
+what the brand's sum says of it. A file without an Amount column may leave it out.
 """
 
 import csv
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from processing.codes import Code
 from processing.errors import Unreadable
@@ -45,17 +48,24 @@ class Trailer:
 
 @dataclass(slots=True)
 class Count:
-    """What the trailer of a file has to say: its lines and the sum of their amounts, if each ``is_readable``."""
+    """What the trailer of a file has to say: its lines and the sum of their amounts, if each ``is_readable``.
+
+    ``spare`` of the lines may go on with the record of the damaged line before.
+    """
 
     columns: Columns
     lines: int = 0
+    spare: int = 0
     amount: Decimal = field(default_factory=Decimal)
     is_readable: bool = True
+    # How many damaged lines came since one left a quotation mark open; None if none is open.
+    _since_open: int | None = None
 
     def add(self, chunk: Chunk) -> None:
         """Add the lines of a chunk."""
         self.lines += len(chunk.lines) + len(chunk.bad)
         self.is_readable = self.is_readable and not chunk.bad
+        self._add_spare(chunk)
         for at in amount_positions(self.columns):
             texts: list[str] = chunk.cells.iloc[:, at].tolist()
             for text in filter(None, texts):
@@ -63,6 +73,23 @@ class Count:
                     self.amount = _EXACT.add(self.amount, Decimal(text))
                 else:
                     self.is_readable = False
+
+    def _add_spare(self, chunk: Chunk) -> None:
+        """Find damaged lines that close the quotation mark of one before, no line between them being readable."""
+        good = np.searchsorted(chunk.lines, [bad.line for bad in chunk.bad]).tolist()
+        for before, until, text in zip([0, *good], good, chunk.raw.values(), strict=False):
+            if until > before:
+                self._since_open = None
+            closes_or_opens = text.count('"') % 2 == 1
+            if self._since_open is None:
+                self._since_open = 0 if closes_or_opens else None
+            elif closes_or_opens:
+                self.spare += self._since_open + 1
+                self._since_open = None
+            else:
+                self._since_open += 1
+        if len(chunk.lines) > (good[-1] if good else 0):
+            self._since_open = None
 
     def text(self, delimiter: str) -> str:
         """The trailer that says so."""
@@ -77,7 +104,8 @@ class Count:
             raise mismatch(f"The trailer {quoted(trailer.text)} is not {MARK},<lines>,<sum of Amount>.")
         # A sum that is not compared must be known not to have been cut off itself.
         is_compared = self.is_readable or not trailer.is_ended
-        if int(told[0]) != self.lines or (is_compared and Decimal(told[1]) != self.amount):
+        is_counted = self.lines - self.spare <= int(told[0]) <= self.lines
+        if not is_counted or (is_compared and Decimal(told[1]) != self.amount):
             says = f"The trailer says {told[0]} lines and amounts of {told[1]} in all"
             raise mismatch(f"{says}; the file has {self.lines} lines and {self.amount}.")
 

@@ -106,6 +106,42 @@ def test_a_trailer_that_does_not_fit(tmp_path: Path, case: str, content: str, wo
     assert words in str(raised.value)
 
 
+BREAKS = 'A-1,1.00,"OTHER\n"\n'
+INNER = 'A-1,1.00,"a "b" c\n\nd, e\nf",OTHER\n'
+OPEN = '"A-1,1.00,OTHER\n'
+PLAIN = "A-2,1.00,OTHER\n"
+
+
+@pytest.mark.parametrize("size", [1, 50_000])
+@pytest.mark.parametrize(
+    ("case", "above", "fitting"),
+    [
+        ("a line break inside a cell of ours", BREAKS + PLAIN, {2, 3}),
+        ("at the end", PLAIN + BREAKS, {2, 3}),
+        ("quotation marks that are not doubled, and blank lines", INNER + PLAIN, {2, 3, 4}),
+        ("two damaged records", BREAKS + INNER + PLAIN, {3, 4, 5, 6}),
+        ("a quotation mark that is never closed", PLAIN + OPEN + PLAIN, {3}),
+        ("one that is closed behind a line that can be read", OPEN + PLAIN + 'A-3,1.00,O"\n', {3}),
+        ("a line too few cells", "A-1,1.00\n" + PLAIN, {2}),
+        ("nothing damaged", PLAIN, {1}),
+    ],
+)
+def test_a_damaged_record_may_be_several_lines_of_the_trailers_one(
+    tmp_path: Path, case: str, above: str, fitting: set[int], size: int
+) -> None:
+    """The brand counts records; where one ends that cannot be read, nobody knows. What can be read counts exactly."""
+    found = set[int]()
+    for count in range(9):
+        document = opened(tmp_path, f"{HEADER}{above}#TRAILER,{count},{above.count('A-2')}.00\n")
+        try:
+            list(document.chunks(size))
+        except Unreadable as error:
+            assert error.code is Code.TRAILER_MISMATCH  # noqa: PT017 - which of them are raised is what is tried
+        else:
+            found.add(count)
+    assert found == fitting, case
+
+
 def test_a_trailer_of_a_file_that_is_proven_was_not_cut_off(tmp_path: Path) -> None:
     """It needs no line break of its own: its sum is compared as little as that of any other file with a bad amount."""
     content = LINES + 'A-4,"1.234,56",OTHER\n#TRAILER,4,1314.46'
