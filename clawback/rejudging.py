@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 from sqlalchemy import Connection, Row
 
 from clawback.cases import judged_case
@@ -64,12 +65,19 @@ def settle(desk: Desk, *, at: datetime, account: str | None = None) -> Settled:
 
 
 def _settle(desk: Desk, delivery: str, settled: Settled, at: datetime) -> None:
+    taken = Taken(np.zeros(0, dtype=np.int64), {})
+
+    def take(db: Connection, delivery_id: int) -> Taken:
+        nonlocal taken
+        taken = revisions.take_ready(db, delivery_id)
+        return taken
+
     for _ in range(TRIES):
         try:
-            if rejudge(desk, delivery, revisions.take_ready, at=at, because=LOADED, weighed=WAITED):
+            if rejudge(desk, delivery, take, at=at, because=LOADED, weighed=WAITED):
                 settled.revised.append(delivery)
         except Braked as because:
-            if not _hold(desk, delivery, because, at=at):
+            if not _hold(desk, delivery, because, taken.lines, at=at):
                 continue
             settled.held.append(delivery)
         return
@@ -176,17 +184,17 @@ def _expire(desk: Desk, delivery: str, at: datetime) -> bool:
     return bool(refused)
 
 
-def _hold(desk: Desk, delivery: str, because: Braked, *, at: datetime) -> bool:
+def _hold(desk: Desk, delivery: str, because: Braked, weighed: Ints, *, at: datetime) -> bool:
     """Keep the ready lines of a delivery for a person; what judged them was rolled back.
 
-    False if they are not those that were weighed: more became ready, or somebody was faster.
+    False if they are not those that were ``weighed``: more became ready, or somebody was faster.
     """
     with desk.store.write() as db:
         claim_account(db, deliveries.find(db, delivery).sid)
         found = deliveries.find(db, delivery)
         # What was said of it before, such as who had released it, stays; but not why fewer lines were held.
         before = (found.message or "").removesuffix(waiting.why_held(db, found.id)).strip()
-        held = waiting.hold(db, found.id, because.would["rows"]["read"], because.code, str(because))
+        held = waiting.hold(db, found.id, weighed, because.code, str(because))
         if held is None:
             return False
         tally = _tally(found)

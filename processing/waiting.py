@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_
 from processing import bulk
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
-from processing.columns import NONE, texts
+from processing.columns import NONE, Ints, texts
 from processing.explain import ANSWER, shown
 from processing.instants import micros
 from processing.staging import staged_action
@@ -92,22 +92,22 @@ def untold(db: Connection, delivery_id: int) -> bool:
     return db.execute(select(waiting_line.c.line).where(mine, _UNTOLD).limit(1)).first() is not None
 
 
-def hold(db: Connection, delivery_id: int, weighed: int, code: Code, message: str) -> int | None:
+def hold(db: Connection, delivery_id: int, weighed: Ints, code: Code, message: str) -> int | None:
     """Give the ready lines of a delivery the verdict held; gives how many are new, None if they are not as ``weighed``.
 
-    ``weighed`` is how many lines were ready when they were weighed: others may have become ready since, or a person may
-    have decided about them.
+    ``weighed`` are the lines (numbers, ascending) that were ready when they were weighed: others may have become ready
+    since, or a person may have decided about them.
     """
     mine = (waiting_line.c.delivery_id == delivery_id) & waiting_line.c.ready
-    is_held = select(waiting_line.c.held, func.count()).where(mine).group_by(waiting_line.c.held)
-    counted = {bool(held): int(count) for held, count in db.execute(is_held)}
-    if sum(counted.values()) != weighed or False not in counted:
-        return None
     numbers = select(waiting_line.c.line).where(mine)
+    found = bulk.fetch(db, numbers.order_by(waiting_line.c.line), {"line": int})["line"]
+    new = db.execute(select(func.count()).where(mine, ~waiting_line.c.held)).scalar_one()
+    if not np.array_equal(found, weighed) or new == 0:
+        return None
     said = update(line).values(verdict=Verdict.HELD.value, code=code.value, message=message)
     db.execute(said.where(line.c.delivery_id == delivery_id, line.c.line.in_(numbers)))
     db.execute(update(waiting_line).values(held=true()).where(mine))
-    return counted[False]
+    return int(new)
 
 
 def why_held(db: Connection, delivery_id: int) -> str:

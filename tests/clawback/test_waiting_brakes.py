@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from clawback import deciding, pipeline, rejudging, revising
@@ -395,19 +396,21 @@ def test_a_worker_that_comes_late_leaves_alone_what_is_held(early: Desk, tmp_pat
     judge = partial(rejudging.rejudge, early, delivery, at=clock.now, because=LOADED, weighed=WAITED)
     assert judge(revisions.take_ready) is False
     with early.store.write() as db:
-        for weighed in (9, 10, 11):
+        for end in (11, 12, 22):
+            weighed = np.arange(2, end)
             assert waiting.hold(db, deliveries.find(db, delivery).id, weighed, Code.OUTLIER, "Again.") is None
     assert dump(early.store) == before
 
 
 def test_only_what_was_weighed_is_held(early: Desk, tmp_path: Path) -> None:
-    """What became ready in between has to be weighed first."""
+    """What became ready in between has to be weighed first, be it as many lines as were."""
     delivery = ingest(early, returned(0, 60))["delivery"]
     load(early, tmp_path, late(0, 20))
     with early.store.write() as db:
         number = deliveries.find(db, delivery).id
-        assert waiting.hold(db, number, 19, Code.OUTLIER, "It is large.") is None
-        assert waiting.hold(db, number, 20, Code.OUTLIER, "It is large.") == 20
+        for weighed in (np.arange(2, 21), np.arange(3, 23)):
+            assert waiting.hold(db, number, weighed, Code.OUTLIER, "It is large.") is None
+        assert waiting.hold(db, number, np.arange(2, 22), Code.OUTLIER, "It is large.") == 20
 
 
 def test_nothing_is_released_when_nothing_is_held(early: Desk, clock: Clock) -> None:
