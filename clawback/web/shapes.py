@@ -1,7 +1,7 @@
 """Resources as the API shows them: the documented fields, from what the store knows; empty where it knows nothing."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
@@ -149,7 +149,7 @@ class Shaper:
             "ContractId": f"S-{row.contract_id}",
             "UpdateDate": self.when(row.updated_at),
             "LockingDate": self.when(row.locks_at),
-            "ClearingDate": "" if row.clears_on is None else row.clears_on.isoformat(),
+            "ClearingDate": self._day(row.clears_on),
             "ActionDate": self.when(row.event_at),
             "Oid": row.order_id or "",
             "CustomerId": "",
@@ -183,7 +183,11 @@ class Shaper:
         return "ITEM" if kind is not None and kind.level is Level.ITEM else "ORDER"
 
     def _cleared(self, day: date | None) -> str:
-        return "" if day is None or day > self.today else day.isoformat()
+        return "" if day is None or day > self.today else self._day(day)
+
+    def _day(self, day: date | None) -> str:
+        """A date of the calendar in the form of all others, which programs read: when it begins."""
+        return "" if day is None else self.moment(datetime.combine(day, time(), self.terms.zone))
 
 
 def action_keys(row: Row[Any]) -> Keys:

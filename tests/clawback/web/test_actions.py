@@ -8,10 +8,11 @@ import httpx
 import jsonschema_rs
 import pytest
 
+from clawback import sweep
 from connectors.tokens import Scope
 from processing.store import Store
 from tests.clawback.web.site import Site
-from tests.worlds import OTHER_SID, SID, Sale, action
+from tests.worlds import LOCK, OTHER_SID, SID, Sale, action
 
 ACTION = {
     "Id": "A-1",
@@ -99,6 +100,18 @@ def test_an_action_has_the_documented_fields(site: Site, tmp_path: Path) -> None
         key: "100.00" if key.endswith("Amount") else "5.00" if key.endswith(("Payout", "Cost")) else str(value)
         for key, value in ACTION.items()
     }
+
+
+def test_the_clearing_date_is_an_instant_like_the_others(site: Site, tmp_path: Path) -> None:
+    """Programs read all dates the same way: the day begins at midnight in the account's time zone."""
+    site.load(tmp_path, Sale("A-1", "O-1"))
+    with site.client() as client:
+        site.clock.now = LOCK
+        sweep.lock_due(site.desk, as_of=LOCK, at=LOCK)
+        assert client.get("/Actions/A-1").json()["ClearedDate"] == ""
+        assert client.get("/ActionUpdates/A-1.0").json()["ClearingDate"] == "2027-03-20T00:00:00-04:00"
+        site.clock.pass_by(days=20)
+        assert client.get("/Actions/A-1").json()["ClearedDate"] == "2027-03-20T00:00:00-04:00"
 
 
 @pytest.mark.parametrize(
