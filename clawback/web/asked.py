@@ -32,7 +32,13 @@ SkuText = Annotated[str, Field(pattern=_SKU, examples=["TENT-2P"])]
 ItemNameText = Annotated[str, Field(pattern=_NOT_KEPT["ItemName"], description="Taken, and not kept.")]
 RebateText = Annotated[str, Field(pattern=_NOT_KEPT["Rebate"], description="Not kept; nothing but 0 is taken.")]
 
+# Reason and DispositionCode are one field of a file. Programs have to give the first, and leave the second at this.
+_USUAL: Final = "ORDER_UPDATE"
 # What pydantic cannot say of several fields together, for the API's document.
+_TWO_REASONS: Final[dict[str, Any]] = {
+    "required": ["Reason", "DispositionCode"],
+    "properties": {name: {"not": {"const": _USUAL}} for name in ("Reason", "DispositionCode")},
+}
 _TARGET: Final[dict[str, Any]] = {
     "anyOf": [
         {"required": ["ActionId"]},
@@ -81,13 +87,16 @@ class Modification(_Target):
                 "anyOf": [
                     {"required": ["ActionTrackerId", "EventTypeId"]},
                     *({"required": [name, f"{name}1"]} for name in _ITEM_FIELDS),
+                    _TWO_REASONS,
                 ]
             },
         },
     )
 
-    Reason: Annotated[ReasonText, Field(examples=["ORDER_UPDATE"])]
-    DispositionCode: Annotated[ReasonText | None, Field(examples=["ORDER_UPDATE"])] = None
+    Reason: Annotated[ReasonText, Field(examples=[_USUAL])]
+    DispositionCode: Annotated[
+        ReasonText | None, Field(description=f"Instead of the Reason {_USUAL}.", examples=[_USUAL])
+    ] = None
     Amount: Annotated[AmountText | None, Field(description="The new total; 0 reverses.")] = None
     CurrencyCode: CurrencyText | None = None
     CustomerStatus: StatusText | None = None
@@ -96,6 +105,12 @@ class Modification(_Target):
     Quantity: Annotated[QuantityText | None, Field(description="The new quantity; 0 returns the item.")] = None
     ItemName: ItemNameText | None = None
     Rebate: RebateText | None = None
+
+    @model_validator(mode="after")
+    def _one_reason(self) -> "Modification":
+        if len({self.Reason, self.DispositionCode} - {_USUAL, None}) > 1:
+            raise ValueError(f"Reason and DispositionCode differ; give one of them, and {_USUAL} for the other.")
+        return self
 
     @model_validator(mode="after")
     def _known(self) -> "Modification":
@@ -111,7 +126,7 @@ class Modification(_Target):
 
     def columns(self) -> dict[str, str]:
         """The line that asks for it."""
-        reason = self.Reason if self.DispositionCode in {None, "ORDER_UPDATE"} else self.DispositionCode
+        reason = self.Reason if self.DispositionCode in {None, _USUAL} else self.DispositionCode
         given = _kept(self.model_dump(exclude={"Reason", "DispositionCode"}, exclude_none=True))
         if any(name.startswith("Sku") for name in given):
             return {**self._numbered(given), "Reason": str(reason)}
@@ -146,7 +161,7 @@ class ItemModification(BaseModel):
         extra="forbid", json_schema_extra={"anyOf": [{"required": ["Quantity"]}, {"required": ["Amount"]}]}
     )
 
-    Reason: Annotated[ReasonText, Field(examples=["ORDER_UPDATE"])] = "ORDER_UPDATE"
+    Reason: Annotated[ReasonText, Field(examples=[_USUAL])] = _USUAL
     Quantity: QuantityText | None = None
     Amount: AmountText | None = None
     ItemName: ItemNameText | None = None

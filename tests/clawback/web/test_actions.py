@@ -197,6 +197,8 @@ def test_delete_reverses_and_reset_brings_back(site: Site, tmp_path: Path) -> No
         ({"ActionId": "A-2", "Amount": "40", "Reason": "ORDER_UPDATE"}, "Complete", "Contract Error", "ACTION_LOCKED"),
         ({"ActionId": "A-9", "Amount": "40", "Reason": "ORDER_UPDATE"}, "In Progress", "", "UNKNOWN_ACTION"),
         ({"ActionId": "A-1", "Reason": "ORDER_UPDATE", "DispositionCode": "RETURNED"}, "Complete", "", ""),
+        ({"ActionId": "A-1", "Reason": "RETURNED", "DispositionCode": "RETURNED"}, "Complete", "", ""),
+        ({"ActionId": "A-1", "Reason": "RETURNED", "DispositionCode": "ORDER_UPDATE"}, "Complete", "", ""),
         ({"ActionId": "A-1", "Reason": "ORDER_UPDATE", "CustomerStatus": "OLD"}, "Complete", "", ""),
     ],
 )
@@ -223,6 +225,9 @@ def test_submission_tells_why(
         ("PUT", "/Actions", {"ActionId": "A-1", "Reason": "ORDER_UPDATE", "Amout": "1"}, ""),
         ("PUT", "/Actions", {"ActionId": "A 1", "Reason": "ORDER_UPDATE"}, "ActionId"),
         ("PUT", "/Actions", {"ActionId": "A-1", "Reason": "A\nB"}, "Reason"),
+        ("PUT", "/Actions", {"ActionId": "A-1", "Reason": "RESET", "DispositionCode": "RETURNED"}, ""),
+        ("PUT", "/Actions", {"ActionId": "A-1", "Reason": "RETURNED", "DispositionCode": "RESET"}, ""),
+        ("DELETE", "/Actions", {"ActionId": "A-1", "Reason": "RETURNED", "DispositionCode": "OTHER"}, "Reason"),
         ("DELETE", "/Actions", {"ActionId": "A-1"}, "DispositionCode"),
         ("DELETE", "/Actions", {"ActionId": "A-1", "DispositionCode": "OTHER", "Amount": "1"}, "Amount"),
         ("PUT", "/Actions", {"ActionId": "A-1", "Reason": "OTHER", "Sku": "A", "Sku1": "B"}, ""),
