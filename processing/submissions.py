@@ -19,6 +19,8 @@ from processing.tables import action, delivery, entry, line
 ONE_LINE: Final = 2
 _WRONG: Final = (Verdict.REJECTED.value, Verdict.REFUSED.value, Verdict.HELD.value, Verdict.WAITING.value)
 _OPEN: Final = (DeliveryState.BROKEN.value, DeliveryState.HELD.value, DeliveryState.WAITING.value)
+# What may be wrong with a file as a whole, and what that makes of it.
+_AS_A_WHOLE: Final = {DeliveryState.REJECTED.value: Verdict.REJECTED, DeliveryState.HELD.value: Verdict.HELD}
 # A delivery can have an event type of its own.
 _TARGET: Final = (
     action.c.program_id,
@@ -47,8 +49,8 @@ class WholeFile:
     delivery_id: int
     code: str | None
     message: str | None
+    verdict: str
     line: int = 1
-    verdict: str = Verdict.REJECTED.value
     program_id: None = None
     tracked_by: None = None
     partner_id: None = None
@@ -92,18 +94,22 @@ def files(db: Connection, found: Iterable[Row[Any]]) -> dict[str, list[Row[Any] 
 
 
 def errors(found: Row[Any]) -> int:
-    """How many errors a submission of a file has: its lines that were not applied, or the file itself."""
-    counted = rows(found)
-    return sum(counted[verdict] for verdict in _WRONG) or int(found.state == DeliveryState.REJECTED)
+    """How many errors ``list_errors`` has of a file."""
+    counted, whole = rows(found), found.state in _AS_A_WHOLE
+    # Lines that are held as the whole file is have no verdict of their own.
+    return sum(counted[verdict] for verdict in _WRONG if not (whole and verdict == Verdict.HELD)) + int(whole)
 
 
 def list_errors(db: Connection, found: Sequence[Row[Any]], place: Place) -> Page:
-    """A page of the lines of files that were not applied, in their order; before them why a file was rejected."""
+    """A page of the lines of files that were not applied, in order; before them why a file was rejected or is held."""
     ids = [one.id for one in found]
     wrong = (line.c.delivery_id == ids[0] if len(ids) == 1 else line.c.delivery_id.in_(ids), line.c.verdict.in_(_WRONG))
     query = select(line, *_TARGET).outerjoin(action, action.c.id == line.c.action_id).where(*wrong)
-    rejected = (one for one in found if one.state == DeliveryState.REJECTED)
-    whole = {(one.id, 0): WholeFile(one.id, one.code, one.message) for one in rejected}
+    whole = {
+        (one.id, 0): WholeFile(one.id, one.code, one.message, verdict=_AS_A_WHOLE[one.state].value)
+        for one in found
+        if one.state in _AS_A_WHOLE
+    }
     return read(db, query, (line.c.delivery_id, line.c.line), place, rising=True, others=whole)
 
 

@@ -156,7 +156,7 @@ async def one_file(request: Request, sid: Reader, BatchId: FileBatch) -> Respons
     responses=described.ERROR_LINES,
 )
 async def list_errors(request: Request, sid: Reader, BatchId: FileBatch, paged: Paged) -> Response:  # noqa: N803 - the API's
-    """The lines of a file that were not applied, each with its code; of a rejected file, why it was."""
+    """The lines of a file that were not applied, each with its code; of a rejected or held file, why it is."""
     spool, number = office_of(request).desk.spool, BatchId.removeprefix("F-")
 
     def found(db: Connection, shaper: Shaper) -> Document:

@@ -233,6 +233,42 @@ def test_a_file_that_cannot_be_read_is_an_error(site: Site, tmp_path: Path) -> N
     ]
 
 
+def test_the_errors_of_a_file_are_as_many_as_are_listed(site: Site, tmp_path: Path) -> None:
+    """Held, rejected by a person, or both in a zip; why it is so is one of them, and sound lines are none."""
+    site.load(tmp_path, Sale("A-1"), *(Sale(f"B-{number}") for number in range(30)))
+    bad = lines("ActionId,Amount,Reason", *["A-1,x,OTHER"] * 60, "A-1,1,OTHER").encode()
+    much = lines("ActionId,Amount,Reason", *(f"B-{number},0,OTHER" for number in range(30))).encode()
+    half = b"ActionId,Amount,Reason\nA-1,2,OTHER\nA-1,3,OT"
+    zip_file = zipped({"bad.csv": bad.replace(b"x", b"y"), "much.csv": much.replace(b"OTHER", b"CONS_ERROR")})
+    sent = {"bad.csv": (bad, 61), "much.csv": (much, 1), "returns.zip": (zip_file, 62)}
+    envelopes = [
+        site.desk.spool.land(content, account=SID, channel="ftp", name=name) for name, (content, _) in sent.items()
+    ]
+    envelopes.append(site.desk.spool.land(half, account=SID, channel="ftp", name="half.csv"))
+    site.finish()
+
+    def counted() -> dict[str, tuple[str, str, str]]:
+        found = client.get("/FTPFileSubmissions").json()["FTPFileSubmissions"]
+        listed = {one["FileName"]: client.get(f"{site.url}{one['ErrorsUri']}").json()["@total"] for one in found}
+        return {one["FileName"]: (one["Status"], one["TotalErrors"], listed[one["FileName"]]) for one in found}
+
+    with site.client() as client:
+        numbers = {name: (str(count), str(count)) for name, (_, count) in sent.items()} | {"half.csv": ("1", "1")}
+        held = counted()
+        assert {name: held[name] for name in numbers} == {
+            name: ("In Progress", *both) for name, both in numbers.items()
+        }
+        [why] = client.get(f"/FTPFileSubmissions/F-{envelopes[-1].delivery}/ErrorDetails").json()["ErrorDetail"]
+        assert (why["Line"], why["Status"], why["Reason"]) == (1, "Contract Error", "MAYBE_INCOMPLETE")
+        zip_number = envelopes[2].delivery
+        for number in (*(envelopes[at].delivery for at in (0, 1, 3)), f"{zip_number}-0001", f"{zip_number}-0002"):
+            deciding.reject(site.desk, number, by="dana", at=site.clock())
+        rejected = counted()
+        assert {name: rejected[name] for name in numbers} == {
+            name: ("Complete", *both) for name, both in numbers.items()
+        }
+
+
 def test_a_zip_is_complete_when_its_files_are(site: Site, tmp_path: Path) -> None:
     """One of them is held; the date is that of the last one."""
     site.load(tmp_path, Sale("A-1"), Sale("A-2"))
@@ -242,7 +278,7 @@ def test_a_zip_is_complete_when_its_files_are(site: Site, tmp_path: Path) -> Non
         told = client.post("/Deliveries", content=content, params={"FileName": "returns.zip"}).json()
         site.finish()
         before = client.get(f"{site.url}{told['QueuedUri']}").json()
-        assert (before["Status"], before["TotalErrors"], before["CompletionDate"]) == ("In Progress", "62", "")
+        assert (before["Status"], before["TotalErrors"], before["CompletionDate"]) == ("In Progress", "63", "")
         site.clock.pass_by(hours=1)
         deciding.reject(site.desk, f"{told['DeliveryId']}-0002", by="dana", at=site.clock())
         after = client.get(f"{site.url}{told['QueuedUri']}").json()
