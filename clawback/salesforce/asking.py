@@ -131,7 +131,8 @@ def _changed(before: Asked | None, wanted: Asked, mapping: Mapping_) -> Answer:
         outcome = "reverse"
     old = before.outcome if before is not None else "none"
     anew = (
-        old in {"reverse", UNKNOWN}
+        old == UNKNOWN
+        or (old == "reverse" and outcome != "reverse")
         or (old == "approve" and outcome != "approve")
         or (old == "modify" and amount is None)
     )

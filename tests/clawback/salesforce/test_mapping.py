@@ -80,6 +80,12 @@ def test_s24_a_status_that_resets() -> None:
     assert lines(asked("reset"), "Reset", statuses=statuses, amount=None) == ()
 
 
+def test_s24_an_amount_of_nothing() -> None:
+    """It reverses, and is asked once."""
+    assert lines(None, "Partly Returned", "0") == (changed("0"),)
+    assert lines(asked("reverse", "0"), "Partly Returned", "0") == ()
+
+
 @pytest.mark.parametrize("before", ["approve", "modify", "reverse"])
 def test_s24_a_reopened_record_may_be_held(before: str) -> None:
     """Where the mapping says so a person decides, and what was asked stays asked."""
