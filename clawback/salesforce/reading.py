@@ -16,6 +16,8 @@ from processing import observed, org_claims
 from processing.observed import Observation, Seen
 from processing.open_actions import locks_passed
 from processing.store import Store
+from schemas.chunk import quoted
+from schemas.contract import LONGEST_ORDER_ID
 
 
 @dataclass(slots=True)
@@ -252,6 +254,8 @@ class _Judge:
 
     def _doubt(self, one: Record, order: str, voice: Voice) -> str | None:
         """Why a person has to decide, whatever the record says."""
+        if (why := _too_odd(order)) is not None:
+            return why
         if counts(one.state) and (rivals := self.orders.rivals(order, voice)):
             return several(order, {one.id, *rivals})
         if order in self.late:
@@ -260,6 +264,13 @@ class _Judge:
                 "stamp tells whether it was so before. Decide on the action, then leave the record."
             )
         return None
+
+
+def _too_odd(order: str) -> str | None:
+    """Why a line with this order number would be rejected, where nobody looks for it."""
+    if len(order) > LONGEST_ORDER_ID:
+        return f"The order number {quoted(order)} has more than {LONGEST_ORDER_ID} characters."
+    return None if order == order.strip() else f"The order number {quoted(order)} begins or ends with a blank."
 
 
 def _returned(

@@ -88,6 +88,15 @@ def test_what_it_cannot_parse_it_refuses(soql: str, code: str) -> None:
     assert refused.value.code == code
 
 
+def test_texts_are_kept_without_the_blanks_around_them() -> None:
+    """One of blanks alone is none."""
+    world = World()
+    one = world.add("Opportunity", Name="\t A  b ", Order_Number__c=" ", StageName=" Closed Won")
+    found = world.read(one)
+    assert found is not None
+    assert [found[name] for name in ("Name", "Order_Number__c", "StageName")] == ["A  b", None, " Closed Won"]
+
+
 def test_instants_are_compared_to_the_second() -> None:
     """And whatever their zone."""
     keeps = parse("SELECT Id FROM Opportunity WHERE CreatedDate = 2027-01-20T12:00:00.999+00:00").keeps

@@ -21,6 +21,7 @@ START: Final = datetime(2027, 1, 20, 12, tzinfo=UTC)
 ORG_ID: Final = "00D5g000004XyZzEAK"
 # The recycle bin keeps what was deleted for so long.
 BIN: Final = timedelta(days=15)
+_BLANKS: Final = " \t\r\n"
 _LETTERS: Final = string.ascii_uppercase + "012345"
 
 
@@ -382,7 +383,13 @@ class World:
     def _save(
         self, of: str, identity: str, fields: dict[str, Any], commits_after: timedelta, *, deleted: bool = False
     ) -> None:
-        self._put(of, identity, fields, self._stamp(), self.now + commits_after, deleted=deleted)
+        texts = {one.name for one in self.objects[of][1] if one.type in {"string", "textarea"}}
+        # An org keeps no blanks around a text.
+        kept = {
+            name: value.strip(_BLANKS) or None if name in texts and isinstance(value, str) else value
+            for name, value in fields.items()
+        }
+        self._put(of, identity, kept, self._stamp(), self.now + commits_after, deleted=deleted)
 
     def _put(
         self,

@@ -8,7 +8,7 @@ import pytest
 
 from clawback.salesforce import rounds
 from tests.clawback.salesforce.site import LEADS, PARTNERS, STATUSES, Crm, mapping_table, settings_for
-from tests.worlds import LOCK
+from tests.worlds import LOCK, Sale, load, values
 
 RETAIL: dict[str, Any] = {"field": "RecordType.DeveloperName", "value": "Retail"}
 FOLLOWED = LEADS | {"on_converted": "follow"}
@@ -215,6 +215,39 @@ def test_an_order_number_with_line_breaks_is_none(crm: Crm, tmp_path: Path, line
     assert (head["rows"]["applied"], head["rows"]["rejected"]) == (2, 0)
     assert (crm.values("O-1")[:2], crm.values("O-9")[:2]) == (("APPROVED", "90.00"), ("PENDING", "100.00"))
     assert crm.held() == [f"The order number {odd!r} has a control character."]
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        ("x" * 65, f"The order number '{'x' * 65}' has more than 64 characters."),
+        ("☃" * 255, f"The order number '{'☃' * 79}…' has more than 64 characters."),
+        (" O-1", "The order number ' O-1' begins or ends with a blank."),
+        ("O-1\u00a0", "The order number 'O-1\\xa0' begins or ends with a blank."),
+    ],
+)
+def test_an_order_number_that_no_line_may_have(crm: Crm, tmp_path: Path, order: str, why: str) -> None:
+    """It is held, not sent to be rejected, until the record has another; that one is judged as ever."""
+    load(crm.desk, tmp_path, [Sale("A-O-1", "O-1"), Sale("A-2", "x" * 64)])
+    record = crm.opportunity("", "Closed Lost")
+    # As a field has it that is filled in otherwise than by being saved.
+    crm.world.recalculate(record, Order_Number__c=order)
+    done = crm.round(until=LOCK)
+    assert (done.deliveries, done.records["held"], crm.held()) == ([], 1, [why])
+    assert crm.values("O-1")[0] == "PENDING"
+    crm.pass_by(minutes=5)
+    crm.world.change(record, Order_Number__c="O-1")
+    crm.round()
+    assert (crm.values("O-1")[0], values(crm.desk.store, "A-2")[0], crm.held()) == ("REVERSED", "PENDING", [])
+
+
+def test_an_order_number_as_long_as_may_be(crm: Crm, tmp_path: Path) -> None:
+    """Its action follows the record, and is looked up before the lock."""
+    order = "☃" * 63 + "'"
+    load(crm.desk, tmp_path, [Sale("A-1", order)])
+    crm.opportunity(order, "Closed Lost")
+    assert crm.round(until=LOCK).swept["sales"]["missing"] == 0
+    assert crm.entries() == [("reverse", "PENDING", "REVERSED")]
 
 
 def test_a_currency_with_line_breaks_is_none(crm: Crm, tmp_path: Path) -> None:
