@@ -25,10 +25,11 @@ from connectors.salesforce_session import MOST_BYTES
 from connectors.salesforce_settings import SalesforceSettings
 from processing.errors import ClawbackError, SourceExhausted, SourceRefused, SourceUnreachable, Unusable
 from tests.clawback.salesforce.site import ENVIRON, mapping_table, settings_for, table
+from tests.salesforce_org.ids import checked
 from tests.salesforce_org.proxy import tunnelling
 from tests.salesforce_org.server import KEY, SECRET, USER, Fault, refusal, serving
 from tests.salesforce_org.server import Org as FakeOrg
-from tests.salesforce_org.world import PERMISSION_SET, START, USER_ID, Field, checked
+from tests.salesforce_org.world import PERMISSION_SET, START, USER_ID, Field
 
 LIST = b'[{"errorCode": "INVALID_SESSION_ID", "message": "Session expired"}]'
 

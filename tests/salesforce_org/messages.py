@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 
 import httpx
 
+from tests.salesforce_org.ids import checked
 from tests.salesforce_org.server import Org
-from tests.salesforce_org.world import checked
 
 ACTION_ID: Final = checked("04k5g00000AbCdE")
 MOST: Final = 100

@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.salesforce_org.ids import checked
 from tests.salesforce_org.messages import Sender, envelope
 from tests.salesforce_org.server import LONGEST_HEAD, Org, refusal, serving
 from tests.salesforce_org.soql import Refused, parse
-from tests.salesforce_org.world import ORG_ID, World, checked
+from tests.salesforce_org.world import ORG_ID, World
 
 SINCE = "SELECT Id, StageName FROM Opportunity WHERE SystemModstamp >= {} ORDER BY SystemModstamp, Id"
 

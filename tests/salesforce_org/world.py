@@ -4,8 +4,6 @@ A change is stamped when it is made and seen when its transaction commits: whoev
 it was, and the stamp of what appears later lies in the past.
 """
 
-import re
-import string
 import threading
 from bisect import insort
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from tests.salesforce_org.ids import check, checked
 from tests.salesforce_org.soql import KINDS, TEXTUAL, Query, Refused, parse
 
 START: Final = datetime(2027, 1, 20, 12, tzinfo=UTC)
@@ -22,16 +21,6 @@ ORG_ID: Final = "00D5g000004XyZzEAK"
 # The recycle bin keeps what was deleted for so long.
 BIN: Final = timedelta(days=15)
 _BLANKS: Final = " \t\r\n"
-_LETTERS: Final = string.ascii_uppercase + "012345"
-
-
-def checked(identity: str) -> str:
-    """The 18 characters of an id of 15."""
-    suffix = "".join(
-        _LETTERS[sum(1 << at for at, one in enumerate(identity[part : part + 5]) if one in string.ascii_uppercase)]
-        for part in (0, 5, 10)
-    )
-    return identity[:15] + suffix
 
 
 @dataclass(frozen=True)
@@ -333,11 +322,7 @@ class World:
         if found.type not in {"id", "reference"}:
             return
         meant = of if found.type == "id" else found.refers_to
-        prefix = USER_ID[:3] if meant == "User" else self.objects[meant][0]
-        if not re.fullmatch(r"[A-Za-z0-9]{15}", text[:15]) or text not in {text[:15], checked(text)}:
-            raise Refused("INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {text}")
-        if not text.startswith(prefix):
-            raise Refused("INVALID_QUERY_FILTER_OPERATOR", f"{text} is no id of {meant}")
+        check(text, USER_ID[:3] if meant == "User" else self.objects[meant][0])
 
     def _sortable(self, of: str, row: dict[str, Any], name: str) -> tuple[bool, Any]:
         value = self._value(of, row, name)

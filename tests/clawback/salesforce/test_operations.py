@@ -17,8 +17,9 @@ from processing import hints
 from processing.catalog import read_terms
 from processing.errors import SourceRefused
 from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, settings_for
+from tests.salesforce_org.ids import checked
 from tests.salesforce_org.server import Fault
-from tests.salesforce_org.world import OBJECTS, PERMISSION_SET, Field, checked
+from tests.salesforce_org.world import OBJECTS, PERMISSION_SET, Field
 from tests.worlds import SID
 
 

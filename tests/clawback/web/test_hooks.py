@@ -27,9 +27,10 @@ from tests.clawback.web.hook_kills import serve_and_die
 from tests.clawback.web.site import Site, serving, settings_of
 from tests.conftest import START, Clock
 from tests.forking import FORKING
+from tests.salesforce_org.ids import checked
 from tests.salesforce_org.messages import ACTION_ID, Sender, envelope
 from tests.salesforce_org.server import Fault
-from tests.salesforce_org.world import ORG_ID, checked
+from tests.salesforce_org.world import ORG_ID
 from tests.worlds import load
 
 SLUG = ENVIRON["SF_HOOK"]
