@@ -14,7 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, FromClause, case, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from processing import adjustments, bulk, item_store, judgings, last_word, waiting
+from processing import adjustments, bulk, item_store, item_words, judgings, last_word, waiting
 from processing.catalog import Terms
 from processing.codes import Code, Verdict
 from processing.decide import Decided, Entries, decide
@@ -52,7 +52,7 @@ class Application:
     _mine: last_word.Words | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._later = last_word.of_later(self.db, self.terms.account_id, self.received_at)
+        self._later = last_word.of_later(self.db, self.terms, self.received_at)
         if self.resumed_at is not None:
             self._mine = last_word.of_delivery(self.db, self.delivery_id)
         day = instant(self.received_at).astimezone(self.terms.zone).date()
@@ -79,11 +79,15 @@ class Application:
         remembers = np.isin(asked.change, _REMEMBERING) | asked.foreign
         recall(self.db, matched.actions, np.unique(asked.row[remembers & (asked.row != NOBODY)]))
         exchange(self.db, asked, matched.actions, self.terms)
-        basket = item_store.gather(self.db, asked, matched, self.terms)
+        basket, actions = item_store.gather(self.db, asked, matched, self.terms), matched.actions
+        if basket is not None:
+            mine = (self.terms.account_id, self.delivery_id, self.received_at)
+            item_words.heed(self.db, *mine, asked, actions, basket)
         decided = decide(asked, matched, self.terms, self.rates, self.received_at, basket)
         self._write(lines, asked, matched, decided)
         if basket is not None and decided.items is not None:
-            item_store.record(self.db, self.delivery_id, asked, basket.items, matched.actions, decided.items)
+            item_store.record(self.db, self.delivery_id, asked, basket.items, actions, decided.items)
+            item_words.record(self.db, self.delivery_id, asked, actions, basket, decided)
 
     def reject(self, rejected: pa.Table) -> None:
         """Record lines that broke the file's contract: rows of ``ANSWER``."""

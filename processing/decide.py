@@ -306,7 +306,8 @@ class _Desk:
         """Which lines stand before one that changed their action already: a later delivery's, or a later line's."""
         row = self.asked.row[at]
         earlier: Bools = self.actions.changed_at[row] > self.received_at
-        return earlier | (self.asked.line[at] < self.actions.last_line[row])
+        earlier |= self.asked.line[at] < self.actions.last_line[row]
+        return earlier if self.basket is None else earlier & ~self.basket.spared[at]
 
 
 def _entries(at: Ints, row: Ints, version: Ints, before: _Values, after: _Values) -> Entries:

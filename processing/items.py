@@ -147,7 +147,8 @@ class Basket:
     """The items that a chunk is about, and what its lines ask of them.
 
     ``item``: which of ``items`` each asked one is, ``NOBODY`` for one that the action does not have; ``returns``: the
-    lines that return items and do nothing else; ``entries``: what was done, a wave each.
+    lines that return items and do nothing else; ``spared``: those that no later line overtakes, though one had its say
+    on their action; ``entries``: what was done, a wave each.
     """
 
     items: Items
@@ -155,9 +156,11 @@ class Basket:
     item: Ints
     returns: Bools
     entries: list[ItemEntries] = field(default_factory=list)
+    spared: Bools = field(init=False)
     _place: Ints = field(init=False)
 
     def __post_init__(self) -> None:
+        self.spared = np.zeros(len(self.returns), dtype=np.bool_)
         self._place = np.full(len(self.items), NONE, dtype=np.int64)
 
     @classmethod

@@ -6,13 +6,15 @@ A change tells by itself which delivery made it. A line that found nothing to ch
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Table, exists, select, union_all
 
 from processing import bulk
+from processing.catalog import Terms
 from processing.codes import Verdict
 from processing.columns import Ints
 from processing.deliveries import DeliveryState
-from processing.tables import delivery, line
+from processing.model import Level
+from processing.tables import action, delivery, entry, line
 
 Words = tuple[Ints, Ints]
 """Actions (row ids), any number of times, and beside each how late a line had its say on it."""
@@ -22,24 +24,37 @@ _KINDS: Final[dict[str, bulk.Kind]] = {"action": int, "late": int}
 
 def of_delivery(db: Connection, delivery_id: int) -> Words:
     """The actions on which lines of a delivery found nothing to change, with those lines."""
-    query = select(line.c.action_id, line.c.line).where(line.c.delivery_id == delivery_id, _unchanged())
+    query = select(line.c.action_id, line.c.line).where(line.c.delivery_id == delivery_id, is_unchanged())
     return _fetched(db, query)
 
 
-def of_later(db: Connection, account_id: int, received_at: int) -> Words:
-    """Those on which lines of deliveries that arrived later did, with the arrivals in microseconds."""
+def of_later(db: Connection, terms: Terms, received_at: int) -> Words:
+    """Those on which lines of deliveries that arrived later did, with the arrivals in microseconds.
+
+    Of actions with items also those that such lines changed: what changed one last may have arrived before them.
+    """
     query = (
         select(line.c.action_id, delivery.c.received_at)
         .join(line, line.c.delivery_id == delivery.c.id)
         .where(
-            delivery.c.account_id == account_id,
+            delivery.c.account_id == terms.account_id,
             delivery.c.received_at > received_at,
             delivery.c.state == DeliveryState.DONE.value,
             delivery.c.undone_by.is_(None),
-            _unchanged(),
+            is_unchanged(),
         )
     )
-    return _fetched(db, query)
+    kinds = [number for number, kind in terms.event_types.items() if kind.level is Level.ITEM]
+    if not kinds:
+        return _fetched(db, query)
+    changed = (
+        select(entry.c.action_id, delivery.c.received_at)
+        .join(delivery, delivery.c.id == entry.c.delivery_id)
+        .join(action, action.c.id == entry.c.action_id)
+        .where(delivery.c.account_id == terms.account_id, delivery.c.received_at > received_at)
+        .where(action.c.event_type_id.in_(kinds), is_in_force(entry))
+    )
+    return _fetched(db, union_all(query, changed))
 
 
 def heed(words: Words, actions: Ints, latest: Ints, until: Ints | None = None) -> None:
@@ -55,8 +70,22 @@ def heed(words: Words, actions: Ints, latest: Ints, until: Ints | None = None) -
     np.maximum.at(latest, at, late)
 
 
-def _unchanged() -> ColumnElement[bool]:
+def is_unchanged() -> ColumnElement[bool]:
+    """Whether a line found nothing to change."""
     return (line.c.verdict == Verdict.UNCHANGED.value) & line.c.action_id.is_not(None)
+
+
+def is_in_force(said: Table) -> ColumnElement[bool]:
+    """Whether what a delivery did to an action stands: it is no undo, and none that stands returned the action."""
+    undoing, undo, own = entry.alias("undoing"), delivery.alias("undo"), delivery.alias("own")
+    returned = (
+        select(undoing.c.line)
+        .join(undo, undo.c.id == undoing.c.delivery_id)
+        .where(undoing.c.action_id == said.c.action_id, undo.c.undoes == said.c.delivery_id, undo.c.undone_by.is_(None))
+        .correlate(said)
+    )
+    is_undo = exists().where(own.c.id == said.c.delivery_id, own.c.undoes.is_not(None)).correlate(said)
+    return ~returned.exists() & ~is_undo
 
 
 def _fetched(db: Connection, query: Any) -> Words:  # noqa: ANN401 - a select of two integers

@@ -278,6 +278,18 @@ item_entry = Table(
 )
 Index("item_entry_action_id", item_entry.c.action_id)
 
+# The items that a line named which is applied or unchanged, and found right as they were.
+item_word = Table(
+    "item_word",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("action_id", BigInteger, nullable=False),
+    Column("sku", Text, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "line", "sku"),
+    sqlite_with_rowid=False,
+)
+
 # Every line that has no entry, and those with an entry that carry a notice.
 line = Table(
     "line",

@@ -28,6 +28,7 @@ RENUMBERED: Final = {
     "delivery.undoes",
     "delivery.undone_by",
     "item_entry.delivery_id",
+    "item_word.delivery_id",
     "waiting_line.delivery_id",
     "judged_later.delivery_id",
 }

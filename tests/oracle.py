@@ -55,10 +55,9 @@ class Action:
     locked: bool = False
     clears_on: date | None = None
     changes: int = 0
-    changed_at: datetime | None = None
-    # Which deliveries changed it, once for each change, and which found it right as it was.
+    # Which deliveries changed it, once for each change, and what lines that changed it or found it right said.
     changed_by: list[tuple[bytes, datetime]] = field(default_factory=list)
-    confirmed_by: set[tuple[bytes, datetime]] = field(default_factory=set)
+    said: list["Word"] = field(default_factory=list)
     prior: tuple[Decimal, Decimal] | None = None
     tracked: tuple[Decimal, Decimal, str | None] = (Decimal(0), Decimal(0), None)
     items: list[Item] = field(default_factory=list)
@@ -69,6 +68,19 @@ class Action:
             *(self.state, self.amount, self.payout, self.status),
             *(self.locked, self.locks_at, self.clears_on, self.changes),
         )
+
+
+@dataclass(frozen=True)
+class Word:
+    """That a delivery had its say on an action, or on some items of it, and whether it changed something."""
+
+    by: tuple[bytes, datetime]
+    items: frozenset[str] | None
+    changed: bool
+
+    def overtakes(self, received_at: datetime, items: frozenset[str] | None) -> bool:
+        """Whether it is about what an earlier delivery has to say, too."""
+        return self.by[1] > received_at and (self.items is None or items is None or bool(self.items & items))
 
 
 @dataclass(frozen=True)
@@ -189,14 +201,14 @@ class Ledger:
             if mine and action.changed_by[-mine:] == [key] * mine and is_open:
                 action.state, action.amount, action.payout = was.state, was.amount, was.payout
                 action.status, action.items, action.prior = was.status, was.items, was.prior
-                action.changed_at = was.changed_at
+                action.said = [one for one in action.said if one.by != key or not one.changed]
                 action.changes += 1
                 del action.changed_by[-mine:]
                 undone = True
         if undone:
             self.seen.discard(delivery.content)
             for action in self.actions:
-                action.confirmed_by.discard(key)
+                action.said = [one for one in action.said if one.by != key or one.changed]
 
     def _copied(self) -> list[Action]:
         return [replace(one, items=list(one.items)) for one in self.actions]
@@ -398,6 +410,7 @@ class _Desk:
         if unlike:
             fate.verdict, fate.code = "refused", unlike
             return
+        of_items = self._only_items(line, change)
         items = self._items_after(line, change, action)
         again = change == "modify" and self._only_returns(line, action)
         status = line.get("customer_status") if change == "modify" else ""
@@ -411,18 +424,29 @@ class _Desk:
         old = (action.state, action.amount, action.status, action.payout)
         moves = new != old if change == "reset" else new[:3] != old[:3]
         moves = moves or kept != action.items or isinstance(items, str)
-        refusal = self._refusal(line, change, action, moves=moves, free=again, unclear=isinstance(items, str))
+        refusal = self._refusal(
+            line, change, action, moves=moves, free=again, unclear=isinstance(items, str), of_items=of_items
+        )
+        key = self.delivery.content, self.delivery.received_at
         if refusal:
             fate.verdict, fate.code = "refused", refusal
         elif not moves:
             fate.verdict, fate.code = "unchanged", None
             if self.delivery.received_at < action.locks_at:
-                action.confirmed_by.add((self.delivery.content, self.delivery.received_at))
+                action.said.append(Word(key, of_items, changed=False))
         else:
             fate.verdict, fate.code = "applied", None
             if change == "modify" and new[1] > old[1]:
                 fate.notices = ("AMOUNT_RAISED",)
+            named = frozenset(one.sku for one in self._items(line))
+            says = named if change == "modify" and named and new[2] == old[2] else None
+            action.said.append(Word(key, says, changed=True))
             self._apply(change, action, new, kept)
+
+    def _only_items(self, line: Line, change: str) -> frozenset[str] | None:
+        """The items that a line is about, None if it is about its action."""
+        named = frozenset(one.sku for one in self._items(line))
+        return named if named and change == "modify" and not line.get("customer_status") else None
 
     def _unlike_items(self, line: Line, change: str, action: Action) -> str | None:
         asked = self._items(line)
@@ -478,7 +502,15 @@ class _Desk:
         return self.account.contract(action.contract.partner, today) or action.contract
 
     def _refusal(
-        self, line: Line, change: str, action: Action, *, moves: bool, free: bool, unclear: bool
+        self,
+        line: Line,
+        change: str,
+        action: Action,
+        *,
+        moves: bool,
+        free: bool,
+        unclear: bool,
+        of_items: frozenset[str] | None,
     ) -> str | None:
         modify = change == "modify"
         dead = modify and action.state == "REVERSED"
@@ -487,8 +519,7 @@ class _Desk:
         unrated = modify and moves and not can_rate(self._in_force(action), action.currency, self.account)
         late = action.locked or self.delivery.received_at >= action.locks_at
         matters = moves or dead or foreign
-        said = (action.changed_at, *(arrived for _, arrived in action.confirmed_by))
-        newer = any(at is not None and at > self.delivery.received_at for at in said)
+        newer = any(one.overtakes(self.delivery.received_at, of_items) for one in action.said)
         holds = {
             "ACTION_LOCKED": late and matters,
             "SUPERSEDED": newer and matters,
@@ -508,7 +539,6 @@ class _Desk:
         action.state, action.amount, action.status, action.payout = new
         action.items = items
         action.changes += 1
-        action.changed_at = self.delivery.received_at
         action.changed_by.append((self.delivery.content, self.delivery.received_at))
         self.result.changed[action.contract.partner, action.currency] += 1
 

@@ -33,15 +33,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('delivery_id', 'line', 'sku', name=op.f('item_entry_pkey')),
     sqlite_with_rowid=False
     )
-    op.create_table('adjustment_item',
-    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
-    sa.Column('line', sa.BigInteger(), nullable=False),
-    sa.Column('sku', sa.Text(), nullable=False),
-    sa.Column('quantity', sa.Integer(), nullable=True),
-    sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('delivery_id', 'line', 'sku', name=op.f('adjustment_item_pkey')),
-    sqlite_with_rowid=False
-    )
+    _what_lines_named()
     op.create_index('item_entry_action_id', 'item_entry', ['action_id'], unique=False)
     if op.get_bind().dialect.name == 'postgresql':
         op.execute("""
@@ -54,3 +46,23 @@ def upgrade() -> None:
             create trigger item_entry_no_{verb} before {verb} on item_entry
             begin select raise(abort, 'entries are only added'); end
         """)
+
+
+def _what_lines_named() -> None:
+    op.create_table('item_word',
+    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
+    sa.Column('line', sa.BigInteger(), nullable=False),
+    sa.Column('action_id', sa.BigInteger(), nullable=False),
+    sa.Column('sku', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('delivery_id', 'line', 'sku', name=op.f('item_word_pkey')),
+    sqlite_with_rowid=False
+    )
+    op.create_table('adjustment_item',
+    sa.Column('delivery_id', sa.BigInteger(), nullable=False),
+    sa.Column('line', sa.BigInteger(), nullable=False),
+    sa.Column('sku', sa.Text(), nullable=False),
+    sa.Column('quantity', sa.Integer(), nullable=True),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('delivery_id', 'line', 'sku', name=op.f('adjustment_item_pkey')),
+    sqlite_with_rowid=False
+    )
