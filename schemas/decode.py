@@ -7,9 +7,9 @@ The first that holds:
 3. XML that declares its encoding: that one;
 4. the whole file is strict UTF-8;
 5. the encoding that the account declared, if the whole file is;
-6. of Windows-1252, Shift_JIS (as Windows writes it) and GB18030 those in which the whole file can be read, and among
-   several the one that charset-normalizer finds most plausible for the first lines that are not ASCII (half-width
-   katakana alone are not). XML is never guessed: without a declaration it is UTF-8 or what the account declared.
+6. of Windows-1252, Shift_JIS (as Windows writes it) and GB18030 the one in which the whole file can be read; of several
+   the one that the first lines that are not ASCII are in beyond doubt (``schemas.guess``). XML is never guessed:
+   without a declaration it is UTF-8 or what the account declared.
 
 What cannot be decided is not read: text in the wrong encoding is worse than none.
 """
@@ -21,13 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from charset_normalizer import from_bytes
-
 from processing.codes import Code
 from processing.errors import Unreadable, Unusable
+from schemas.guess import GUESSED, only_lone_kana, told_apart
 
 BLOCK_BYTES: Final = 256 * 1024
-GUESSED: Final = ("cp1252", "cp932", "gb18030")
 
 # The mark of UTF-16 is the beginning of that of UTF-32.
 _MARKS: Final = {
@@ -43,18 +41,20 @@ _READABLE: Final = re.compile(
 )
 _XML: Final = re.compile(rb"""\s*<\?xml[^>]{0,200}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
 _NOT_ASCII: Final = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
-# A lone accented capital of Windows-1252 would be a lone half-width katakana, which nobody writes.
-_ONLY_KANA: Final = re.compile("[\\x00-\\x7f\\uff61-\\uff9f]*")
 _NUL_SAMPLE: Final = 64
 _SAMPLE_BYTES: Final = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a delivery writes text: the codec's name and the mark before the first character."""
+    """How a delivery writes text: the codec's name and the mark before the first character.
+
+    ``is_guessed``: neither the file nor its account says so, and of other lines it might be told otherwise.
+    """
 
     name: str
     mark: bytes = b""
+    is_guessed: bool = False
 
 
 def find_encoding(path: Path, declared: str | None = None) -> Encoding:
@@ -80,7 +80,13 @@ def find_encoding(path: Path, declared: str | None = None) -> Encoding:
     possible = [] if head.lstrip().startswith(b"<") else _possible(path)
     if not possible:
         raise _unreadable(f"Byte {fault} is not UTF-8, and the file is in no other encoding that we recognise.")
-    return Encoding(possible[0] if len(possible) == 1 else _plausible(path, possible, fault))
+    name = possible[0] if len(possible) == 1 else told_apart(_sample(path), possible)
+    if name is None:
+        raise _unreadable(
+            f"Byte {fault} is not UTF-8, and it cannot be told whether the file is {' or '.join(possible)}. "
+            "Have the encoding of your files entered at the programme's desk."
+        )
+    return Encoding(name, is_guessed=True)
 
 
 def read_text(path: Path, encoding: Encoding) -> Iterator[str]:
@@ -163,20 +169,10 @@ def _insist(path: Path, encoding: Encoding) -> Encoding:
 
 def _possible(path: Path) -> list[str]:
     possible = [name for name in GUESSED if first_fault(path, Encoding(name)) is None]
-    if {"cp1252", "cp932"} <= {*possible} and _ONLY_KANA.fullmatch(_sample(path).decode("cp932", "replace")):
+    # A lone accented capital of Windows-1252 would be a lone half-width katakana.
+    if {"cp1252", "cp932"} <= {*possible} and only_lone_kana(_sample(path)):
         possible.remove("cp932")
     return possible
-
-
-def _plausible(path: Path, possible: list[str], fault: int) -> str:
-    best = from_bytes(_sample(path), cp_isolation=possible).best()
-    if best is None or best.encoding not in possible:
-        which = " or ".join(possible)
-        raise _unreadable(
-            f"Byte {fault} is not UTF-8, and it cannot be told whether the file is {which}. "
-            "Have the encoding of your files entered at the programme's desk."
-        )
-    return best.encoding
 
 
 def _sample(path: Path) -> bytes:

@@ -3,6 +3,7 @@
 Both read the delivery again from its file and ask for the verdicts of a chunk at a time, so that memory stays flat.
 """
 
+import codecs
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -55,7 +56,8 @@ Choice = Callable[[pd.DataFrame], Mask]
 Piece = tuple[str, int]
 Text: TypeAlias = "pa.Array[pa.StringScalar]"
 
-_UTF8: Final = Encoding("utf-8", b"\xef\xbb\xbf")
+_UTF8: Final = Encoding("utf-8", codecs.BOM_UTF8)
+_MARKED: Final = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
 FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """How a text begins that a spreadsheet would run; formulas may begin in full width, too."""
 
@@ -91,7 +93,8 @@ def write_fix(
     """Write the lines that the brand can repair and send again: all rejected ones and those with a ``repairable`` code.
 
     None of them waits. Format as that of ``write_result``, with the brand's columns only; ``with_trailer`` ends a CSV
-    with one. Returns how many lines were written.
+    with one. Sent back it is read as the same text: its encoding is never one that has to be guessed. Returns how many
+    lines were written.
     """
 
     def chosen(frame: pd.DataFrame) -> Mask:
@@ -103,27 +106,48 @@ def write_fix(
         return write_rows(head.columns.header, _xlsx_fix(document, verdicts, chosen), out)
     if isinstance(head, CsvHead):
         pieces = partial(_csv_fix, document, head, verdicts, chosen, with_trailer=with_trailer)
-        return _write(pieces, document.encoding, out)
+        return _write(pieces, _sendable(document.encoding), out)
     return _write(lambda: _xml_fix(document, head, verdicts, chosen), Encoding("utf-8"), out)
+
+
+def _sendable(encoding: Encoding) -> Encoding:
+    """A file's encoding for some of its lines, which have to tell it by themselves."""
+    if encoding.is_guessed:
+        return _UTF8
+    return Encoding(encoding.name, encoding.mark or _MARKED.get(encoding.name, b""))
 
 
 def _write(pieces: Callable[[], Iterator[Piece]], encoding: Encoding, out: BinaryIO) -> int:
     start = out.tell()
     try:
         return _encoded(pieces(), encoding, out)
-    except UnicodeEncodeError:
+    except UnicodeError:
         out.seek(start)
         out.truncate()
         return _encoded(pieces(), _UTF8, out)
 
 
 def _encoded(pieces: Iterator[Piece], encoding: Encoding, out: BinaryIO) -> int:
+    """Write the pieces; raises ``UnicodeError`` if the encoding lacks a character, or UTF-8 would read other ones."""
     out.write(encoding.mark)
-    lines = 0
+    lines, is_ascii, is_clear = 0, True, encoding.name.startswith("utf")
     for text, count in pieces:
-        out.write(text.encode(encoding.name))
+        data = text.encode(encoding.name)
+        is_clear = is_clear or not _is_utf8(data)
+        is_ascii = is_ascii and data.isascii()
+        out.write(data)
         lines += count
+    if not (is_clear or is_ascii):
+        raise UnicodeError
     return lines
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _csv_result(document: Document, head: CsvHead, verdicts: Verdicts) -> Iterator[Piece]:

@@ -34,9 +34,9 @@ def written(folder: Path, content: bytes) -> Path:
         ("UTF-16 LE without a mark", JAPANESE.encode("utf-16-le"), None, Encoding("utf-16-le")),
         ("UTF-16 BE without a mark", JAPANESE.encode("utf-16-be"), None, Encoding("utf-16-be")),
         ("declared", WESTERN.encode("iso8859-15"), "ISO-8859-15", Encoding("iso8859-15")),
-        ("Windows-1252", WESTERN.encode("cp1252"), None, Encoding("cp1252")),
-        ("Shift_JIS", JAPANESE.encode("cp932"), None, Encoding("cp932")),
-        ("GB18030", CHINESE.encode("gb18030"), None, Encoding("gb18030")),
+        ("Windows-1252", WESTERN.encode("cp1252"), None, Encoding("cp1252", is_guessed=True)),
+        ("Shift_JIS", JAPANESE.encode("cp932"), None, Encoding("cp932", is_guessed=True)),
+        ("GB18030", CHINESE.encode("gb18030"), None, Encoding("gb18030", is_guessed=True)),
         (
             "XML says it",
             '<?xml version="1.0" encoding="windows-1252"?><a>é</a>'.encode("cp1252"),
@@ -116,4 +116,42 @@ def test_a_fault_is_found_behind_the_first_block(tmp_path: Path, encoding: str, 
 def test_the_first_plausible_guess_is_always_the_same(tmp_path: Path) -> None:
     """Text that could be several encodings is read the same way each time."""
     path = written(tmp_path, HEADER.encode() + b"A.1,1.00,\xc9\n")
-    assert {find_encoding(path) for _ in range(5)} == {Encoding("cp1252")}
+    assert {find_encoding(path) for _ in range(5)} == {Encoding("cp1252", is_guessed=True)}
+
+
+@pytest.mark.parametrize("word", ["Größe", "Müller", "für", "été", "créée", "São", "Ø", "GARÇON", "sí", "Äpfel"])
+def test_few_accented_letters_are_windows_1252(tmp_path: Path, word: str) -> None:
+    """As some are as common as they are few, and their bytes could be hanzi or kanji."""
+    path = written(tmp_path, f"{HEADER}A.1,1.00,{word}\nA.2,1.00,OTHER\n".encode("cp1252"))
+    assert find_encoding(path) == Encoding("cp1252", is_guessed=True)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("gb18030", "男"),
+        ("gb18030", "婷婷"),
+        ("gb18030", "张妍"),
+        ("cp932", "返品"),
+        ("cp932", "ﾔﾏﾀﾞ"),
+        ("cp932", "詩"),
+        ("cp1252", "œuvre"),
+        ("cp1252", "ÄÖÜ"),
+        ("euc_kr", "한국"),
+        ("big5", "退貨"),
+    ],
+)
+def test_of_few_characters_no_encoding_is_guessed(tmp_path: Path, encoding: str, text: str) -> None:
+    """Several fit, and the wrong one would write other characters; what is declared is read."""
+    path = written(tmp_path, f"{HEADER}A.1,1.00,{text}\n".encode(encoding))
+    with pytest.raises(Unreadable, match=r"it cannot be told whether .* entered at the programme's desk"):
+        find_encoding(path)
+    assert find_encoding(path, encoding).is_guessed is False
+    assert "".join(read_text(path, find_encoding(path, encoding))).endswith(f",{text}\n")
+
+
+def test_many_words_are_left_to_a_library(tmp_path: Path) -> None:
+    """Half-width katakana could be hanzi, of which nobody writes such lines."""
+    names = ("ﾔﾏﾀﾞ ﾀﾛｳ", "ｽｽﾞｷ ﾊﾅｺ", "ｻﾄｳ ｼﾞﾛｳ", "ﾜﾀﾅﾍﾞ", "ﾆｯﾎﾟﾝ ｼｭｰｽﾞ")
+    text = "".join(f"A.{number},1.00,{name}{chr(0xFF71 + number)}\n" for number in range(40) for name in names)
+    assert find_encoding(written(tmp_path, (HEADER + text).encode("cp932"))) == Encoding("cp932", is_guessed=True)

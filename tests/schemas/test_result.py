@@ -1,3 +1,4 @@
+import codecs
 import csv
 import io
 from collections.abc import Collection
@@ -126,11 +127,42 @@ def test_an_unreadable_formula_is_harmless(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 def test_the_encoding_is_as_sent(tmp_path: Path, encoding: str) -> None:
-    """A brand gets its own encoding back, with its mark."""
-    content = "Oid,Reason\nRückgabe,é\nß,ü\n".encode(encoding)
-    document = opened(tmp_path, content)
-    assert fix(document, {2: ("rejected",), 3: ("rejected",)}) == (2, content)
+    """A brand gets its own encoding back, with its mark; a fix file has a mark if its encoding were guessed without."""
+    text = "Oid,Reason\nRückgabe,é\nß,ü\n"
+    document = opened(tmp_path, text.encode(encoding))
+    fixed = {"utf-16-le": codecs.BOM_UTF16_LE + text.encode("utf-16-le"), "cp1252": text.encode("utf-8-sig")}
+    expected = fixed.get(encoding, text.encode(encoding))
+    assert fix(document, {2: ("rejected",), 3: ("rejected",)}) == (2, expected)
     assert result(document, {2: ("rejected", None, "é")}).decode(encoding).startswith("Oid,Reason,Verdict")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared", "words"),
+    [
+        ("cp1252", None, ("Größe", "Ø", "sí")),
+        ("cp1252", "cp1252", ("5 €", "Ã©", "Â")),
+        ("cp932", None, ("注文は返品されました", "返品", "男")),
+        ("cp932", "cp932", ("ﾔﾏﾀﾞ", "返品", "ﾃｩ")),
+        ("gb18030", None, ("退货订单已经取消", "男", "婷婷")),
+        ("gb18030", "gb18030", ("退货", "联通", "男")),
+        ("utf-16-le", None, ("x" * 40, "退货订单已经取消退货订单已经取消", "男")),
+        ("utf-8", None, ("é", "男", "x")),
+    ],
+)
+def test_a_fix_file_is_read_as_it_was_written(
+    tmp_path: Path, encoding: str, declared: str | None, words: tuple[str, ...]
+) -> None:
+    """Of whichever lines it is, and however it is told which encoding they are in."""
+    content = "".join(f"{cell}\n" for cell in ("Oid,Reason", *(f"{word},{word}" for word in words)))
+    path = tmp_path / "delivery"
+    path.write_bytes(content.encode(encoding))
+    document = Document.open(path, "returns", declared_encoding=declared)
+    for line, word in enumerate(words, 2):
+        count, fixed = fix(document, {line: ("rejected", "REASON_UNKNOWN")})
+        (tmp_path / "fixed").write_bytes(fixed)
+        again = Document.open(tmp_path / "fixed", "fixed", declared_encoding=declared)
+        [chunk] = again.chunks()
+        assert (count, chunk.cells.to_numpy().tolist()) == (1, [[word, word]])
 
 
 def test_what_the_encoding_lacks_is_written_in_utf8(tmp_path: Path) -> None:
