@@ -10,9 +10,22 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, insert, select, true, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    union,
+    update,
+)
 
 from processing import upsert
 from processing.instants import instant, micros
@@ -62,6 +75,13 @@ class Cursor:
     complete_at: datetime | None = None
     swept_at: datetime | None = None
     stalled: bool = False
+
+
+class Place(NamedTuple):
+    """Where the lines of a change begin: which of its batch's files, and the number of the line there."""
+
+    file: str
+    line: int
 
 
 def cursor(db: Connection, source: str, mapping: str) -> Cursor | None:
@@ -296,13 +316,13 @@ def last_arrival(db: Connection, source: str, since: datetime, before: datetime)
     return _instant(db.execute(select(func.max(arrival)).where(*mine)).scalar_one())
 
 
-def make_batch(db: Connection, source: str, observations: Iterable[int], received_at: datetime, at: datetime) -> int:
-    """Put changes (row ids) into a batch of their own, which counts as received then; gives its number."""
+def make_batch(db: Connection, source: str, places: Mapping[int, Place], received_at: datetime, at: datetime) -> int:
+    """Put changes (row ids), which have their places there, into a batch that counts as received then; its number."""
     told = {"source": source, "made_at": micros(at), "received_at": micros(received_at)}
     made = db.execute(insert(observed_batch).values(told))
     number = int(made.inserted_primary_key[0])  # type: ignore[index] # an insert of one row has a key
-    for some in _some(observations):
-        db.execute(update(observation).where(observation.c.id.in_(some)).values(batch=number))
+    rows = [{"row": row, "file": one.file, "line": one.line} for row, one in places.items()]
+    db.execute(update(observation).where(observation.c.id == bindparam("row")).values(batch=number), rows)
     return number
 
 
@@ -311,9 +331,9 @@ def of_batch(db: Connection, number: int) -> list[Row[Any]]:
     return list(db.execute(select(observation).where(observation.c.batch == number).order_by(observation.c.id)))
 
 
-def landed(db: Connection, number: int, deliveries: Collection[str], at: datetime) -> None:
-    """Remember which deliveries a batch has become."""
-    told = {"landed_at": micros(at), "deliveries": json.dumps(list(deliveries))}
+def landed(db: Connection, number: int, deliveries: Mapping[str, str], at: datetime) -> None:
+    """Remember which deliveries the files of a batch have become."""
+    told = {"landed_at": micros(at), "deliveries": json.dumps(dict(deliveries))}
     db.execute(update(observed_batch).where(observed_batch.c.id == number).values(told))
 
 

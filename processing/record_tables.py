@@ -129,6 +129,9 @@ observation = Table(
     # When a person let it go; null again when the record says something else.
     Column("left_at", BigInteger),
     Column("batch", BigInteger),
+    # Which of the batch's files its lines stand in, and the number of the first of them.
+    Column("file", Text),
+    Column("line", BigInteger),
 )
 partial_index("observation_due", "batch is null and held is null", observation.c.source, observation.c.id)
 partial_index("observation_held", "held is not null and ended_at is null", observation.c.source, observation.c.record)
@@ -145,7 +148,8 @@ observed_batch = Table(
     # The arrival of its deliveries, however late they land; null in old batches, for the instant at which they land.
     Column("received_at", BigInteger),
     Column("landed_at", BigInteger),
-    Column("deliveries", Text, nullable=False, server_default="[]"),
+    # By their files, as JSON.
+    Column("deliveries", Text, nullable=False, server_default="{}"),
 )
 partial_index("observed_batch_due", "landed_at is null", observed_batch.c.source, observed_batch.c.id)
 

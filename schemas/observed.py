@@ -12,6 +12,8 @@ from schemas.contract import CONTROL
 
 # How the names of their channels begin.
 CHANNELS: Final = "salesforce:"
+# The number of a file's first line, behind its header.
+FIRST_LINE: Final = 2
 # Read by nobody but people; judging ignores them. They stand first: what begins with a record's id is no trailer,
 # whatever an org has for an order number.
 EVIDENCE: Final = ("RecordId", "SystemModstamp", "StatusBefore", "StatusAfter", "Observation")
@@ -37,10 +39,15 @@ def files(lines: Iterable[ObservedLine]) -> dict[str, bytes]:
     Raises ValueError for a control character in a column that judging reads: behind a line break another line begins.
     """
     given = list(lines)
-    reversals = [_row(one, "reason") for one in given if one.what["reversal"]]
-    changes = [_row(one, "amount", "currency", "reason") for one in given if not one.what["reversal"]]
+    reversals = [_row(one, "reason") for one in given if kind_of(one.what) == "reversals"]
+    changes = [_row(one, "amount", "currency", "reason") for one in given if kind_of(one.what) == "changes"]
     kinds = {"changes": (_CHANGES, changes), "reversals": (_REVERSALS, reversals)}
     return {kind: _written(header, rows) for kind, (header, rows) in kinds.items() if rows}
+
+
+def kind_of(what: Mapping[str, Any]) -> str:
+    """The file in which a line stands, given its columns."""
+    return "reversals" if what["reversal"] else "changes"
 
 
 def _row(one: ObservedLine, *columns: str) -> tuple[object, ...]:

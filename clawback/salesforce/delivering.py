@@ -6,6 +6,7 @@ again after a crash finds the deliveries that landed then.
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,8 +19,9 @@ from clawback.wiring import Desk
 from connectors.salesforce_settings import SalesforceSettings
 from processing import deliveries, observed, org_mappings
 from processing.instants import instant
+from processing.observed import Place
 from processing.open_actions import locks_passed
-from schemas.observed import ObservedLine, files
+from schemas.observed import FIRST_LINE, ObservedLine, files, kind_of
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ def deliver(desk: Desk, reader: Reader) -> list[dict[str, Any]]:
         landed = _land(desk, reader.settings, batch)
         with desk.store.write() as db:
             observed.landed(db, batch.id, landed, desk.spool.clock())
-        heads += [pipeline.ingest(desk, one, at=desk.spool.clock()) for one in landed]
+        heads += [pipeline.ingest(desk, one, at=desk.spool.clock()) for one in landed.values()]
     return heads
 
 
@@ -66,7 +68,7 @@ def _next(reader: Reader, at: datetime) -> Row[Any] | None:
         # The clock may have been set back, and what is observed now is newer than all that was applied.
         arrival = at if newest is None else max(at, newest + _TICK)
         for received_at, some in _by_arrival(db, settings, due, arrival).items():
-            observed.make_batch(db, settings.name, [one.id for one in some], received_at, at)
+            observed.make_batch(db, settings.name, places(some), received_at, at)
         return observed.batch_to_land(db, settings.name)
 
 
@@ -102,11 +104,11 @@ def _before(db: Connection, settings: SalesforceSettings, locks_at: datetime) ->
     return earliest if last is None else min(last + _TICK, locks_at - _TICK)
 
 
-def _land(desk: Desk, settings: SalesforceSettings, batch: Row[Any]) -> list[str]:
+def _land(desk: Desk, settings: SalesforceSettings, batch: Row[Any]) -> dict[str, str]:
     with desk.store.read() as db:
         changes = observed.of_batch(db, batch.id)
     received_at = None if batch.received_at is None else instant(batch.received_at)
-    landed = []
+    landed = {}
     for kind, content in files(lines_of(changes)).items():
         name = f"{settings.name}-{batch.id:08}-{kind}.csv"
         envelope = desk.spool.land(
@@ -118,8 +120,19 @@ def _land(desk: Desk, settings: SalesforceSettings, batch: Row[Any]) -> list[str
             received_at=received_at,
             proven=True,
         )
-        landed.append(envelope.delivery)
+        landed[kind] = envelope.delivery
     return landed
+
+
+def places(changes: Iterable[Row[Any]]) -> dict[int, Place]:
+    """Where the lines of the changes (row ids) of a batch will begin; those of one change stand in one file."""
+    found, so_far = dict[int, Place](), Counter[str]()
+    for one in changes:
+        lines = json.loads(one.lines)
+        [kind] = {kind_of(what) for what in lines}
+        found[one.id] = Place(kind, FIRST_LINE + so_far[kind])
+        so_far[kind] += len(lines)
+    return found
 
 
 def lines_of(changes: Iterable[Row[Any]]) -> Iterable[ObservedLine]:

@@ -2,6 +2,7 @@
 
 The ledger has one action for an order, whichever record speaks for it. So several records of an order are held, one
 that takes an order over begins from what is not known, and one that speaks no more asks nothing while another does.
+What was asked is known only if the ledger has done it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,8 +14,9 @@ from sqlalchemy import Connection
 from clawback.salesforce.asking import CHANGED, UNKNOWN, Asked
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
-from processing import observed
+from processing import observed, observed_fates
 from processing.observed import Seen
+from processing.observed_fates import Fate
 
 
 class Voice(NamedTuple):
@@ -28,11 +30,12 @@ class Voice(NamedTuple):
 class Orders:
     """By order: the voices that speak for it now, and the outcome that was asked of its action for each.
 
-    Whoever asks makes what was asked for the others UNKNOWN.
+    Whoever asks makes what was asked for the others UNKNOWN. ``fates`` tells of what was asked what became of it.
     """
 
     speaking: dict[str, set[Voice]] = field(default_factory=dict)
     asking: dict[str, dict[Voice, str]] = field(default_factory=dict)
+    fates: dict[Voice, Fate] = field(default_factory=dict)
 
     def rivals(self, order: str, voice: Voice) -> set[str]:
         """The other records that speak for an order."""
@@ -43,14 +46,19 @@ class Orders:
         return bool(self.speaking.get(order, set()) - {voice})
 
     def others_asked(self, order: str, voice: Voice) -> set[Voice]:
-        """The others for which something was asked."""
-        return self.asking.get(order, {}).keys() - {voice}
+        """The others for which something was asked, unless they are known to have taken it back."""
+        asking = self.asking.get(order, {})
+        return {one for one, its in asking.items() if its in CHANGED or not self.is_done(one)} - {voice}
 
-    def last_asked(self, asked: Asked, voice: Voice) -> Asked:
-        """What was asked for a voice, which is not known any more when something was asked for another since."""
-        others = self.others_asked(asked.order_id, voice)
+    def known(self, asked: Asked, voice: Voice, others: Iterable[Voice]) -> Asked:
+        """What was asked for a voice, UNKNOWN if it was in vain, or something was asked for one of the others since."""
         is_last = all(self.asking[asked.order_id][other] == UNKNOWN for other in others)
-        return asked if is_last else Asked(asked.order_id, UNKNOWN)
+        in_vain = self.fates.get(voice) is Fate.IN_VAIN
+        return asked if is_last and not in_vain else Asked(asked.order_id, UNKNOWN)
+
+    def is_done(self, voice: Voice) -> bool:
+        """Whether the ledger has what was asked for a voice last."""
+        return self.fates.get(voice, Fate.DONE) is Fate.DONE
 
 
 def counts(state: State) -> bool:
@@ -68,12 +76,23 @@ def orders_of(db: Connection, settings: SalesforceSettings, mapping: Mapping_, n
             is_newer = its.name == mapping.name and known.record in newest
             if not is_newer and counts(State(**known.state)):
                 found.speaking.setdefault(order, set()).add(voice)
-            if known.asked is not None and known.asked["order_id"] == order and known.asked["outcome"] in CHANGED:
+            if known.asked is not None and known.asked["order_id"] == order:
                 found.asking.setdefault(order, {})[voice] = known.asked["outcome"]
     for one in newest.values():
         if one.state.order_id and counts(one.state):
             found.speaking.setdefault(one.state.order_id, set()).add(Voice(mapping.name, one.id))
     return found
+
+
+def look_up_fates(db: Connection, source: str, orders: Orders, records: Iterable[Record]) -> None:
+    """Find out what became of what was asked of the orders of these records, for whichever of them it was asked."""
+    by_mapping: dict[str, dict[str, str]] = {}
+    for order in {one.state.order_id for one in records if one.state.order_id}:
+        for voice in orders.asking.get(order, ()):
+            by_mapping.setdefault(voice.mapping, {})[voice.record] = order
+    for mapping, asked in by_mapping.items():
+        for record, fate in observed_fates.fates(db, source, mapping, asked).items():
+            orders.fates[Voice(mapping, record)] = fate
 
 
 def hold_back(db: Connection, source: str, orders: Orders) -> dict[Voice, str]:

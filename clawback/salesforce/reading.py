@@ -9,11 +9,22 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from clawback.salesforce.asking import UNKNOWN, Answer, Asked, answers
-from clawback.salesforce.orders import Orders, Voice, counts, forgotten, hold_back, orders_of, several, take_over
+from clawback.salesforce.orders import (
+    Orders,
+    Voice,
+    counts,
+    forgotten,
+    hold_back,
+    look_up_fates,
+    orders_of,
+    several,
+    take_over,
+)
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
-from processing import observed, org_claims
+from processing import observed, observed_fates, org_claims
 from processing.observed import Observation, Seen
+from processing.observed_fates import Fate
 from processing.open_actions import locks_passed
 from processing.store import Store
 from schemas.chunk import quoted
@@ -56,6 +67,13 @@ class Reader:
             counted = observe(db, self.settings, mapping, records, at)
         add(self.tally, counted)
 
+    def ask_once_more(self, mapping: Mapping_, orders: Iterable[str], at: datetime) -> None:
+        """Ask again what was asked of these orders before their actions were there, and was given up meanwhile."""
+        with self.store.write() as db:
+            self.fence(db)
+            counted = once_more(db, self.settings, mapping, orders, at)
+        add(self.tally, counted)
+
     def fence(self, db: Connection) -> None:
         """Keep the claim from now on, however long the round takes; raises LedgerConflict when it is lost."""
         org_claims.fence(db, self.settings.name, self.token, self.clock())
@@ -78,6 +96,7 @@ def observe(
     if mine := {one.record for one in held_back if one.mapping == mapping.name}:
         before |= observed.seen(db, source, mapping.name, mine & before.keys())
         kept = [replace(one, asked=before[one.record].asked) if one.record in mine else one for one in kept]
+    look_up_fates(db, source, orders, differing)
     judge = _Judge(mapping, orders, _unproven(db, settings, mapping, differing, at))
     returned = _returned(db, source, mapping, differing, before)
     for one in differing:
@@ -118,6 +137,18 @@ def again(
     for some in parts:
         add(tally, _judge_anew(db, settings, mapping, some, at))
     return tally
+
+
+def once_more(
+    db: Connection, settings: SalesforceSettings, mapping: Mapping_, orders: Iterable[str], at: datetime
+) -> Tally:
+    """Ask again for records of orders whose lines waited in vain for actions that are there now."""
+    known = {one.record: one for one in observed.with_orders(db, settings.name, mapping.name, orders)}
+    asked = {name: one.order_id for name, one in known.items() if one.order_id and one.asked is not None}
+    found = observed_fates.fates(db, settings.name, mapping.name, asked)
+    unmet = {name: forgotten(known[name]) for name, fate in found.items() if fate is Fate.UNMET}
+    observed.keep_seen(db, settings.name, mapping.name, unmet.values())
+    return _judge_anew(db, settings, mapping, unmet, at)
 
 
 def compare_anew(db: Connection, source: str, mapping: str, unknown: Collection[str]) -> None:
@@ -185,7 +216,9 @@ def _judged_anew(
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
     records = {name: Record(name, known.stamp, State(**known.state)) for name, known in before.items()}
     late = _unproven(db, settings, mapping, list(records.values()), at)
-    judge = _Judge(mapping, orders_of(db, settings, mapping, records), late)
+    orders = orders_of(db, settings, mapping, records)
+    look_up_fates(db, settings.name, orders, records.values())
+    judge = _Judge(mapping, orders, late)
     left = observed.left(db, settings.name, mapping.name, before)
     for name, known in before.items():
         found = [] if name in left else judge.answered(records[name], known)
@@ -236,9 +269,13 @@ class _Judge:
         asked = Asked(**known.asked) if known is not None and known.asked is not None else None
         order, voice = one.state.order_id or "", Voice(self.mapping.name, one.id)
         others_asked = self.orders.others_asked(order, voice) if counts(one.state) else set()
-        if asked is not None and asked.order_id == order and others_asked:
-            asked = self.orders.last_asked(asked, voice)
+        is_done = asked is None or asked.order_id != order or self.orders.is_done(voice)
+        if asked is not None and asked.order_id == order:
+            asked = self.orders.known(asked, voice, others_asked)
         found = list(answers(asked, one.state, self.mapping, returned=returned or bool(others_asked)))
+        if not is_done and any(answer.lines for answer in found):
+            # How much the ledger will have of what was asked before, nobody knows yet.
+            found = list(answers(Asked(order, UNKNOWN), one.state, self.mapping))
         if asked is not None and asked.order_id != order:
             asked = None
         if not counts(one.state) and self.orders.others_speak(order, voice):

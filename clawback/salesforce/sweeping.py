@@ -64,6 +64,7 @@ def sweep(
         there.update(record.id for record in page)
     gone = _look_for(reader, org, mapping, orders, there, at)
     _look_for_heirs(reader, org, mapping, refused, orders, at)
+    reader.ask_once_more(mapping, orders, at)
     with reader.store.write() as db:
         reader.fence(db)
         cursor = observed.cursor(db, source, mapping.name)

@@ -36,6 +36,8 @@ def _observation() -> None:
     sa.Column('ended_at', sa.BigInteger(), nullable=True),
     sa.Column('left_at', sa.BigInteger(), nullable=True),
     sa.Column('batch', sa.BigInteger(), nullable=True),
+    sa.Column('file', sa.Text(), nullable=True),
+    sa.Column('line', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('observation_pkey'))
     )
     op.create_index('observation_batch', 'observation', ['batch'], unique=False)
@@ -51,7 +53,7 @@ def _observed_batch() -> None:
     sa.Column('made_at', sa.BigInteger(), nullable=False),
     sa.Column('received_at', sa.BigInteger(), nullable=True),
     sa.Column('landed_at', sa.BigInteger(), nullable=True),
-    sa.Column('deliveries', sa.Text(), server_default='[]', nullable=False),
+    sa.Column('deliveries', sa.Text(), server_default='{}', nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('observed_batch_pkey'))
     )
     op.create_index('observed_batch_due', 'observed_batch', ['source', 'id'], unique=False, sqlite_where=sa.text('landed_at is null'), postgresql_where=sa.text('landed_at is null'))

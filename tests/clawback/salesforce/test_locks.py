@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from clawback.salesforce import rounds
+from clawback.salesforce import delivering, rounds
 from clawback.salesforce.locking import OrgWatch
 from clawback.sweep import lock_due
 from connectors.salesforce_org import Org
@@ -214,7 +214,7 @@ def test_what_was_read_and_has_not_landed_holds_its_lock(crm: Crm, tmp_path: Pat
     if batches == "all":
         with crm.desk.store.write() as db:
             while due := observed.due(db, "crm"):
-                observed.make_batch(db, "crm", [one.id for one in due], crm.clock.now, crm.clock.now)
+                observed.make_batch(db, "crm", delivering.places(due), crm.clock.now, crm.clock.now)
         crm.settings = settings_for(crm.org, backfill="ask", on_stale="lock_anyway")
     crm.clock.now = crm.world.now = LOCK + timedelta(minutes=1)
     # No round comes so far that the batches land before the lock.

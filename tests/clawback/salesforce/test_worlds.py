@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from clawback import deciding
+from clawback.revising import undo
 from clawback.salesforce import rounds, sweeping
 from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
-from processing import hints, observed
+from processing import deliveries, hints, observed
+from processing.errors import Unusable
 from processing.hints import Hint
 from tests.clawback.salesforce.site import Crm, crm_at, mapping_table, settings_for
 from tests.clawback.salesforce.worlds import (
@@ -30,12 +32,15 @@ from tests.clawback.salesforce.worlds import (
 )
 from tests.conftest import START, STORES, Clock, new_store
 from tests.salesforce_org.world import STAGES
-from tests.worlds import LOCK, load
+from tests.worlds import CATALOGUE, LOCK, Sale, load
 
 TEN, HOUR = timedelta(minutes=10), timedelta(minutes=60)
 WORLDS = 100
 ORDERS = [f"O-{n}" for n in range(5)]
 MANY = [f"O-{n}" for n in range(20)]
+EASILY_HELD = CATALOGUE.replace(
+    '\ncurrency = "USD"\n', '\ncurrency = "USD"\n[account.brakes]\nlines = 2\nreversed_percent = 20\n', 1
+)
 
 
 @pytest.mark.parametrize("longest", [TEN, HOUR])
@@ -157,6 +162,64 @@ def test_s10_a_random_world_ends_in_the_orgs_truth(crm: Crm, tmp_path: Path, see
     crm.round()
     assert {order: crm.values(order) for order in MANY} == {order: truth(crm, order) for order in MANY}
     assert crm.held() == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_s10_a_random_world_of_decisions_ends_in_the_orgs_truth(crm: Crm, tmp_path: Path, seed: int) -> None:
+    """Deliveries are held and released or rejected at any time, others are undone, and half of the actions come late.
+
+    What every record says last is asked in full where the ledger has not all that was asked before.
+    """
+    chance = random.Random(seed)  # noqa: S311 - a world, no secret
+    deleted = mapping_table(on_deleted="reverse", deleted_reason="ORDER_ERROR")
+    crm.settings = settings_for(crm.org, mapping=[deleted])
+    orders = MANY[:10]
+    sell_with_brakes(crm, tmp_path, orders[:5])
+    records, numbers = [crm.opportunity(order) for order in orders], list[str]()
+    for step in range(10):
+        if step == 5:
+            sell_with_brakes(crm, tmp_path, orders[5:])
+        for record in chance.sample(records, 5):
+            happen(crm, chance, record)
+        crm.pass_by(minutes=70)
+        numbers += [head["delivery"] for head in crm.round().deliveries]
+        meddle(crm, chance, numbers)
+    for record in records:
+        crm.world.delete(record, deleted=False)
+        crm.world.change(record, StageName=chance.choice(STAGES), Amount=chance.randrange(10_000, 20_000) / 100)
+    crm.pass_by(minutes=70)
+    numbers += [head["delivery"] for head in crm.round().deliveries]
+    for number in numbers:
+        if is_held(crm, number):
+            crm.pass_by(seconds=1)
+            deciding.release(crm.desk, number, by="dana", at=crm.clock.now)
+    assert {order: crm.values(order) for order in orders} == {order: truth(crm, order) for order in orders}
+
+
+def sell_with_brakes(crm: Crm, folder: Path, orders: list[str]) -> None:
+    """Actions of these orders, of an account whose deliveries are held for little."""
+    load(crm.desk, folder, [Sale(f"A-{order}", order) for order in orders], catalogue=EASILY_HELD)
+
+
+def is_held(crm: Crm, number: str) -> bool:
+    """Whether a delivery, or lines of it, wait for a person."""
+    with crm.desk.store.read() as db:
+        found = deliveries.find(db, number)
+    return bool(found.state == "held" or deliveries.holds_lines(found))
+
+
+def meddle(crm: Crm, chance: random.Random, numbers: list[str]) -> None:
+    """A person decides about what is held, or does not yet, and undoes something."""
+    for number in numbers:
+        crm.pass_by(seconds=1)
+        if is_held(crm, number):
+            decide = chance.choice([deciding.release, deciding.reject, None])
+            if decide is not None:
+                decide(crm.desk, number, by="dana", at=crm.clock.now)
+        elif chance.random() < 0.1:
+            # There may be nothing to undo.
+            with suppress(Unusable):
+                undo(crm.desk, number, by="dana", reason=None, at=crm.clock.now)
 
 
 def happen(crm: Crm, chance: random.Random, record: str) -> timedelta:
