@@ -67,6 +67,7 @@ class Cursor:
     """How far the records of a mapping were read; see ``record_cursor``.
 
     By the org's clock; ``complete_at`` and ``swept_at`` by the org's or ours, whichever was earlier: locks go by ours.
+    ``swept_to`` is the newest action (row id) that was looked up.
     """
 
     floor: datetime
@@ -74,6 +75,7 @@ class Cursor:
     covered_at: datetime | None = None
     complete_at: datetime | None = None
     swept_at: datetime | None = None
+    swept_to: int | None = None
     stalled: bool = False
 
 
@@ -95,13 +97,14 @@ def cursor(db: Connection, source: str, mapping: str) -> Cursor | None:
         covered_at=_instant(found.covered_at),
         complete_at=_instant(found.complete_at),
         swept_at=_instant(found.swept_at),
+        swept_to=found.swept_to,
         stalled=found.stalled,
     )
 
 
 def keep_cursor(db: Connection, source: str, mapping: str, its: Cursor) -> None:
     """Write a cursor down."""
-    told = {name: one if isinstance(one, bool) else one and micros(one) for name, one in asdict(its).items()}
+    told = {name: micros(one) if isinstance(one, datetime) else one for name, one in asdict(its).items()}
     upsert.put(db, record_cursor, [{"source": source, "mapping": mapping, **told}], key=("source", "mapping"))
 
 

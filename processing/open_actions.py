@@ -20,9 +20,9 @@ def oldest_open(db: Connection, sid: str, event_type: int) -> datetime | None:
     return None if found is None else instant(found)
 
 
-def locking_until(db: Connection, sid: str, event_type: int, until: datetime) -> list[Row[tuple[str, int, str]]]:
-    """Order, lock (microseconds) and state of the open actions that have an order and lock by an instant."""
-    query = select(action.c.order_id, action.c.locks_at, action.c.state).where(
+def locking_until(db: Connection, sid: str, event_type: int, until: datetime) -> list[Row[tuple[int, str, int, str]]]:
+    """Row id, order, lock (microseconds) and state of the open actions that have an order and lock by an instant."""
+    query = select(action.c.id, action.c.order_id, action.c.locks_at, action.c.state).where(
         *_of(sid, event_type), _OPEN, action.c.locks_at <= micros(until), action.c.order_id.is_not(None)
     )
     return list(db.execute(query.order_by(action.c.locks_at, action.c.order_id)))
@@ -39,14 +39,19 @@ def locks_passed(db: Connection, sid: str, event_type: int, orders: Iterable[str
     return late
 
 
-def due_of_type(db: Connection, account_id: int, event_type: int, after: int, by: datetime) -> set[int]:
-    """The open actions (row ids) of an event type that have an order, and a lock after ``after`` (microseconds)."""
+def due_of_type(
+    db: Connection, account_id: int, event_type: int, by: datetime, *, after: int = 0, newest: int = 0
+) -> set[int]:
+    """The open actions (row ids) of an event type that have an order, and a lock after ``after`` (microseconds).
+
+    Those as well that were loaded after the ``newest`` one (row id).
+    """
     query = select(action.c.id).where(
         action.c.account_id == account_id,
         action.c.event_type_id == event_type,
         _OPEN,
         action.c.order_id.is_not(None),
-        action.c.locks_at > after,
+        (action.c.locks_at > after) | (action.c.id > newest),
         action.c.locks_at <= micros(by),
     )
     return set(db.execute(query).scalars())

@@ -88,6 +88,8 @@ record_cursor = Table(
     # the org's clock and ours.
     Column("complete_at", BigInteger),
     Column("swept_at", BigInteger),
+    # The newest action (row id) of those that were looked up then: nobody has asked for what was loaded since.
+    Column("swept_to", BigInteger),
     Column("stalled", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("source", "mapping"),
 )

@@ -77,15 +77,17 @@ def watch(orgs: Sequence[SalesforceSettings], environ: Mapping[str, str]) -> Org
 def _unread(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, account_id: int, as_of: datetime, *, is_read: bool
 ) -> set[int]:
-    """The actions that lock after the last reading began: a change in between may not have been read.
+    """The actions that lock after the last reading began, or were not there yet: nobody knows all that is said of them.
 
-    A mapping that was read as another one was not read.
+    A change in between may not have been read, nor one of long ago, of an order for which nobody asked. A mapping that
+    was read as another one was not read.
     """
     cursor = observed.cursor(db, settings.name, mapping.name) if is_read else None
     read = None if cursor is None or cursor.swept_at is None else cursor.complete_at
     if cursor is None or cursor.swept_at is None or read is None:
-        return due_of_type(db, account_id, mapping.event_type, 0, as_of)
-    return due_of_type(db, account_id, mapping.event_type, micros(min(read, cursor.swept_at)), as_of)
+        return due_of_type(db, account_id, mapping.event_type, as_of)
+    after, newest = micros(min(read, cursor.swept_at)), cursor.swept_to or 0
+    return due_of_type(db, account_id, mapping.event_type, as_of, after=after, newest=newest)
 
 
 def _waiting(db: Connection, settings: SalesforceSettings, account_id: int, as_of: datetime) -> set[int]:

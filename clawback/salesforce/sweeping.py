@@ -69,7 +69,9 @@ def sweep(
         reader.fence(db)
         cursor = observed.cursor(db, source, mapping.name)
         if cursor is not None:
-            observed.keep_cursor(db, source, mapping.name, replace(cursor, swept_at=min(server_now, at)))
+            swept_to = max((one.id for one in actions), default=0)
+            swept = replace(cursor, swept_at=min(server_now, at), swept_to=swept_to)
+            observed.keep_cursor(db, source, mapping.name, swept)
     missing = tuple(order for order in orders if not found[order])
     return Swept(len(orders), missing, gone, tuple(_drifted(reader, mapping, actions)))
 
@@ -143,7 +145,7 @@ def _look_for_heirs(
         reader.take(mapping, changed, at)
 
 
-def _drifted(reader: Reader, mapping: Mapping_, actions: list[Row[tuple[str, int, str]]]) -> list[str]:
+def _drifted(reader: Reader, mapping: Mapping_, actions: list[Row[tuple[int, str, int, str]]]) -> list[str]:
     states = {one.order_id: one.state for one in actions}
     with reader.store.read() as db:
         known = observed.with_orders(db, reader.settings.name, mapping.name, states)

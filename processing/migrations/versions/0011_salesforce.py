@@ -108,6 +108,7 @@ def _record_cursor() -> None:
     sa.Column('covered_at', sa.BigInteger(), nullable=True),
     sa.Column('complete_at', sa.BigInteger(), nullable=True),
     sa.Column('swept_at', sa.BigInteger(), nullable=True),
+    sa.Column('swept_to', sa.BigInteger(), nullable=True),
     sa.Column('stalled', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.PrimaryKeyConstraint('source', 'mapping', name=op.f('record_cursor_pkey'))
     )

@@ -94,6 +94,31 @@ def test_s22_the_org_is_down_over_a_lock(crm: Crm, tmp_path: Path, policy: str, 
     assert action(crm.desk.store, "A-O-1")["locked_unread"] == (["salesforce:crm"] if locked else [])
 
 
+@pytest.mark.parametrize(("policy", "locked"), [("hold", 0), ("lock_anyway", 1)])
+def test_an_action_that_is_loaded_after_its_lock_is_asked_for(
+    crm: Crm, tmp_path: Path, policy: str, locked: int
+) -> None:
+    """Whatever was read before did not ask for its order: it waits for the org as others do."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
+    crm.sell(tmp_path, "O-0")
+    crm.world.now = crm.clock.now - timedelta(days=60)
+    crm.opportunity("O-1", "Closed Lost")
+    crm.clock.now = crm.world.now = LOCK + timedelta(hours=1)
+    crm.round(until=crm.clock.now)
+    crm.pass_by(hours=1)
+    crm.sell(tmp_path, "O-1")
+    down(crm)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (1 + locked, 1 - locked)
+    assert action(crm.desk.store, "A-O-0")["locked_unread"] == []
+    assert action(crm.desk.store, "A-O-1")["locked_unread"] == (["salesforce:crm"] if locked else [])
+    if not locked:
+        up(crm)
+        crm.pass_by(hours=3)
+        [swept] = crm.lock()
+        assert (swept.locked, swept.deferred, crm.values("O-1")[0]) == (1, 0, "REVERSED")
+
+
 def test_s22_a_touch_after_the_lock_makes_a_change_late(crm: Crm, tmp_path: Path) -> None:
     """The stamp tells of the last touch alone: what was changed before is refused, and proposed as an adjustment."""
     crm.sell(tmp_path, "O-1")
