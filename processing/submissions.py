@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from processing import bulk
 from processing.codes import Verdict
-from processing.deliveries import API, NO_ROWS, DeliveryState
+from processing.deliveries import API, NO_ROWS, DeliveryState, holds_lines
 from processing.errors import NotFound
 from processing.pages import NOTHING, Keys, Page, Place, read
 from processing.tables import action, delivery, entry, line
@@ -58,13 +58,17 @@ class WholeFile:
 
 
 def page(db: Connection, account_id: int, wanted: Wanted, place: Place, waiting: Mapping[Keys, Any] = NOTHING) -> Page:
-    """A page of submissions, newest first; with what waits to be judged, by arrival and what tells it from others."""
+    """A page of submissions, newest first; with what waits to be judged, by arrival and what tells it from others.
+
+    A container is finished with the last of its files.
+    """
     query = _query().where(delivery.c.account_id == account_id, _channel(wanted))
     for column, span in ((delivery.c.received_at, wanted.received), (delivery.c.changed_at, wanted.finished)):
         if span is not None:
             query = query.where(column.between(*span))
     if wanted.finished is not None:
-        query = query.where(_complete())
+        query = query.where(_complete(), delivery.c.state != DeliveryState.UNPACKED.value)
+        waiting = {**waiting, **_containers(db, account_id, wanted, wanted.finished)}
     return read(db, query, (delivery.c.received_at, delivery.c.id), place, others=waiting)
 
 
@@ -91,6 +95,14 @@ def files(db: Connection, found: Iterable[Row[Any]]) -> dict[str, list[Row[Any] 
     query = select(delivery).select_from(asked.outerjoin(delivery, delivery.c.delivery == asked.c.value))
     judged = {one.delivery: one for one in db.execute(query)}
     return {container: [judged.get(number) for number in its] for container, its in numbers.items()}
+
+
+def completed_at(found: Row[Any], its_files: Sequence[Row[Any] | None]) -> int | None:
+    """When a file came to its end, of a container the last of its files; None if something can become of it still."""
+    judged = [one for one in (found, *its_files) if one is not None]
+    if None in its_files or any(one.state in _OPEN or holds_lines(one) for one in judged):
+        return None
+    return max(int(one.changed_at) for one in judged)
 
 
 def errors(found: Row[Any]) -> int:
@@ -126,6 +138,24 @@ def rows(found: Row[Any]) -> dict[str, int]:
     return counted
 
 
+def _containers(db: Connection, account_id: int, wanted: Wanted, span: Span) -> dict[Keys, Row[Any]]:
+    """The containers that were finished within the span, by their place in the list."""
+    mine = (delivery.c.account_id == account_id, delivery.c.changed_at.between(*span))
+    unpacked = delivery.c.state == DeliveryState.UNPACKED.value
+    # What came in something has a number with one dash more.
+    inside = delivery.c.delivery.like("%-%-%")
+    changed = db.execute(select(delivery.c.delivery).where(*mine, unpacked | inside)).scalars().all()
+    numbers = {*changed, *(number.rpartition("-")[0] for number in changed)}
+    asked = bulk.listed(db, sorted(numbers))
+    query = _query().where(delivery.c.account_id == account_id, unpacked, _channel(wanted))
+    if wanted.received is not None:
+        query = query.where(delivery.c.received_at.between(*wanted.received))
+    found = db.execute(query.where(delivery.c.delivery.in_(select(asked.c.value)))).all()
+    of = files(db, found)
+    ends = {one: completed_at(one, of[one.delivery]) for one in found}
+    return {(one.received_at, one.id): one for one, at in ends.items() if at is not None and span[0] <= at <= span[1]}
+
+
 def _numbers(container: Row[Any]) -> list[str]:
     return [file["delivery"] for file in json.loads(container.summary)["files"]]
 
@@ -137,9 +167,9 @@ def _channel(wanted: Wanted) -> Any:  # noqa: ANN401 - SQLAlchemy's type of a co
 
 def _complete() -> Any:  # noqa: ANN401 - as above
     """Nothing can become of a submission any more; of a file's lines that wait there is a receipt already."""
-    holds_lines = (delivery.c.state == DeliveryState.DONE.value) & delivery.c.code.is_not(None)
+    holds = (delivery.c.state == DeliveryState.DONE.value) & delivery.c.code.is_not(None)
     waits = (delivery.c.channel == API) & line.c.verdict.is_not_distinct_from(Verdict.WAITING.value)
-    return delivery.c.state.not_in(_OPEN) & ~holds_lines & ~waits
+    return delivery.c.state.not_in(_OPEN) & ~holds & ~waits
 
 
 def _query() -> Select[Any]:

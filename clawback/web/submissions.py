@@ -21,7 +21,7 @@ from connectors.envelope import BY_ITSELF, NUMBER, Envelope
 from connectors.spool import Spool
 from processing import submissions
 from processing.codes import Verdict
-from processing.deliveries import API, PERSON, UNDO, DeliveryState, holds_lines
+from processing.deliveries import API, PERSON, UNDO, DeliveryState
 from processing.errors import NotFound, SpoolBroken
 from processing.instants import micros
 from processing.pages import Keys, Page
@@ -31,7 +31,6 @@ router = APIRouter(tags=["Submissions"])
 LINES: Final = frozenset({API})
 NO_FILES: Final = frozenset({API, PERSON, UNDO})
 _KINDS: Final = {"PUT Actions": "Modification", "PUT Items": "Modification", "DELETE Actions": "Reversal"}
-_OPEN: Final = {DeliveryState.BROKEN, DeliveryState.HELD, DeliveryState.WAITING}
 
 ApiBatch = Annotated[str, Path(pattern=f"^A-{BY_ITSELF}$", description="As QueuedUri tells it.")]
 FileBatch = Annotated[str, Path(pattern=f"^F-{NUMBER.pattern}$", description="As QueuedUri or the list tells it.")]
@@ -256,17 +255,17 @@ def _file(row: Row[Any], files: Sequence[Row[Any] | None], shaper: Shaper) -> Fi
     """A submission of a file; what a container says is true of all its files."""
     judged = [one for one in (row, *files) if one is not None]
     uri = f"{shaper.base}/FTPFileSubmissions/F-{row.delivery}"
-    done = None not in files and not any(one.state in _OPEN or holds_lines(one) for one in judged)
+    done = submissions.completed_at(row, files)
     return {
         "BatchId": f"F-{row.delivery}",
         "AccountId": shaper.terms.sid,
         "SubmissionDate": shaper.when(row.received_at),
         "FileName": row.name,
         "Type": "Modification",
-        "Status": "Complete" if done else "In Progress",
+        "Status": "In Progress" if done is None else "Complete",
         "TotalRecords": str(sum(submissions.rows(one)["read"] for one in judged)),
         "TotalErrors": str(sum(map(submissions.errors, judged))),
-        "CompletionDate": shaper.when(max(one.changed_at for one in judged)) if done else "",
+        "CompletionDate": shaper.when(done),
         "ErrorsUri": f"{uri}/ErrorDetails",
         "Uri": uri,
     }

@@ -283,6 +283,12 @@ def test_a_zip_is_complete_when_its_files_are(site: Site, tmp_path: Path) -> Non
         deciding.reject(site.desk, f"{told['DeliveryId']}-0002", by="dana", at=site.clock())
         after = client.get(f"{site.url}{told['QueuedUri']}").json()
         assert (after["Status"], after["CompletionDate"]) == ("Complete", "2027-01-20T08:00:00-05:00")
+        # It is found by that date, not by the one on which it was unpacked.
+        for hours, names in (("07:00", "07:59"), ["one.csv"]), (("07:59", "08:00"), ["two.csv", "returns.zip"]):
+            dates = {f"CompletedDate{end}": f"2027-01-20T{at}" for end, at in zip(("Start", "End"), hours, strict=True)}
+            listed = client.get("/FTPFileSubmissions", params=dates).json()
+            assert [one["FileName"] for one in listed["FTPFileSubmissions"]] == names
+            assert (listed["@total"], listed["FTPFileSubmissions"][1:]) == (str(len(names)), [after][: len(names) - 1])
         found = client.get(f"{site.url}{after['ErrorsUri']}").json()["ErrorDetail"]
         assert [(one["Line"], one["Reason"]) for one in found[1:4]] == [
             (4, "UNKNOWN_ACTION"),
