@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -70,18 +71,19 @@ def serve_on(listener: socket.socket, settings: Settings, supervisor: Supervisor
 def options(settings: Settings) -> dict[str, Any]:
     """Uvicorn's own settings; a forwarded header is believed from the named proxies only."""
     web = settings.web
+    # Proxies speak for many, and count whom they speak for themselves.
+    most_per_address = 0 if web.proxies else web.max_connections_per_address
     options: dict[str, Any] = {
         "log_config": None,
         "access_log": False,
         "server_header": False,
         "proxy_headers": bool(web.proxies),
         "forwarded_allow_ips": web.proxies,
-        # Proxies speak for many, and count whom they speak for themselves.
-        "http": connection(web.max_connections, 0 if web.proxies else web.max_connections_per_address),
+        "http": connection(web.max_connections, most_per_address),
         "timeout_keep_alive": web.idle_timeout_s,
         "timeout_graceful_shutdown": ENDING_S,
         "ws": "none",
-        "loop": f"{WebLoop.__module__}:{WebLoop.__name__}",
+        "loop": partial(WebLoop, most_per_address),
     }
     if web.tls == "on":
         folder = settings.state / "tls"

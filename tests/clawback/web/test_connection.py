@@ -228,6 +228,22 @@ def test_silence_on_tls_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
         assert HANDSHAKE_S <= time.monotonic() - began < PATIENCE_S
 
 
+@pytest.mark.parametrize(("proxies", "shut_out"), [("", True), ("192.0.2.1", False)])
+def test_an_address_has_few_handshakes_at_a_time(tmp_path: Path, clock: Clock, proxies: str, *, shut_out: bool) -> None:
+    """The next connection is closed at once; behind proxies, which speak for many, none is."""
+    settings = settings_of(tmp_path, "", max_connections_per_address=MOST, tls="on", proxies=proxies)
+    with open_desk(settings, clock) as desk, serving(desk, settings, clock) as site, ExitStack() as open_ones:
+        began = time.monotonic()
+        silent, beyond = ([open_ones.enter_context(opened(site)) for _ in range(count)] for count in (MOST, 1))
+        assert answered(beyond[0]) == (0, b"")
+        assert (time.monotonic() - began < HANDSHAKE_S) is shut_out
+        assert [answered(one) for one in silent] == [(0, b"")] * MOST
+        trust = ssl.create_default_context(cafile=str(tmp_path / "tls" / "certificate.pem"))
+        with trust.wrap_socket(opened(site), server_hostname="localhost") as secured:
+            secured.sendall(HEAD + b"\r\n")
+            assert secured.recv(65536).startswith(b"HTTP/1.1 401")
+
+
 def _is_served(site: Site) -> bool:
     with opened(site) as one:
         try:
