@@ -1,12 +1,17 @@
-"""The web server as a process that is forked from one that has all its imports, so that it can die often."""
+"""The web server, and what applies, as processes that are forked from one that has all imports: they can die often."""
 
 import os
 import sys
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NoReturn
 
-from clawback.serving.part import run
+from clawback import pipeline
+from clawback.serving.part import now, run
 from clawback.serving.web_part import serve_web
+from clawback.settings import load
+from clawback.wiring import open_desk
 
 
 def serve(orders: Connection, reports: Connection, log: Path, environ: dict[str, str], port: int) -> None:
@@ -19,3 +24,13 @@ def serve(orders: Connection, reports: Connection, log: Path, environ: dict[str,
     os.environ |= environ
     sys.argv[1:] = [str(port)]
     run("web", serve_web)
+
+
+def apply(log: Path, environ: dict[str, str]) -> NoReturn:
+    """Apply what lands, again and again, as the worker would."""
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    with open_desk(load(environ), now) as desk:
+        while True:
+            pipeline.collect(desk, at=now())
+            time.sleep(0.02)
