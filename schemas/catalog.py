@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from difflib import get_close_matches
+from functools import cache
 from typing import Final
 from zoneinfo import available_timezones
 
@@ -225,12 +226,17 @@ def _currency(table: Table) -> str:
 
 def _timezone(table: Table) -> str:
     name = table.text("timezone")
-    zones = available_timezones() - _NO_TIMEZONES
-    if name and name not in zones:
-        close = get_close_matches(name, sorted(zones), 1)
+    if name and name not in _timezones():
+        close = get_close_matches(name, sorted(_timezones()), 1)
         meant = f'did you mean "{close[0]}"?' if close else "give a name like America/New_York"
         table.wrong("timezone", f"{shown(name)} is not a time zone; {meant}")
     return name
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    # Each look reads the first bytes of hundreds of files.
+    return frozenset(available_timezones() - _NO_TIMEZONES)
 
 
 def _encoding(table: Table) -> str | None:
