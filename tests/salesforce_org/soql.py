@@ -32,6 +32,11 @@ KINDS: Final = {"instant": ("datetime",), "number": ("double", "currency", "int"
 TEXTUAL: Final = ("string", "id", "reference", "picklist", "textarea")
 
 
+def _folded(value: Any) -> Any:  # noqa: ANN401 - a value of any type
+    """As a query compares it: texts without regard to case."""
+    return value.casefold() if isinstance(value, str) else value
+
+
 class Refused(Exception):
     """The org's answer to a query that it does not take: its error code and a sentence."""
 
@@ -146,16 +151,16 @@ class _Parser:
         path = self._take("name").text
         if self._may("IN"):
             self._mark("(")
-            wanted = [self._value(path)]
+            wanted = [_folded(self._value(path))]
             while self._may(","):
-                wanted.append(self._value(path))
+                wanted.append(_folded(self._value(path)))
             self._mark(")")
-            return lambda value: value(path) in wanted
+            return lambda value: _folded(value(path)) in wanted
         mark = self._take("mark").text
         if mark not in _COMPARE:
             raise Refused("MALFORMED_QUERY", f"unexpected token: {mark!r}")
-        against = self._value(path)
-        return lambda value: _COMPARE[mark](value(path), against)
+        against = _folded(self._value(path))
+        return lambda value: _COMPARE[mark](_folded(value(path)), against)
 
     def _value(self, path: str) -> Any:  # noqa: ANN401 - a value of any type
         token = self._left.pop(0)

@@ -40,6 +40,20 @@ def test_a_change_is_seen_when_it_commits_and_stamped_when_it_is_made() -> None:
     assert world.latest_date_covered() == world.now.replace(microsecond=0)
 
 
+@pytest.mark.parametrize(
+    "soql",
+    [
+        "SELECT StageName FROM Opportunity WHERE StageName = 'closed won'",
+        "SELECT StageName FROM Opportunity WHERE StageName IN ('x', 'CLOSED WON')",
+    ],
+)
+def test_texts_are_compared_without_regard_to_case(soql: str) -> None:
+    """As they are by a real org, in all fields that were not made to mind it."""
+    world = World()
+    world.add("Opportunity", StageName="Closed Won")
+    assert found(world, soql) == ["Closed Won"]
+
+
 def test_what_is_hidden_deleted_or_computed() -> None:
     """Sharing hides a record silently; the recycle bin is seen by queryAll only; a formula stamps nothing."""
     world = World()

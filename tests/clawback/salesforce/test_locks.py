@@ -66,6 +66,18 @@ def test_s21_the_sweep_finds_what_the_cursor_missed(crm: Crm, tmp_path: Path) ->
     assert crm.values("O-1")[0] == "REVERSED"
 
 
+def test_s21_an_order_number_of_another_case_is_another_order(crm: Crm, tmp_path: Path) -> None:
+    """An org finds records without regard to case."""
+    crm.sell(tmp_path, "O-1a", "O-1A")
+    crm.opportunity("O-1a")
+    record = crm.opportunity("O-1A")
+    crm.round()
+    crm.world.recalculate(record, StageName="Closed Lost")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=71)
+    crm.round()
+    assert (crm.values("O-1a")[0], crm.values("O-1A")[0], crm.held()) == ("PENDING", "REVERSED", [])
+
+
 @pytest.mark.parametrize(("policy", "locked"), [("hold", 0), ("lock_anyway", 1)])
 def test_s22_the_org_is_down_over_a_lock(crm: Crm, tmp_path: Path, policy: str, locked: int) -> None:
     """By policy the lock waits for what was not read, and then honours it; or it does not wait."""
