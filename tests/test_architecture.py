@@ -40,7 +40,9 @@ MAY_IMPORT = {
     "clawback.cases": INNER | {"clawback.judging", "clawback.wiring"},
     "clawback.rejudging": INNER | {"clawback.cases", "clawback.judging", "clawback.wiring"},
     "clawback.unpacking": INNER | {"clawback.judging", "clawback.sidecars", "clawback.wiring"},
-    "clawback.preview": INNER | {"clawback.judging", "clawback.unnamed", "clawback.unpacking", "clawback.wiring"},
+    "clawback.preview": INNER
+    | {"clawback.cases", "clawback.judging", "clawback.sidecars", "clawback.unnamed", "clawback.unpacking"}
+    | {"clawback.wiring"},
     "clawback.pipeline": INNER
     | {"clawback.answers", "clawback.cases", "clawback.judging", "clawback.mailroom", "clawback.rejudging"}
     | {"clawback.sidecars", "clawback.unpacking", "clawback.wiring"},

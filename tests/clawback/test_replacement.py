@@ -9,13 +9,28 @@ from typing import Any
 import pytest
 
 from clawback import deciding, pipeline, revising, sweep
+from clawback.preview import preview
 from clawback.wiring import Desk
 from processing import deliveries
 from processing.model import Change
 from processing.person import Wish
 from tests.conftest import Clock
 from tests.schemas.test_containers import gzipped, zipped
-from tests.worlds import LOCK, MICROSECOND, SID, WITH_TRAILERS, Sale, dump, ingest, land, lines, load, values
+from tests.worlds import (
+    LOCK,
+    MICROSECOND,
+    SID,
+    WITH_TRAILERS,
+    Sale,
+    arrival,
+    dump,
+    ingest,
+    land,
+    lines,
+    load,
+    values,
+    written,
+)
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 CUT = WHOLE[:-12]
@@ -157,6 +172,37 @@ def test_a_file_that_adds_no_line_proves_the_held_one(
     assert held in told(loaded, "returns.csv")["message"]
     assert sweep.lock_due(loaded, as_of=clock.now, at=clock.now)[0].deferred == 0
     assert values(loaded.store, "A-1") == ("APPROVED", "40.00", "2.00")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("same_bytes", [False, True])
+def test_a_preview_tells_what_the_held_file_would_do(
+    loaded: Desk, tmp_path: Path, clock: Clock, *, same_bytes: bool, packed: bool
+) -> None:
+    """With its money, and by its own arrival; nothing is written."""
+    clock.now = LOCK - MICROSECOND
+    half = WHOLE.rstrip("\n")
+    held = ingest(loaded, half, name="half.csv")["delivery"]
+    clock.now = LOCK
+    before = dump(loaded.store)
+    content = (half if same_bytes else WHOLE).encode()
+    content = zipped({"returns.csv": content}) if packed else content
+    foretold = preview(loaded, arrival(content, clock.now, proven=True), SID, written(tmp_path, "sent", content))
+    [told_of] = foretold.get("files", [foretold])
+    assert (told_of["state"], told_of["duplicate_of"]) == ("duplicate", held)
+    assert (told_of["rows"]["applied"], told_of["lines"]) == (2, [])
+    assert told_of["money"]["USD"]["payout_after"] == "2.00"
+    assert dump(loaded.store) == before
+
+
+def test_a_preview_tells_why_the_held_file_would_stay_held(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+    """And what it would do once a person released it."""
+    load(desk, tmp_path, [Sale(f"A-{number}") for number in range(40)])
+    ingest(desk, RETURNED.rstrip("\n"))
+    sent = written(tmp_path, "sent", RETURNED)
+    foretold = preview(desk, arrival(RETURNED.encode(), clock.now), SID, sent)
+    assert (foretold["state"], foretold["rows"]["applied"]) == ("duplicate", 30)
+    assert "It reverses 150.00 of the 200.00 USD" in foretold["message"]
 
 
 def test_a_trailer_that_does_not_fit_proves_nothing(loaded: Desk) -> None:
