@@ -5,7 +5,7 @@ import json
 import secrets
 from collections.abc import Collection
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
@@ -16,7 +16,7 @@ from clawback.pipeline import Receipt
 from clawback.sidecars import let_go
 from clawback.wiring import Desk
 from connectors.envelope import Envelope
-from processing import catalog, deliveries, messages
+from processing import catalog, deliveries, messages, open_actions
 from processing.apply import Application
 from processing.deliveries import Arrival, DeliveryState
 from processing.errors import Unusable
@@ -26,6 +26,9 @@ from processing.messages import MessageState
 from processing.person import Wish, grant
 from processing.store import claim_account
 
+# The clock's smallest step.
+_TICK: Final = timedelta(microseconds=1)
+_IN_TIME: Final = "It counts as received just before the lock, which waits for what a record said by then."
 _REJECTABLE: Final = frozenset({DeliveryState.HELD, DeliveryState.BROKEN})
 
 
@@ -70,30 +73,33 @@ def release_message(desk: Desk, message: str, *, by: str, at: datetime) -> Recei
     return pipeline.finish(desk, envelope, at)
 
 
-def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime) -> Receipt:
+def change(desk: Desk, sid: str, wish: Wish, *, by: str, at: datetime, sources: Collection[str] = ()) -> Receipt:
     """A person's change of one action, decided like a line that arrived at ``at``; raises NotFound and Unusable.
 
-    What the account's files asked for before goes first.
+    What the account's files asked for before goes first. Where the action's lock has passed and waits for a person, as
+    a record of the account's ``sources`` is held that said something before, it counts as received just before it.
     """
     pipeline.collect(desk, at=at, account=sid)
     said = json.dumps({**asdict(wish), "by": by, "at": at.isoformat()}).encode()
-    arrival = Arrival(
-        delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
-        channel=deliveries.PERSON,
-        name=f"{wish.change} {wish.action_id}",
-        sha256=hashlib.sha256(said).hexdigest(),
-        size_bytes=len(said),
-        received_at=at,
-        sent_by=by,
-    )
     with desk.store.write() as db:
         claim_account(db, sid)
+        lock = open_actions.waits_for_held(db, sid, wish.action_id, sources, at)
+        received_at = at if lock is None else lock - _TICK
+        arrival = Arrival(
+            delivery=f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
+            channel=deliveries.PERSON,
+            name=f"{wish.change} {wish.action_id}",
+            sha256=hashlib.sha256(said).hexdigest(),
+            size_bytes=len(said),
+            received_at=received_at,
+            sent_by=by,
+        )
         terms = catalog.read_terms(db, sid)
         number, _ = deliveries.register(db, terms.account_id, arrival)
-        application = Application(db, terms, number, micros(at), FileShape(has_amount=False, has_other=False))
+        application = Application(db, terms, number, micros(received_at), FileShape(has_amount=False, has_other=False))
         grant(application, wish)
-        summary = application.tally.told(terms.partners)
-        deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary)
+        summary, message = application.tally.told(terms.partners), None if lock is None else _IN_TIME
+        deliveries.finish(db, number, DeliveryState.DONE, at=at, summary=summary, message=message)
         return deliveries.receipt(db, arrival.delivery)
 
 

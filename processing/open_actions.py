@@ -1,13 +1,14 @@
 """Open actions as a brand's own system is asked about them: by event type, order and lock."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, func, select
 
 from processing.instants import instant, micros
+from processing.record_tables import observation
 from processing.tables import account, action
 
 _SOME: Final = 500
@@ -37,6 +38,27 @@ def locks_passed(db: Connection, sid: str, event_type: int, orders: Iterable[str
         )
         late |= {order: instant(locks_at) for order, locks_at in db.execute(query.group_by(action.c.order_id))}
     return late
+
+
+def waits_for_held(db: Connection, sid: str, action_id: str, sources: Collection[str], at: datetime) -> datetime | None:
+    """The passed lock of an action that did not lock, if it waits for what a held record of ``sources`` said before it.
+
+    None for any other action.
+    """
+    query = select(action.c.locks_at).where(
+        action.c.account_id == _account(sid),
+        action.c.action_id == action_id,
+        _OPEN,
+        action.c.locks_at <= micros(at),
+        observation.c.source.in_(sources),
+        observation.c.event_type_id == action.c.event_type_id,
+        observation.c.order_id == action.c.order_id,
+        observation.c.held.is_not(None),
+        observation.c.ended_at.is_(None),
+        observation.c.stamp < action.c.locks_at,
+    )
+    found = db.execute(query.limit(1)).scalar()
+    return None if found is None else instant(found)
 
 
 def due_of_type(
@@ -73,8 +95,11 @@ def due_with_orders(db: Connection, account_id: int, event_type: int, orders: It
 
 
 def _of(sid: str, event_type: int) -> tuple[ColumnElement[bool], ...]:
-    number = select(account.c.id).where(account.c.sid == sid).scalar_subquery()
-    return action.c.account_id == number, action.c.event_type_id == event_type
+    return action.c.account_id == _account(sid), action.c.event_type_id == event_type
+
+
+def _account(sid: str) -> ScalarSelect[int]:
+    return select(account.c.id).where(account.c.sid == sid).scalar_subquery()
 
 
 def _some(values: Iterable[str]) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from clawback.cli.receipts import receipt_code
-from clawback.cli.running import Outcome, desk, now, table, told
+from clawback.cli.running import Outcome, desk, now, settings, table, told
 
 ACCOUNT: Final = click.option("--account", "sid", required=True, metavar="SID", help="The brand whose action it is.")
 BY: Final = click.option("--by", default=getpass.getuser, metavar="NAME", help="Who does it; by default the user here.")
@@ -79,8 +79,9 @@ def _verb(name: str, summary: str, reason: str, *, takes_amount: bool = False) -
         from processing.person import Wish
 
         wish = Wish(action_id, Change(name), reason, amount)
+        sources = [one.name for one in settings().orgs if one.account == sid]
         with desk() as opened:
-            receipt = deciding.change(opened, sid, wish, by=by, at=now())
+            receipt = deciding.change(opened, sid, wish, by=by, at=now(), sources=sources)
         return Outcome(receipt, _granted(name, action_id, receipt), receipt_code(receipt))
 
     example = f"clawback actions {name} 1000.4636.158133 --account IRacme1"

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from clawback.wiring import open_desk
 from tests.clawback.salesforce.site import ENVIRON, STATUSES, Crm, crm_at, mapping_table, settings_for
 from tests.conftest import Clock
 from tests.salesforce_org.server import refusal
+from tests.worlds import SID
 from tests.worlds import load as load_world
 
 Run = Callable[..., tuple[int, Any]]
@@ -41,8 +42,6 @@ def run(crm: Crm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     """Run a command as if typed; gives its exit code and its JSON."""
 
     def typed(*words: str, **its: Any) -> tuple[int, Any]:  # noqa: ANN401 - of the settings
-        from datetime import UTC, datetime  # noqa: PLC0415 - commands read the clock
-
         crm.world.now = datetime.now(UTC)
         settings = settings_for(crm.org, **{"backfill": "ask", **its})
         monkeypatch.setenv("CLAWBACK_SOURCES", json.dumps({"salesforce": [as_table(settings)]}))
@@ -54,6 +53,19 @@ def run(crm: Crm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
         return int(str(ended.value.code or 0)), json.loads(out)
 
     return typed
+
+
+def test_a_person_decides_on_what_a_lock_waits_for(crm: Crm, run: Run, tmp_path: Path) -> None:
+    """The record said it before the lock, and is still held."""
+    lock = datetime.now(UTC) - timedelta(hours=1)
+    crm.sell(tmp_path, "O-1", event_at=(lock - timedelta(days=20)).isoformat(), locks_at=lock.isoformat())
+    crm.world.now = lock - timedelta(hours=1)
+    crm.opportunity("O-1", "Nobody knows")
+    code, told = run("sources", "pull", "crm")
+    assert told["held"] == 1
+    code, told = run("actions", "reverse", "A-O-1", "--account", SID, "--by", "dana")
+    assert (code, told["rows"]["applied"], crm.values("O-1")[0]) == (0, 1, "REVERSED")
+    assert told["message"] == "It counts as received just before the lock, which waits for what a record said by then."
 
 
 def test_from_the_first_reading_on(crm: Crm, run: Run, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from clawback import deciding
 from clawback.salesforce import delivering, rounds
 from clawback.salesforce.locking import OrgWatch
 from clawback.sweep import lock_due
@@ -14,9 +16,11 @@ from connectors.salesforce_settings import SalesforceSettings
 from processing import observed
 from processing.adjustment_tables import adjustment
 from processing.errors import SourceUnreachable, UploadRefused
+from processing.model import Change
+from processing.person import Wish
 from tests.clawback.salesforce.site import PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.salesforce_org.server import Fault
-from tests.worlds import LOCK, action
+from tests.worlds import LOCK, SID, action
 
 SECOND = timedelta(seconds=1)
 
@@ -387,10 +391,52 @@ def test_a_status_of_a_parent_read_after_the_lock_is_held(crm: Crm, tmp_path: Pa
     rounds.reconsider(crm.desk, crm.settings)
     [why] = crm.held()
     assert why.startswith("Order.Status of order 'O-1' was read only after the lock")
+    assert decided(crm, Change.MODIFY, "60.00")["rows"]["applied"] == 1
     with crm.desk.store.write() as db:
         observed.let_go(db, "crm", item, crm.clock.now)
     [swept] = crm.lock()
-    assert (swept.locked, crm.values("O-1")[0]) == (1, "APPROVED")
+    assert (swept.locked, crm.values("O-1")[:2]) == (1, ("APPROVED", "60.00"))
+
+
+@pytest.mark.parametrize(("offset", "rows"), [(-SECOND, "applied"), (0 * SECOND, "refused")])
+def test_a_person_decides_in_time_on_what_a_lock_waits_for(
+    crm: Crm, tmp_path: Path, offset: timedelta, rows: str
+) -> None:
+    """What the org had before the lock and nobody could map counts, however late somebody looks at it."""
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.world.now = LOCK + offset
+    crm.opportunity("O-1", "Refunded")
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=10)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (1, 1)
+    assert decided(crm, Change.MODIFY, "60.00")["rows"][rows] == 1
+    assert decided(crm, Change.REVERSE)["rows"][rows] == 1
+    assert crm.values("O-1")[0] == ("REVERSED" if rows == "applied" else "PENDING")
+    wish = Wish("A-O-2", Change.REVERSE, reason="RETURNED")
+    late = deciding.change(crm.desk, SID, wish, by="dana", at=crm.clock.now, sources=["crm"])
+    assert late["rows"]["refused"] == 1
+
+
+def decided(crm: Crm, change: Change, amount: str | None = None) -> dict[str, Any]:
+    """The receipt of what a person decides on the action of O-1, some time later."""
+    crm.pass_by(minutes=1)
+    wish = Wish("A-O-1", change, reason="OTHER", amount=amount)
+    return deciding.change(crm.desk, SID, wish, by="dana", at=crm.clock.now, sources=["crm"])
+
+
+def test_who_let_the_record_go_is_late(crm: Crm, tmp_path: Path) -> None:
+    """Nothing holds the lock any more, though the lock sweep has not come by yet; nor does another brand's record."""
+    crm.sell(tmp_path, "O-1")
+    crm.world.now = LOCK - SECOND
+    record = crm.opportunity("O-1", "Refunded")
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=10)
+    crm.lock()
+    wish = Wish("A-O-1", Change.REVERSE, reason="RETURNED")
+    told = deciding.change(crm.desk, SID, wish, by="dana", at=crm.clock.now, sources=["another"])
+    assert told["rows"]["refused"] == 1
+    with crm.desk.store.write() as db:
+        observed.let_go(db, "crm", record, crm.clock.now)
+    assert decided(crm, Change.REVERSE)["rows"]["refused"] == 1
 
 
 def test_a_clock_of_the_org_that_is_ahead_proves_nothing(crm: Crm, tmp_path: Path) -> None:
