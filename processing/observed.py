@@ -50,7 +50,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A change of a record: the lines that it becomes, or why it is ``held`` for a person."""
+    """A change of a record: the lines that it becomes, or why it is ``held`` for a person.
+
+    ``read_at`` is when the record was found to say so, if that is longer ago.
+    """
 
     record: str
     order_id: str | None
@@ -60,6 +63,7 @@ class Observation:
     status_after: str | None
     lines: tuple[dict[str, Any], ...]
     held: str | None = None
+    read_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ def observe(db: Connection, source: str, mapping: str, changes: Collection[Obser
             "order_id": one.order_id,
             "event_type_id": one.event_type,
             "stamp": micros(one.stamp),
-            "observed_at": micros(at),
+            "observed_at": micros(one.read_at or at),
             "status_before": one.status_before,
             "status_after": one.status_after,
             "lines": json.dumps(one.lines),

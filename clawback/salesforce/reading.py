@@ -23,6 +23,7 @@ from clawback.salesforce.orders import (
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import observed, observed_fates, org_claims
+from processing.instants import instant
 from processing.observed import Observation, Seen
 from processing.observed_fates import Fate
 from processing.open_actions import locks_passed
@@ -97,7 +98,7 @@ def observe(
         before |= observed.seen(db, source, mapping.name, mine & before.keys())
         kept = [replace(one, asked=before[one.record].asked) if one.record in mine else one for one in kept]
     look_up_fates(db, source, orders, differing)
-    judge = _Judge(mapping, orders, _unproven(db, settings, mapping, differing, at))
+    judge = _Judge(mapping, orders, _unproven(db, settings, mapping, differing, at, {}))
     returned = _returned(db, source, mapping, differing, before)
     for one in differing:
         known = before.get(one.id)
@@ -215,7 +216,8 @@ def _judged_anew(
 ) -> tuple[Tally, list[Seen], list[Observation], list[Voice]]:
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
     records = {name: Record(name, known.stamp, State(**known.state)) for name, known in before.items()}
-    late = _unproven(db, settings, mapping, list(records.values()), at)
+    read_at = _read_at(db, settings.name, mapping, before)
+    late = _unproven(db, settings, mapping, list(records.values()), at, read_at)
     orders = orders_of(db, settings, mapping, records)
     look_up_fates(db, settings.name, orders, records.values())
     judge = _Judge(mapping, orders, late)
@@ -227,8 +229,17 @@ def _judged_anew(
             continue
         asked = found[-1].asked if found else None
         kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
-        changes += _observations(records[name], known, found, mapping)
+        changes += _observations(records[name], known, found, mapping, read_at.get(name))
     return tally, kept, changes, judge.taken_over
+
+
+def _read_at(db: Connection, source: str, mapping: Mapping_, before: Mapping[str, Seen]) -> dict[str, datetime]:
+    """When the records that are held for their orders were found to say what they say."""
+    return {
+        one.record: instant(one.observed_at)
+        for one in observed.held(db, source, mapping.name)
+        if one.record in before and one.order_id == before[one.record].order_id
+    }
 
 
 def _with_heirs(one: Record, known: Seen | None) -> Record:
@@ -323,16 +334,27 @@ def _returned(
 
 
 def _unproven(
-    db: Connection, settings: SalesforceSettings, mapping: Mapping_, records: list[Record], at: datetime
+    db: Connection,
+    settings: SalesforceSettings,
+    mapping: Mapping_,
+    records: list[Record],
+    at: datetime,
+    read_at: Mapping[str, datetime],
 ) -> Collection[str]:
-    """The orders whose lock has passed and waits, where no stamp can tell what was so before it."""
+    """The orders whose lock has passed and waits, where no stamp can tell what was so before it.
+
+    Not those of which a record said by then what it says now, ``read_at`` some instant before ``at``.
+    """
     if settings.on_stale != "hold" or not mapping.of_parents:
         return ()
-    orders = [one.state.order_id for one in records if one.state.order_id]
-    return locks_passed(db, settings.account, mapping.event_type, orders, at)
+    orders = {one.id: one.state.order_id for one in records if one.state.order_id}
+    passed = locks_passed(db, settings.account, mapping.event_type, orders.values(), at)
+    return {order for one, order in orders.items() if order in passed and read_at.get(one, at) >= passed[order]}
 
 
-def _observations(one: Record, known: Seen | None, found: list[Answer], mapping: Mapping_) -> list[Observation]:
+def _observations(
+    one: Record, known: Seen | None, found: list[Answer], mapping: Mapping_, read_at: datetime | None = None
+) -> list[Observation]:
     return [
         Observation(
             record=one.id,
@@ -343,6 +365,7 @@ def _observations(one: Record, known: Seen | None, found: list[Answer], mapping:
             status_after=_said(one.state),
             lines=tuple(line.told() for line in answer.lines),
             held=answer.held,
+            read_at=read_at,
         )
         for answer in found
         if answer.lines or answer.held

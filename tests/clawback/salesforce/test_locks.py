@@ -305,6 +305,29 @@ def test_what_a_lock_waited_for_is_in_time(crm: Crm, tmp_path: Path, policy: str
     assert crm.values("O-1")[0] == "REVERSED"
 
 
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+@pytest.mark.parametrize(("offset", "state"), [(-SECOND, "REVERSED"), (0 * SECOND, "PENDING")])
+def test_a_status_of_a_parent_that_was_read_before_the_lock_is_in_time(
+    crm: Crm, tmp_path: Path, policy: str, offset: timedelta, state: str
+) -> None:
+    """It was held, for nobody knew what it means: of what was read by then no stamp has to tell."""
+    outcomes = {"Draft": {"outcome": "none"}}
+    its = {"object": "OrderItem", "order_id": "Order.OrderNumber", "status": "Order.Status", "amount": None}
+    crm.settings = settings_for(crm.org, on_stale=policy, mapping=[mapping_table(**its, statuses=outcomes)])
+    crm.sell(tmp_path, "O-1")
+    crm.world.now = LOCK - timedelta(days=1)
+    crm.world.add("OrderItem", OrderId=crm.world.add("Order", OrderNumber="O-1", Status="Refunded"))
+    crm.clock.now = crm.world.now = LOCK + offset
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK + timedelta(minutes=10)
+    [swept] = crm.lock()
+    assert (swept.locked, swept.deferred) == (0, 1)
+    outcomes["Refunded"] = {"outcome": "reverse", "reason": "RETURNED"}
+    crm.settings = settings_for(crm.org, on_stale=policy, mapping=[mapping_table(**its, statuses=outcomes)])
+    rounds.reconsider(crm.desk, crm.settings)
+    assert crm.values("O-1")[0] == state
+
+
 def test_each_batch_of_before_a_lock_has_an_arrival_of_its_own(crm: Crm, tmp_path: Path) -> None:
     """So the later of two changes is the newer one, whichever of them is judged first."""
     crm.settings = settings_for(crm.org, backfill="ask")
