@@ -95,13 +95,14 @@ def _rehearsed(
 
 
 def _receipt(db: Connection, desk: Desk, case: Case, at: datetime, most_lines: int | None) -> Receipt:
-    """The receipt of a case that was judged, with what the delivery would do that it proves to be whole."""
+    """The receipt of a case that was judged, with what the one delivery would do that it proves to be whole."""
     receipt = deliveries.receipt(db, case.arrival.delivery, most_lines)
     proven = proven_by(db, case.arrival.delivery)
-    if proven is None:
+    if len(proven) != 1:
         return receipt
-    envelope = desk.spool.find(proven.delivery)
-    if open_container(desk.spool.content(proven.delivery), envelope.name, desk.most_bytes) is not None:
+    number = proven[0].delivery
+    envelope = desk.spool.find(number)
+    if open_container(desk.spool.content(number), envelope.name, desk.most_bytes) is not None:
         return receipt
     held, more = case_of(db, desk, envelope), ""
     try:
@@ -113,7 +114,7 @@ def _receipt(db: Connection, desk: Desk, case: Case, at: datetime, most_lines: i
     except Braked as error:
         judge(db, held, at=at, released=str(error))
         more = f" {error}"
-    would = deliveries.receipt(db, proven.delivery, most_lines)
+    would = deliveries.receipt(db, number, most_lines)
     says = {"message": f"{receipt['message']}{more}"}
     return receipt | says | {part: would[part] for part in _TOLD if part in would}
 

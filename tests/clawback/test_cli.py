@@ -228,7 +228,8 @@ def test_lines_that_waited_are_held_and_found(loaded: Run, tmp_path: Path) -> No
     header, row, _ = ACTIONS.splitlines()
     numbers = [f"1000.{number}" for number in range(10, 30)]
     (tmp_path / "early.csv").write_text("ActionId,Reason\n" + "".join(f"{one},OTHER\n" for one in numbers))
-    (tmp_path / "more.csv").write_text("\n".join([header, *(row.replace("1000.1,", f"{one},") for one in numbers)]))
+    rows = [header, *(row.replace("1000.1,", f"{one},") for one in numbers)]
+    (tmp_path / "more.csv").write_text("".join(f"{each}\n" for each in rows))
     early = ("ingest", "early.csv", "--account", "IRacme1", "--received-at", "2027-01-20", "--json")
     number = json.loads(loaded(*early).stdout)["delivery"]
     told = loaded("load", "actions", "more.csv")

@@ -297,7 +297,7 @@ def test_an_undo_leaves_nothing_of_them_behind(holding: tuple[Desk, str], clock:
     revising.undo(desk, delivery, by="eve", reason=None, at=clock.now)
     receipt = pipeline.receipt(desk, delivery)
     assert (counts(receipt), receipt["code"], receipt["waits_until"]) == ({"applied": 1, "refused": 61}, None, None)
-    assert {code for _, _, code in codes(receipt)} == {"UNDONE"}
+    assert {one[1:] for one in codes(receipt)} == {("applied", "UNDONE_SINCE"), ("refused", "UNDONE")}
     assert receipt["message"] == f"eve undid it. {HELD}"
     assert (values(desk.store, "A-1")[1], waits(desk), told(desk)) == ("100.00", 0, receipt)
     for decide in (deciding.release, deciding.reject):
