@@ -242,7 +242,7 @@ def test_lines_that_name_no_action_wait_on(loaded: Desk, clock: Clock) -> None:
 
 def test_some_deliveries_cannot_be_replayed(loaded: Desk, clock: Clock) -> None:
     """Held ones are released, duplicates point to the first, a person's change has no file."""
-    held = ingest(loaded, MIXED.rstrip("\n"))["delivery"]
+    held = ingest(loaded, MIXED[:-2])["delivery"]
     with pytest.raises(Unusable, match="release or reject it"):
         revising.replay(loaded, held, at=clock.now)
     first = ingest(loaded, MIXED)["delivery"]
