@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from itertools import islice
 from typing import Any, Final
 
@@ -369,6 +370,7 @@ def verdicts(db: Connection, delivery_id: int, low: int, high: int) -> dict[str,
     return {name: column[order] for name, column in found.items()}
 
 
+@cache
 def _query() -> Any:  # noqa: ANN401 - SQLAlchemy's type of a select with computed columns says nothing
     first, undone, undo = delivery.alias("first"), delivery.alias("undone"), delivery.alias("undo")
     return (
