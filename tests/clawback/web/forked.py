@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,11 +27,13 @@ def serve(orders: Connection, reports: Connection, log: Path, environ: dict[str,
     run("web", serve_web)
 
 
-def apply(log: Path, environ: dict[str, str]) -> NoReturn:
-    """Apply what lands, again and again, as the worker would."""
+def apply(log: Path, environ: dict[str, str], begun: Event) -> NoReturn:
+    """Apply what lands, one after the other, as the worker would; tell when the first is applied."""
     with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
     with open_desk(load(environ), now) as desk:
         while True:
-            pipeline.collect(desk, at=now())
-            time.sleep(0.02)
+            for envelope in desk.spool.pending()[:1]:
+                pipeline.ingest(desk, envelope.delivery, at=now())
+                begun.set()
+            time.sleep(0.005)
