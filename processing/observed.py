@@ -236,11 +236,16 @@ def were_of(db: Connection, source: str, mapping: str, orders: Mapping[str, str]
     return found
 
 
-def held(db: Connection, source: str, mapping: str | None = None) -> list[Row[Any]]:
-    """The changes that wait for a person, in the order in which they were observed."""
+def held(
+    db: Connection, source: str, mapping: str | None = None, records: Iterable[str] | None = None
+) -> list[Row[Any]]:
+    """The changes that wait for a person, in the order in which they were observed; of all records, or of some."""
     of_mapping = true() if mapping is None else observation.c.mapping == mapping
     query = select(observation).where(observation.c.source == source, of_mapping, *_HELD)
-    return list(db.execute(query.order_by(observation.c.id)))
+    if records is None:
+        return list(db.execute(query.order_by(observation.c.id)))
+    found = [one for some in _some(records) for one in db.execute(query.where(observation.c.record.in_(some)))]
+    return sorted(found, key=lambda one: one.id)
 
 
 def batch_to_land(db: Connection, source: str) -> Row[Any] | None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Row, column, select, values
+from sqlalchemy import Connection, Row, select
 
 from processing.codes import Code, Verdict
 from processing.deliveries import DeliveryState
@@ -96,15 +96,17 @@ def _of_delivery(head: Row[Any] | None) -> Fate:
 
 def _of_lines(db: Connection, judged: Mapping[str, _Lines]) -> dict[str, Fate]:
     of_line = dict[tuple[int, int], Fate]()
-    for some in _some(place for lines in judged.values() for place in lines.each()):
-        # A list of pairs would have SQLite read the whole table; what is joined is looked up by its key.
-        its = values(column("delivery", BigInteger), column("number", BigInteger), name="its").data(some).cte()
-        answered = select(line).join(its, (line.c.delivery_id == its.c.delivery) & (line.c.line == its.c.number))
-        for one in db.execute(answered):
-            of_line[one.delivery_id, one.line] = _of_verdict(one.verdict, one.code)
-        applied = select(entry).join(its, (entry.c.delivery_id == its.c.delivery) & (entry.c.line == its.c.number))
-        for one in db.execute(applied):
-            of_line[one.delivery_id, one.line] = Fate.DONE
+    numbers = dict[int, list[int]]()
+    for lines in judged.values():
+        numbers.setdefault(lines.delivery, []).extend(lines.numbers)
+    # By delivery: a list of pairs would have SQLite read the whole table, and what is no plain list is never cached.
+    for delivery_id, its in numbers.items():
+        for some in _some(its):
+            answered = select(line.c.line, line.c.verdict, line.c.code)
+            for one in db.execute(answered.where(line.c.delivery_id == delivery_id, line.c.line.in_(some))):
+                of_line[delivery_id, one.line] = _of_verdict(one.verdict, one.code)
+            applied = select(entry.c.line).where(entry.c.delivery_id == delivery_id, entry.c.line.in_(some))
+            of_line |= {(delivery_id, number): Fate.DONE for number in db.execute(applied).scalars()}
     found = dict[str, Fate]()
     for name, lines in judged.items():
         each = {of_line.get(place, Fate.IN_VAIN) for place in lines.each()}

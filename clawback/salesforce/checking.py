@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from clawback.salesforce import preflight, reading
-from clawback.salesforce.reading import Tally, add
+from clawback.salesforce.tally import Tally, add
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_, SalesforceSettings

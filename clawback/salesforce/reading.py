@@ -1,12 +1,11 @@
 """Compares a page of records with what they said before, and writes down what has changed; one transaction."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from clawback.salesforce.asking import UNKNOWN, Answer, Asked, answers
 from clawback.salesforce.orders import (
@@ -20,6 +19,7 @@ from clawback.salesforce.orders import (
     several,
     take_over,
 )
+from clawback.salesforce.tally import Tally, add, count
 from connectors.salesforce_records import Record, State
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from processing import observed, observed_fates, org_claims
@@ -30,25 +30,6 @@ from processing.open_actions import locks_passed
 from processing.store import Store
 from schemas.chunk import quoted
 from schemas.contract import LONGEST_ORDER_ID
-
-
-@dataclass(slots=True)
-class Tally:
-    """What reading came to: every record that was read is one of changed, unchanged, idle, held or stale."""
-
-    read: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    # It says something else, and that asks nothing of the ledger.
-    idle: int = 0
-    held: int = 0
-    stale: int = 0
-    holds: Counter[str] = field(default_factory=Counter)
-
-    def told(self) -> dict[str, Any]:
-        """As JSON shows it."""
-        parts = ("read", "changed", "unchanged", "idle", "held", "stale")
-        return {name: getattr(self, name) for name in parts} | {"holds": dict(self.holds.most_common(20))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +51,14 @@ class Reader:
 
     def ask_once_more(self, mapping: Mapping_, orders: Iterable[str], at: datetime) -> None:
         """Ask again what was asked of these orders before their actions were there, and was given up meanwhile."""
+        # Of most orders nothing was in vain, and to find that out takes long when many lock at once.
+        with self.store.read() as db:
+            unmet = _unmet(db, self.settings.name, mapping, orders)
+        if not unmet:
+            return
         with self.store.write() as db:
             self.fence(db)
-            counted = once_more(db, self.settings, mapping, orders, at)
+            counted = once_more(db, self.settings, mapping, {one.order_id for one in unmet if one.order_id}, at)
         add(self.tally, counted)
 
     def fence(self, db: Connection) -> None:
@@ -108,7 +94,7 @@ def observe(
             Seen(one.id, one.stamp, one.state.order_id, one.state.told(), None if asked is None else asked.told())
         )
         changes += _observations(one, known, found, mapping)
-        _count(tally, found)
+        count(tally, found)
     observed.keep_seen(db, source, mapping.name, kept)
     take_over(db, source, judge.taken_over)
     asked_nothing = {name for name, known in before.items() if known.asked is None}
@@ -144,12 +130,19 @@ def once_more(
     db: Connection, settings: SalesforceSettings, mapping: Mapping_, orders: Iterable[str], at: datetime
 ) -> Tally:
     """Ask again for records of orders whose lines waited in vain for actions that are there now."""
-    known = {one.record: one for one in observed.with_orders(db, settings.name, mapping.name, orders)}
-    asked = {name: one.order_id for name, one in known.items() if one.order_id and one.asked is not None}
-    found = observed_fates.fates(db, settings.name, mapping.name, asked)
-    unmet = {name: forgotten(known[name]) for name, fate in found.items() if fate is Fate.UNMET}
+    unmet = {one.record: forgotten(one) for one in _unmet(db, settings.name, mapping, orders)}
     observed.keep_seen(db, settings.name, mapping.name, unmet.values())
-    return _judge_anew(db, settings, mapping, unmet, at)
+    return _judge_anew(db, settings, mapping, unmet, at, holds=True)
+
+
+def _unmet(db: Connection, source: str, mapping: Mapping_, orders: Iterable[str]) -> list[Seen]:
+    """The records of these orders whose lines waited in vain for their actions, but for those that are held since."""
+    known = {one.record: one for one in observed.with_orders(db, source, mapping.name, orders)}
+    asked = {name: one.order_id for name, one in known.items() if one.order_id and one.asked is not None}
+    found = observed_fates.fates(db, source, mapping.name, asked)
+    unmet = [name for name, fate in found.items() if fate is Fate.UNMET]
+    held = {one.record for one in observed.held(db, source, mapping.name, unmet)}
+    return [known[name] for name in unmet if name not in held]
 
 
 def compare_anew(db: Connection, source: str, mapping: str, unknown: Collection[str]) -> None:
@@ -172,9 +165,15 @@ def otherwise(db: Connection, settings: SalesforceSettings, mapping: Mapping_, a
 
 
 def _judge_anew(
-    db: Connection, settings: SalesforceSettings, mapping: Mapping_, before: Mapping[str, Seen], at: datetime
+    db: Connection,
+    settings: SalesforceSettings,
+    mapping: Mapping_,
+    before: Mapping[str, Seen],
+    at: datetime,
+    *,
+    holds: bool = False,
 ) -> Tally:
-    tally, kept, changes, taken_over = _judged_anew(db, settings, mapping, before, at)
+    tally, kept, changes, taken_over = _judged_anew(db, settings, mapping, before, at, anew=holds)
     take_over(db, settings.name, taken_over)
     observed.keep_seen(db, settings.name, mapping.name, kept)
     observed.end_holds(db, settings.name, mapping.name, {one.record: one.order_id for one in kept}, at)
@@ -212,11 +211,18 @@ def _make_room(
 
 
 def _judged_anew(
-    db: Connection, settings: SalesforceSettings, mapping: Mapping_, before: Mapping[str, Seen], at: datetime
+    db: Connection,
+    settings: SalesforceSettings,
+    mapping: Mapping_,
+    before: Mapping[str, Seen],
+    at: datetime,
+    *,
+    anew: bool = False,
 ) -> tuple[Tally, list[Seen], list[Observation], list[Voice]]:
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
     records = {name: Record(name, known.stamp, State(**known.state)) for name, known in before.items()}
-    read_at = _read_at(db, settings.name, mapping, before)
+    holds = _holds(db, settings.name, mapping, before)
+    read_at = {name: instant(one.observed_at) for name, one in holds.items()}
     late = _unproven(db, settings, mapping, list(records.values()), at, read_at)
     orders = orders_of(db, settings, mapping, records)
     look_up_fates(db, settings.name, orders, records.values())
@@ -224,22 +230,21 @@ def _judged_anew(
     left = observed.left(db, settings.name, mapping.name, before)
     for name, known in before.items():
         found = [] if name in left else judge.answered(records[name], known)
-        _count(tally, found)
-        if name in left or any(one.held for one in found):
+        count(tally, found)
+        if name in left or (not anew and any(one.held for one in found)):
             continue
         asked = found[-1].asked if found else None
         kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
-        changes += _observations(records[name], known, found, mapping, read_at.get(name))
+        # What it was held for stands, whatever has touched the record since.
+        said = records[name] if name not in holds else replace(records[name], stamp=instant(holds[name].stamp))
+        changes += _observations(said, known, found, mapping, read_at.get(name))
     return tally, kept, changes, judge.taken_over
 
 
-def _read_at(db: Connection, source: str, mapping: Mapping_, before: Mapping[str, Seen]) -> dict[str, datetime]:
-    """When the records that are held for their orders were found to say what they say."""
-    return {
-        one.record: instant(one.observed_at)
-        for one in observed.held(db, source, mapping.name)
-        if one.record in before and one.order_id == before[one.record].order_id
-    }
+def _holds(db: Connection, source: str, mapping: Mapping_, before: Mapping[str, Seen]) -> dict[str, Row[Any]]:
+    """The holds of records for their orders: when they were found to say what they say, and stamped by then."""
+    found = observed.held(db, source, mapping.name, before)
+    return {one.record: one for one in found if one.order_id == before[one.record].order_id}
 
 
 def _with_heirs(one: Record, known: Seen | None) -> Record:
@@ -374,21 +379,6 @@ def _observations(
 
 def _said(state: State) -> str | None:
     return _GONE if state.gone else _DELETED if state.deleted else state.status
-
-
-def _count(tally: Tally, found: list[Answer]) -> None:
-    held = [answer.held for answer in found if answer.held]
-    tally.held += bool(held)
-    tally.changed += not held and any(answer.lines for answer in found)
-    tally.idle += not held and not any(answer.lines for answer in found)
-    tally.holds.update(held)
-
-
-def add(tally: Tally, more: Tally) -> None:
-    """Add what another part came to."""
-    for name in ("read", "changed", "unchanged", "idle", "held", "stale"):
-        setattr(tally, name, getattr(tally, name) + getattr(more, name))
-    tally.holds.update(more.holds)
 
 
 _DELETED: Final = "(deleted)"

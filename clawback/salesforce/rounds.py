@@ -15,7 +15,8 @@ from clawback.salesforce import delivering, heeding, pausing, polling, sweeping
 from clawback.salesforce.checking import Unread, check, dropped
 from clawback.salesforce.pausing import Spread
 from clawback.salesforce.preflight import MOST_SKEW, SKEW
-from clawback.salesforce.reading import Reader, add, again
+from clawback.salesforce.reading import Reader, again
+from clawback.salesforce.tally import add
 from clawback.wiring import Desk
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_, SalesforceSettings

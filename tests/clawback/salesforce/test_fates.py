@@ -1,5 +1,6 @@
 """What was asked against what the ledger did: what it refused, held, gave up or undid is not taken for done."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,23 @@ def test_what_waited_in_vain_is_asked_again_before_the_lock(crm: Crm, tmp_path: 
     assert crm.values("O-1")[0] == "REVERSED"
     crm.pass_by(hours=1)
     assert crm.round(until=LOCK).deliveries == []
+
+
+def test_a_parents_status_that_waited_in_vain_is_held_after_the_lock(crm: Crm, tmp_path: Path) -> None:
+    """Its action was loaded so late that nobody can tell any more since when the parent says so."""
+    outcomes = {"Draft": {"outcome": "none"}, "Activated": {"outcome": "reverse", "reason": "RETURNED"}}
+    of_parent = {"object": "OrderItem", "order_id": "Order.OrderNumber", "status": "Order.Status", "amount": None}
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(**of_parent, statuses=outcomes)])
+    crm.sell(tmp_path, "O-0")
+    crm.world.add("OrderItem", OrderId=crm.world.add("Order", OrderNumber="O-1", Status="Activated"))
+    crm.round()
+    crm.pass_by(days=31)
+    pipeline.collect(crm.desk, at=crm.clock.now)
+    crm.clock.now = crm.world.now = LOCK + timedelta(hours=1)
+    crm.sell(tmp_path, "O-1")
+    for _ in range(2):
+        [swept] = crm.lock()
+        assert (swept.deferred, len(crm.held()), crm.values("O-1")[0]) == (1, 1, "PENDING")
 
 
 def test_a_state_after_one_that_waits_is_asked_in_full(crm: Crm, tmp_path: Path) -> None:

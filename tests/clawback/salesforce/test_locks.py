@@ -82,6 +82,28 @@ def test_s21_an_order_number_of_another_case_is_another_order(crm: Crm, tmp_path
     assert (crm.values("O-1a")[0], crm.values("O-1A")[0], crm.held()) == ("PENDING", "REVERSED", [])
 
 
+@pytest.mark.parametrize("policy", ["hold", "lock_anyway"])
+@pytest.mark.parametrize("is_touched", [False, True])
+def test_what_was_held_in_time_stays_in_time(crm: Crm, tmp_path: Path, policy: str, *, is_touched: bool) -> None:
+    """Whatever touches the record before a person gets to it."""
+    crm.settings = settings_for(crm.org, on_stale=policy)
+    crm.sell(tmp_path, "O-1")
+    crm.clock.now = crm.world.now = LOCK - timedelta(hours=5)
+    record = crm.opportunity("O-1", "Refunded")
+    crm.pass_by(minutes=1)
+    crm.round()
+    crm.clock.now = crm.world.now = LOCK + timedelta(hours=1)
+    crm.lock()
+    if is_touched:
+        crm.world.change(record, Name="a nightly job")
+        crm.pass_by(minutes=5)
+        crm.round()
+    statuses = STATUSES | {"Refunded": {"outcome": "reverse", "reason": "RETURNED"}}
+    crm.settings = settings_for(crm.org, on_stale=policy, mapping=[mapping_table(statuses=statuses)])
+    rounds.reconsider(crm.desk, crm.settings)
+    assert crm.values("O-1")[0] == "REVERSED"
+
+
 @pytest.mark.parametrize(("policy", "locked"), [("hold", 0), ("lock_anyway", 1)])
 def test_s22_the_org_is_down_over_a_lock(crm: Crm, tmp_path: Path, policy: str, locked: int) -> None:
     """By policy the lock waits for what was not read, and then honours it; or it does not wait."""
