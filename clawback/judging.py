@@ -205,10 +205,11 @@ def _held_anew(released: str | None, because: Braked) -> str:
 
 def _doubt(case: Case, document: Document) -> str | None:
     """Why the file may have been cut off, ``None`` if nothing says so."""
+    if document.terminated is not None and case.wants_trailer:
+        # A line break alone would not do.
+        return "The file does not end with a trailer, so it may have been cut off. Send it again with its trailer."
     if document.terminated is False and not case.arrival.proven:
         return Code.MAYBE_INCOMPLETE.message()
-    if document.terminated is not None and case.wants_trailer:
-        return "The file does not end with a trailer, so it may have been cut off. Send it again with its trailer."
     return None
 
 

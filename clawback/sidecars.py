@@ -101,14 +101,22 @@ def proven_by(db: Connection, number: str) -> list[Row[Any]]:
     about = json.loads(deliveries.find(db, number).summary).get("about")
     if about is None:
         return []
-    found = deliveries.find(db, about)
+    found = _first(db, about)
     if found.state != DeliveryState.UNPACKED:
         return [found] if takes_up(found) else []
     if catalog.read_terms(db, found.sid).trailer is Trailer.REQUIRED:
         # No byte was lost, but only a trailer, or a sidecar of its own, says that the export of a file was whole.
         return []
-    files = (deliveries.find(db, one) for one in deliveries.of_message(db, about) if one != about)
+    files = (_first(db, one) for one in deliveries.of_message(db, about) if one != about)
     return [file for file in files if _is_incomplete(file)]
+
+
+def _first(db: Connection, number: str) -> Row[Any]:
+    """A delivery, or the one of which it is a duplicate: that one has all of its lines."""
+    found = deliveries.find(db, number)
+    if found.duplicate_of is None:
+        return found
+    return deliveries.find(db, deliveries.by_id(db, found.duplicate_of).delivery)
 
 
 def takes_up(found: Row[Any]) -> bool:

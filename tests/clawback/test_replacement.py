@@ -257,6 +257,13 @@ def test_a_line_break_stands_for_no_trailer(desk: Desk, tmp_path: Path, clock: C
     assert pipeline.receipt(desk, held)["rows"]["applied"] == 2
 
 
+def test_what_lacks_a_trailer_and_its_last_line_break_is_told_of_the_trailer(desk: Desk, tmp_path: Path) -> None:
+    """A line break alone would not do."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
+    held = ingest(desk, WHOLE.rstrip("\n"))
+    assert (held["code"], "Send it again with its trailer." in held["message"]) == ("MAYBE_INCOMPLETE", True)
+
+
 def test_another_accounts_file_replaces_nothing(loaded: Desk) -> None:
     """Bytes belong to who sent them."""
     held = ingest(loaded, CUT)["delivery"]

@@ -16,8 +16,22 @@ from clawback.settings import Settings
 from clawback.wiring import Desk, open_desk
 from processing import deliveries
 from tests.conftest import Clock
-from tests.schemas.test_containers import zipped
-from tests.worlds import CATALOGUE, LOCK, MICROSECOND, SID, Sale, dump, ingest, land, lines, load, values, written
+from tests.schemas.test_containers import gzipped, zipped
+from tests.worlds import (
+    CATALOGUE,
+    LOCK,
+    MICROSECOND,
+    SID,
+    WITH_TRAILERS,
+    Sale,
+    dump,
+    ingest,
+    land,
+    lines,
+    load,
+    values,
+    written,
+)
 
 WHOLE = lines("ActionId,Amount,Reason", "A-1,40.00,ORDER_UPDATE", "A-2,0,ITEM_RETURNED")
 UNENDED = WHOLE.rstrip("\n")
@@ -361,6 +375,25 @@ def test_a_sidecar_of_the_same_bytes_under_another_name_proves_the_held_ones(loa
     assert state(loaded, held) == ("done", None)
     assert finished(loaded, land_proven(loaded, UNENDED)) == "duplicate"
     assert len(dump(loaded.store)["entry"]) == 2
+
+
+@pytest.mark.parametrize("name", ["returns.csv", "half.csv"])
+def test_a_sidecar_of_a_file_that_adds_no_line_proves_the_held_one(desk: Desk, tmp_path: Path, name: str) -> None:
+    """Where a trailer has to, a line break proves nothing: that file is a duplicate, and the sidecar is about it."""
+    load(desk, tmp_path, [Sale("A-1"), Sale("A-2")], catalogue=WITH_TRAILERS)
+    held = ingest(desk, UNENDED, name=name)
+    assert ingest(desk, WHOLE)["state"] == "duplicate"
+    send_sidecar(desk, WHOLE)
+    assert (state(desk, held["delivery"]), values(desk.store, "A-1")[1]) == (("done", None), "40.00")
+
+
+def test_the_sidecar_of_a_gz_whose_file_is_held_already(loaded: Desk) -> None:
+    """The file in it is a duplicate; with each byte of the gz, each of the held one is there."""
+    held = ingest(loaded, UNENDED)
+    packed = gzipped(UNENDED.encode())
+    ingest(loaded, packed, name="returns.csv.gz")
+    ingest(loaded, sidecar(packed).replace("returns.csv", "returns.csv.gz"), name="returns.csv.gz.sha256")
+    assert state(loaded, held["delivery"]) == ("done", None)
 
 
 def test_killed_between_the_proof_and_what_it_proves(loaded: Desk, clock: Clock) -> None:
