@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import CompoundSelect, Connection, Row, Select, func, literal, null, select, union_all, update
+from sqlalchemy import CompoundSelect, Connection, Row, Select, exists, func, literal, null, select, union_all, update
 
 from processing import bulk, webhooks
 from processing.codes import Code, Verdict
@@ -337,7 +337,9 @@ def _told(db: Connection, delivery_id: int) -> Select[Any] | CompoundSelect[Any]
     mine = (entry.c.delivery_id == delivery_id) & undone
     said = map(literal, (Verdict.APPLIED.value, *_UNDONE))
     taken_back = select(entry.c.line, *said, *names).join(action, action.c.id == entry.c.action_id)
-    return union_all(told.where(line.c.line.not_in(select(entry.c.line).where(mine))), taken_back.where(mine))
+    # PostgreSQL hashes no NOT IN of very many lines, but it joins against this.
+    here = exists().where(mine, entry.c.line == line.c.line).correlate(line)
+    return union_all(told.where(~here), taken_back.where(mine))
 
 
 def has_repairable(db: Connection, delivery_id: int, codes: Collection[str]) -> bool:
