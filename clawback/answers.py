@@ -24,6 +24,8 @@ from schemas.sidecar import described
 ASKED_FOR: Final = frozenset({deliveries.API, "http"})
 
 _BRAKES: Final = frozenset({Code.MOSTLY_BAD, Code.OUTLIER})
+# On each of very many lines; the receipt has the money, once.
+_HELD: Final = "Held with its file; the receipt says why."
 
 # json.dumps would make one for each line.
 _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False)
@@ -103,5 +105,5 @@ def _with_held(frame: pd.DataFrame, delivery: Row[Any], lines: Ints) -> pd.DataF
     """The verdicts of all these lines: those that the store says nothing of are held with their delivery."""
     silent = ~np.isin(lines, frame["line"].to_numpy())
     frame = frame.set_index("line").reindex(lines)
-    frame.loc[silent, ["verdict", "code", "message"]] = [Verdict.HELD.value, delivery.code, delivery.message]
+    frame.loc[silent, ["verdict", "code", "message"]] = [Verdict.HELD.value, delivery.code, _HELD]
     return frame
