@@ -68,7 +68,9 @@ class Application:
             return
         matched = match(self.db, self.terms.account_id, lines)
         actions = matched.actions
-        last_word.heed(self._later, actions.id, actions.changed_at, until=actions.locks_at)
+        changed = last_word.changed_later(self.db, self.terms, self.received_at, actions.id)
+        for words in (self._later, changed):
+            last_word.heed(words, actions.id, actions.changed_at, until=actions.locks_at)
         if self._mine is not None:
             self._recognise(actions)
             last_word.heed(self._mine, actions.id, actions.last_line)

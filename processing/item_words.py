@@ -98,6 +98,7 @@ def _words(
     applied = exists().where(entry.c.delivery_id == item_word.c.delivery_id, entry.c.line == item_word.c.line)
     kept = (
         select(item_word.c.action_id, delivery.c.id, delivery.c.received_at, item_word.c.line, item_word.c.sku)
+        .join(wanted, wanted.c.value == item_word.c.action_id)
         .join(delivery, delivery.c.id == item_word.c.delivery_id)
         .where(mine, stands | (applied & last_word.is_in_force(item_word)))
     )

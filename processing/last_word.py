@@ -6,7 +6,7 @@ A change tells by itself which delivery made it. A line that found nothing to ch
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, exists, select, union_all
+from sqlalchemy import ColumnElement, Connection, Table, exists, select
 
 from processing import bulk
 from processing.catalog import Terms
@@ -29,32 +29,38 @@ def of_delivery(db: Connection, delivery_id: int) -> Words:
 
 
 def of_later(db: Connection, terms: Terms, received_at: int) -> Words:
-    """Those on which lines of deliveries that arrived later did, with the arrivals in microseconds.
-
-    Of actions with items also those that such lines changed: what changed one last may have arrived before them.
-    """
+    """Those on which lines of deliveries that arrived later did, with the arrivals in microseconds."""
     query = (
         select(line.c.action_id, delivery.c.received_at)
         .join(line, line.c.delivery_id == delivery.c.id)
-        .where(
-            delivery.c.account_id == terms.account_id,
-            delivery.c.received_at > received_at,
-            delivery.c.state == DeliveryState.DONE.value,
-            delivery.c.undone_by.is_(None),
-            is_unchanged(),
-        )
+        .where(*_later(terms, received_at), delivery.c.undone_by.is_(None), is_unchanged())
+        .where(delivery.c.state == DeliveryState.DONE.value)
     )
+    return _fetched(db, query)
+
+
+def changed_later(db: Connection, terms: Terms, received_at: int, actions: Ints) -> Words:
+    """Those of these actions, if they have items, that deliveries changed that arrived later, with the arrivals.
+
+    What changed an action last may have arrived before them.
+    """
     kinds = [number for number, kind in terms.event_types.items() if kind.level is Level.ITEM]
-    if not kinds:
-        return _fetched(db, query)
-    changed = (
+    later = select(delivery.c.id).where(*_later(terms, received_at)).limit(1)
+    if not kinds or len(actions) == 0 or db.execute(later).first() is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    wanted = bulk.listed(db, actions.tolist())
+    query = (
         select(entry.c.action_id, delivery.c.received_at)
+        .join(wanted, wanted.c.value == entry.c.action_id)
         .join(delivery, delivery.c.id == entry.c.delivery_id)
         .join(action, action.c.id == entry.c.action_id)
-        .where(delivery.c.account_id == terms.account_id, delivery.c.received_at > received_at)
-        .where(action.c.event_type_id.in_(kinds), is_in_force(entry))
+        .where(*_later(terms, received_at), action.c.event_type_id.in_(kinds), is_in_force(entry))
     )
-    return _fetched(db, union_all(query, changed))
+    return _fetched(db, query)
+
+
+def _later(terms: Terms, received_at: int) -> tuple[ColumnElement[bool], ...]:
+    return delivery.c.account_id == terms.account_id, delivery.c.received_at > received_at
 
 
 def heed(words: Words, actions: Ints, latest: Ints, until: Ints | None = None) -> None:

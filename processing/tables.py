@@ -289,6 +289,7 @@ item_word = Table(
     PrimaryKeyConstraint("delivery_id", "line", "sku"),
     sqlite_with_rowid=False,
 )
+Index("item_word_action", item_word.c.action_id)
 
 # Every line that has no entry, and those with an entry that carry a notice.
 line = Table(

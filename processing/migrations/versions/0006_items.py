@@ -57,6 +57,7 @@ def _what_lines_named() -> None:
     sa.PrimaryKeyConstraint('delivery_id', 'line', 'sku', name=op.f('item_word_pkey')),
     sqlite_with_rowid=False
     )
+    op.create_index('item_word_action', 'item_word', ['action_id'], unique=False)
     op.create_table('adjustment_item',
     sa.Column('delivery_id', sa.BigInteger(), nullable=False),
     sa.Column('line', sa.BigInteger(), nullable=False),
