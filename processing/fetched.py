@@ -8,17 +8,14 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from processing.fetched_tables import fetched, source_round
 from processing.instants import instant, micros
+from processing.parts import parts
 from processing.tables import account, delivery
-
-# Names in one query; databases limit how many values it may have.
-_NAMES: Final = 500
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,8 +29,8 @@ class Seen:
 
 def known(db: Connection, source: str, names: Iterable[str]) -> set[Seen]:
     """The fetched files of a source that have one of these names."""
-    left, found = iter(names), set[Seen]()
-    while some := list(islice(left, _NAMES)):
+    found = set[Seen]()
+    for some in parts(names):
         query = select(fetched.c.name, fetched.c.size_bytes, fetched.c.modified_at)
         for one in db.execute(query.where(fetched.c.source == source, fetched.c.name.in_(some))):
             found.add(Seen(*one))

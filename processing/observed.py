@@ -9,7 +9,6 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -29,10 +28,9 @@ from sqlalchemy import (
 
 from processing import upsert
 from processing.instants import instant, micros
+from processing.parts import MOST_VALUES, parts
 from processing.record_tables import observation, observed_batch, record_cursor, record_seen
 
-# Values in one query; databases limit how many it may have.
-_SOME: Final = 500
 # Lines of one delivery, so that its answers stay files that people open.
 _MOST: Final = 50_000
 
@@ -122,7 +120,7 @@ def every(db: Connection, source: str, mapping: str) -> Iterator[dict[str, Seen]
     last = ""
     while True:
         mine = (*_of(record_seen, source, mapping), record_seen.c.record > last)
-        rows = db.execute(select(record_seen).where(*mine).order_by(record_seen.c.record).limit(_SOME)).all()
+        rows = db.execute(select(record_seen).where(*mine).order_by(record_seen.c.record).limit(MOST_VALUES)).all()
         if not rows:
             return
         last = rows[-1].record
@@ -202,7 +200,7 @@ def end_holds(
     A hold for an order that a record was moved away from stays, as nothing that the record says is about that order;
     but of those that had asked nothing for it all holds end, ``everywhere``.
     """
-    for some in _some(orders):
+    for some in parts(orders):
         mine = (*_of(observation, source, mapping), observation.c.record.in_(some))
         found = db.execute(select(observation).where(*mine, *_HELD))
         over = [one.id for one in found if one.record in everywhere or one.order_id in {orders[one.record], None}]
@@ -220,7 +218,7 @@ def let_go(db: Connection, source: str, record: str, at: datetime) -> int:
 def left(db: Connection, source: str, mapping: str, records: Iterable[str]) -> set[str]:
     """Of these records those that a person let go and that have said nothing else since."""
     found: set[str] = set()
-    for some in _some(records):
+    for some in parts(records):
         mine = (*_of(observation, source, mapping), observation.c.record.in_(some), _LEFT)
         found |= set(db.execute(select(observation.c.record).where(*mine)).scalars())
     return found
@@ -229,7 +227,7 @@ def left(db: Connection, source: str, mapping: str, records: Iterable[str]) -> s
 def were_of(db: Connection, source: str, mapping: str, orders: Mapping[str, str]) -> set[str]:
     """Of records, given with their orders, those of which a change for that order was observed before."""
     found: set[str] = set()
-    for some in _some(orders):
+    for some in parts(orders):
         mine = (*_of(observation, source, mapping), observation.c.record.in_(some))
         rows = db.execute(select(observation.c.record, observation.c.order_id).where(*mine).distinct())
         found |= {one.record for one in rows if one.order_id == orders[one.record]}
@@ -244,7 +242,7 @@ def held(
     query = select(observation).where(observation.c.source == source, of_mapping, *_HELD)
     if records is None:
         return list(db.execute(query.order_by(observation.c.id)))
-    found = [one for some in _some(records) for one in db.execute(query.where(observation.c.record.in_(some)))]
+    found = [one for some in parts(records) for one in db.execute(query.where(observation.c.record.in_(some)))]
     return sorted(found, key=lambda one: one.id)
 
 
@@ -369,7 +367,7 @@ def _seen(db: Connection, source: str, mapping: str, key: ColumnElement[Any], va
     if key is record_seen.c.order_id:
         # Its planner would rather walk over all records of the mapping.
         query = query.with_hint(record_seen, "indexed by record_seen_order", "sqlite")
-    for some in _some(values):
+    for some in parts(values):
         for one in db.execute(query.where(key.in_(some))):
             yield _told(one)
 
@@ -385,9 +383,3 @@ def _instant(number: int | None) -> datetime | None:
 
 def _of(table: Table, source: str, mapping: str) -> tuple[ColumnElement[bool], ...]:
     return table.c.source == source, table.c.mapping == mapping
-
-
-def _some(values: Iterable[Any]) -> Iterator[list[Any]]:
-    left = iter(values)
-    while some := list(islice(left, _SOME)):
-        yield some

@@ -1,20 +1,17 @@
 """What became of observed changes in the ledger: the verdicts of the lines that they have become."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, select
 
 from processing.codes import Code, Verdict
 from processing.deliveries import DeliveryState
+from processing.parts import parts
 from processing.record_tables import observation, observed_batch
 from processing.tables import delivery, entry, line
-
-# Values in one query; databases limit how many it may have.
-_SOME: Final = 500
 
 
 class Fate(StrEnum):
@@ -43,7 +40,7 @@ class _Lines(NamedTuple):
 def fates(db: Connection, source: str, mapping: str, orders: Mapping[str, str]) -> dict[str, Fate]:
     """The fates of the newest changes of records, given with their orders, that became lines about these orders."""
     changes = dict[str, list[Row[Any]]]()
-    for some in _some(orders):
+    for some in parts(orders):
         query = (
             select(observation, observed_batch.c.deliveries)
             .outerjoin(observed_batch, observed_batch.c.id == observation.c.batch)
@@ -82,7 +79,7 @@ def _heads(db: Connection, numbers: Iterable[str]) -> dict[str, Row[Any]]:
     undo, found = delivery.alias("undo"), dict[str, Row[Any]]()
     query = select(delivery.c.id, delivery.c.delivery, delivery.c.state, undo.c.received_at.label("undone_at"))
     query = query.outerjoin(undo, undo.c.id == delivery.c.undone_by)
-    for some in _some(numbers):
+    for some in parts(numbers):
         found |= {one.delivery: one for one in db.execute(query.where(delivery.c.delivery.in_(some)))}
     return found
 
@@ -101,7 +98,7 @@ def _of_lines(db: Connection, judged: Mapping[str, _Lines]) -> dict[str, Fate]:
         numbers.setdefault(lines.delivery, []).extend(lines.numbers)
     # By delivery: a list of pairs would have SQLite read the whole table, and what is no plain list is never cached.
     for delivery_id, its in numbers.items():
-        for some in _some(its):
+        for some in parts(its):
             answered = select(line.c.line, line.c.verdict, line.c.code)
             for one in db.execute(answered.where(line.c.delivery_id == delivery_id, line.c.line.in_(some))):
                 of_line[delivery_id, one.line] = _of_verdict(one.verdict, one.code)
@@ -121,9 +118,3 @@ def _of_verdict(verdict: str, code: str | None) -> Fate:
     if verdict == Verdict.UNCHANGED or code == Code.ACTION_LOCKED:
         return Fate.DONE
     return Fate.UNMET if code == Code.UNKNOWN_ACTION else Fate.IN_VAIN
-
-
-def _some(values: Iterable[Any]) -> Iterator[list[Any]]:
-    left = iter(values)
-    while some := list(islice(left, _SOME)):
-        yield some

@@ -1,17 +1,16 @@
 """Open actions as a brand's own system is asked about them: by event type, order and lock."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from itertools import islice
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, func, select
 
 from processing.instants import instant, micros
+from processing.parts import parts
 from processing.record_tables import observation
 from processing.tables import account, action
 
-_SOME: Final = 500
 _OPEN: Final = action.c.locked_at.is_(None)
 
 
@@ -32,7 +31,7 @@ def locking_until(db: Connection, sid: str, event_type: int, until: datetime) ->
 def locks_passed(db: Connection, sid: str, event_type: int, orders: Iterable[str], at: datetime) -> dict[str, datetime]:
     """Of these orders those whose action should have locked by an instant and did not, with that lock."""
     late: dict[str, datetime] = {}
-    for some in _some(orders):
+    for some in parts(orders):
         query = select(action.c.order_id, func.min(action.c.locks_at)).where(
             *_of(sid, event_type), _OPEN, action.c.locks_at <= micros(at), action.c.order_id.in_(some)
         )
@@ -82,7 +81,7 @@ def due_of_type(
 def due_with_orders(db: Connection, account_id: int, event_type: int, orders: Iterable[str], by: datetime) -> set[int]:
     """The open actions (row ids) of these orders that are due."""
     found: set[int] = set()
-    for some in _some(orders):
+    for some in parts(orders):
         query = select(action.c.id).where(
             action.c.account_id == account_id,
             action.c.event_type_id == event_type,
@@ -100,9 +99,3 @@ def _of(sid: str, event_type: int) -> tuple[ColumnElement[bool], ...]:
 
 def _account(sid: str) -> ScalarSelect[int]:
     return select(account.c.id).where(account.c.sid == sid).scalar_subquery()
-
-
-def _some(values: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(values)
-    while some := list(islice(left, _SOME)):
-        yield some

@@ -132,7 +132,7 @@ def once_more(
     """Ask again for records of orders whose lines waited in vain for actions that are there now."""
     unmet = {one.record: forgotten(one) for one in _unmet(db, settings.name, mapping, orders)}
     observed.keep_seen(db, settings.name, mapping.name, unmet.values())
-    return _judge_anew(db, settings, mapping, unmet, at, holds=True)
+    return _judge_anew(db, settings, mapping, unmet, at, may_hold=True)
 
 
 def _unmet(db: Connection, source: str, mapping: Mapping_, orders: Iterable[str]) -> list[Seen]:
@@ -171,9 +171,9 @@ def _judge_anew(
     before: Mapping[str, Seen],
     at: datetime,
     *,
-    holds: bool = False,
+    may_hold: bool = False,
 ) -> Tally:
-    tally, kept, changes, taken_over = _judged_anew(db, settings, mapping, before, at, anew=holds)
+    tally, kept, changes, taken_over = _judged_anew(db, settings, mapping, before, at, may_hold=may_hold)
     take_over(db, settings.name, taken_over)
     observed.keep_seen(db, settings.name, mapping.name, kept)
     observed.end_holds(db, settings.name, mapping.name, {one.record: one.order_id for one in kept}, at)
@@ -203,7 +203,7 @@ def _make_room(
             orders.add(known.order_id)
     for its in settings.about_same(mapping) if orders else ():
         others = {one.record: one for one in observed.with_orders(db, settings.name, its.name, orders)}
-        held = {one.record for one in observed.held(db, settings.name, its.name)} if others else set()
+        held = {one.record for one in observed.held(db, settings.name, its.name, others)}
         silent = {name for name, one in others.items() if not counts(State(**one.state))}
         freed = (others.keys() & held | silent) - (names if its.name == mapping.name else set())
         add(tally, _judge_anew(db, settings, its, {name: others[name] for name in freed}, at))
@@ -217,7 +217,7 @@ def _judged_anew(
     before: Mapping[str, Seen],
     at: datetime,
     *,
-    anew: bool = False,
+    may_hold: bool = False,
 ) -> tuple[Tally, list[Seen], list[Observation], list[Voice]]:
     tally, kept, changes = Tally(read=len(before)), list[Seen](), list[Observation]()
     records = {name: Record(name, known.stamp, State(**known.state)) for name, known in before.items()}
@@ -231,7 +231,7 @@ def _judged_anew(
     for name, known in before.items():
         found = [] if name in left else judge.answered(records[name], known)
         count(tally, found)
-        if name in left or (not anew and any(one.held for one in found)):
+        if name in left or (not may_hold and any(one.held for one in found)):
             continue
         asked = found[-1].asked if found else None
         kept.append(Seen(name, known.stamp, known.order_id, known.state, None if asked is None else asked.told()))
