@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clawback.serving import logs, prefect_environment
-from clawback.serving.part import now
+from clawback.serving.part import TELL_WHERE, now
 from clawback.settings import Settings, as_environment
 from clawback.wiring import open_spool
 from connectors.durable import PRIVATE_FILE, claim_or_leave, ensure_folder, replace_file
@@ -31,6 +31,10 @@ TAKE_OVER_LOOK_S: Final = 0.05
 FIRST_TRIES: Final = 3
 LONGEST_WAIT_S: Final = 60
 HEALTHY_S: Final = 60
+# How long a part may take to be ready; the first time Prefect makes its database.
+READY_S: Final = 60
+FIRST_READY_S: Final = 300
+TELLING_S: Final = 1
 
 
 class NotServing(ClawbackError):
@@ -134,9 +138,11 @@ class _Server:
             part.process.terminate()
         _log.info("started part=%s pid=%d", part.name, part.process.pid)
         assert part.process.stdout is not None  # noqa: S101 - it is a pipe
+        watching = asyncio.create_task(_end_if_hung(part, part.process))
         async for line in part.process.stdout:
             self._hear(part, json.loads(line))
         code = await part.process.wait()
+        watching.cancel()
         part.ready.clear()
         return code
 
@@ -204,6 +210,21 @@ class _Server:
         _, others = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for one in others:
             one.cancel()
+
+
+async def _end_if_hung(part: Part, process: Process) -> None:
+    """Kill a part that does not become ready: it is as good as dead, and nobody else would start it anew."""
+    patience_s = READY_S if part.was_ready else FIRST_READY_S
+    try:
+        await asyncio.wait_for(part.ready.wait(), patience_s)
+    except TimeoutError:
+        part.failure = (
+            f"The {part.name} process was not ready after {patience_s:g} s; the log above says where it hung."
+        )
+        with suppress(ProcessLookupError):
+            process.send_signal(TELL_WHERE)
+            await asyncio.sleep(TELLING_S)
+            process.kill()
 
 
 async def _end(part: Part) -> None:

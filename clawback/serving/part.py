@@ -4,6 +4,7 @@ A part's standard input is a pipe that nobody writes to: it ends when the superv
 standard output carries reports, a JSON object a line: the port it listens on, that it is ready, or why it cannot be.
 """
 
+import faulthandler
 import json
 import logging
 import os
@@ -22,6 +23,8 @@ from processing.errors import ClawbackError
 _log = logging.getLogger(__name__)
 
 GRACE_S: Final = 4
+# Told this, a part says on standard error what each of its threads is doing, and goes on.
+TELL_WHERE: Final = signal.SIGUSR1
 _EOF: Final = b""
 
 
@@ -55,6 +58,7 @@ class Supervisor:
         """Obey SIGTERM and the end of the supervisor. Ctrl-C is the supervisor's to understand."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._end())
+        faulthandler.register(TELL_WHERE)
         threading.Thread(target=self._until_alone, daemon=True).start()
 
     def _end(self) -> None:

@@ -24,6 +24,8 @@ THREADS: Final = 12
 # How often the outbox is looked at: a look costs milliseconds.
 ANSWERS_S: Final = 2.0
 HEEDS_S: Final = 1.0
+# After that the worker is ready whether Prefect knows the schedules or not: it works without Prefect, too.
+READY_S: Final = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +77,13 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
 
     dispatcher = Dispatcher(spool.pending, finish)
     schedules = Schedules(_schedules(settings, lambda: dispatcher.busy), api, now)
-    parts = [dispatcher.run(stop), schedules.run(stop, ready), _send_answers(answered, stop, work.send)]
+    at_last = asyncio.get_running_loop().call_later(READY_S, ready)
+
+    def known() -> None:
+        at_last.cancel()
+        ready()
+
+    parts = [dispatcher.run(stop), schedules.run(stop, known), _send_answers(answered, stop, work.send)]
     if any(org.hook for org in settings.orgs):
         parts.append(_heed(stop, work.heed))
     await asyncio.gather(*parts)

@@ -5,6 +5,7 @@ import ftplib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -31,7 +32,8 @@ from processing.tables import delivery
 
 SID: Final = "IRacme1"
 PASSWORD: Final = "correct horse battery staple"
-PATIENCE_S: Final = 90
+PATIENCE_S: Final = 120
+LOG_LINES: Final = 60
 PARTS: Final = ("ftp", "prefect", "worker", "web")
 # Web Services cost seconds of each start; for servers that are started for something else.
 WITHOUT_WEB: Final = {"CLAWBACK_WEB_SERVE": "off"}
@@ -99,14 +101,15 @@ def returns(numbers: Iterable[int], cents: int = 5000) -> bytes:
 
 
 def until(found: Callable[[], Found | None], what: str, *, look_s: float = 0.02, log: Callable[[], str] = str) -> Found:
-    """What ``found`` gives as soon as it gives something; ``log`` is shown when it never does."""
+    """What ``found`` gives as soon as it gives something; the end of ``log`` is shown when it never does."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         answer = found()
         if answer:
             return answer
         time.sleep(look_s)
-    raise AssertionError(f"Not within {PATIENCE_S} s: {what}\n{log()}")
+    end = "\n".join(log().splitlines()[-LOG_LINES:])
+    raise AssertionError(f"Not within {PATIENCE_S} s: {what}\n{end}")
 
 
 def is_alive(pid: int) -> bool:
@@ -124,6 +127,7 @@ class Site:
     settings: Settings
     environ: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
+    program: str = "from clawback.cli import main; main()"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -152,6 +156,14 @@ class Site:
         places = self.places
         return [places["pid"], *(places[part]["pid"] for part in PARTS)]
 
+    def started(self, part: str) -> list[int]:
+        """The processes that a part has had, by the log."""
+        return [int(pid) for pid in re.findall(rf"event=started part={part} pid=(\d+)", self.log)]
+
+    def has_said(self, text: str, since: int) -> bool:
+        """Whether this is in the log behind so many characters."""
+        return text in self.log[since:]
+
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the server and don't wait."""
         state = self.settings.state
@@ -165,7 +177,7 @@ class Site:
             "CLAWBACK_PREFECT_PORT": "0",
             **self.environ,
         }
-        command = [*self.prefix, sys.executable, "-c", "from clawback.cli import main; main()", "serve"]
+        command = [*self.prefix, sys.executable, "-c", self.program, "serve"]
         with (state / "serve.log").open("ab") as log, (state / "serve.out").open("ab") as out:
             self.process = subprocess.Popen(command, env=environ, stdout=out, stderr=log, start_new_session=True)
         return self.process

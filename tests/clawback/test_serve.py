@@ -18,6 +18,7 @@ from clawback.settings import Settings
 from tests.clawback.serve_site import (
     PARTS,
     SID,
+    WITHOUT_WEB,
     Site,
     is_alive,
     is_done,
@@ -171,6 +172,36 @@ def test_dead_part_is_replaced(site: Site, part: str) -> None:
     assert site.places["ftp"]["port"] == before["ftp"]["port"]
     assert site.places["prefect"]["url"] == before["prefect"]["url"]
     assert f"event=died part={part}" in site.log
+
+
+def test_hanging_part_is_replaced(tmp_path: Path) -> None:
+    """A part that does not become ready is killed and started again; its log says where it hung."""
+    patient = "import clawback.serve; clawback.serve.READY_S = 8; "
+    site = Site(Settings(state=tmp_path / "var"), WITHOUT_WEB)
+    site.program = patient + site.program
+    load_world(site.settings, 100)
+    try:
+        site.start()
+        before = site.places["ftp"]
+        os.kill(before["pid"], signal.SIGKILL)
+        hung = until(lambda: next((pid for pid in site.started("ftp") if pid != before["pid"]), None), "it is started")
+        os.kill(hung, signal.SIGSTOP)
+        until(lambda: site.places["ftp"]["pid"] not in {None, before["pid"], hung}, "ftp is back", log=lambda: site.log)
+        site.upload("after.csv", returns(range(100)))
+        site.until_done("after.csv")
+        assert site.places["ftp"]["port"] == before["port"]
+        assert "was not ready after 8 s" in site.log
+    finally:
+        site.kill_all()
+
+
+def test_parts_tell_where_they_are(site: Site) -> None:
+    """SIGUSR1 makes a part say what its threads are doing, and changes nothing else."""
+    for part in PARTS:
+        before = len(site.log)
+        os.kill(site.places[part]["pid"], signal.SIGUSR1)
+        until(partial(site.has_said, "most recent call first", before), f"{part} tells")
+    assert all(is_alive(pid) for pid in site.pids)
 
 
 def test_frozen_prefect_holds_nothing_up(site: Site) -> None:
