@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import statistics
 import time
 import urllib.request
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from clawback.serving.prefect_environment import home
 from clawback.settings import Settings
 from tests.clawback.serve_site import (
     PARTS,
@@ -237,6 +239,20 @@ def test_broken_delivery_does_not_stop_the_others(site: Site) -> None:
     for path in sorted(landed.iterdir()):
         path.unlink()
     landed.rmdir()
+
+
+def test_locked_prefect_holds_nothing_up(site: Site) -> None:
+    """A Prefect that says it is well while its database is locked: deliveries are applied, and a worker starts."""
+    before = site.places["worker"]["pid"]
+    database = sqlite3.connect(home(site.settings) / "prefect.db", isolation_level=None)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        site.upload("locked.csv", returns(range(2120, 2130)))
+        site.until_done("locked.csv")
+        os.kill(before, signal.SIGKILL)
+        until(lambda: site.places["worker"]["pid"] not in {None, before}, "the worker is back", log=lambda: site.log)
+    finally:
+        database.close()
 
 
 def test_ends_in_order(tmp_path: Path) -> None:
