@@ -26,6 +26,7 @@ ASKED_FOR: Final = frozenset({deliveries.API, "http"})
 _BRAKES: Final = frozenset({Code.MOSTLY_BAD, Code.OUTLIER})
 # On each of very many lines; the receipt has the money, once.
 _HELD: Final = "Held with its file; the receipt says why."
+_REFUSED: Final = "Held with its file, and then rejected with it; the receipt says why."
 
 # json.dumps would make one for each line.
 _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False)
@@ -102,8 +103,11 @@ def _verdicts(db: Connection, delivery: Row[Any], case: Case) -> Verdicts:
 
 
 def _with_held(frame: pd.DataFrame, delivery: Row[Any], lines: Ints) -> pd.DataFrame:
-    """The verdicts of all these lines: those that the store says nothing of are held with their delivery."""
+    """The verdicts of all these lines: those that the store says nothing of are held or refused with their delivery."""
     silent = ~np.isin(lines, frame["line"].to_numpy())
     frame = frame.set_index("line").reindex(lines)
-    frame.loc[silent, ["verdict", "code", "message"]] = [Verdict.HELD.value, delivery.code, _HELD]
+    told = [Verdict.HELD.value, delivery.code, _HELD]
+    if delivery.state == DeliveryState.REJECTED:
+        told = [Verdict.REFUSED.value, Code.NOT_RELEASED.value, _REFUSED]
+    frame.loc[silent, ["verdict", "code", "message"]] = told
     return frame

@@ -58,8 +58,7 @@ def reject(desk: Desk, delivery: str, *, by: str, at: datetime) -> Receipt:
         if found.state == DeliveryState.BROKEN:
             let_go(db, found.account_id, arrival_of(envelope), at=at)
             message = f"{by} rejected it, as it could not be processed."
-        # Its lines stay as they are listed, and so do their counts; what it would have done is no more.
-        told = json.loads(found.summary) | {"money": {}, "partners": []}
+        told = _given_up(json.loads(found.summary))
         deliveries.finish(db, found.id, DeliveryState.REJECTED, at=at, summary=told, code=found.code, message=message)
     return pipeline.answer(desk, delivery, at)
 
@@ -114,6 +113,14 @@ def _holder(desk: Desk, delivery: str) -> str | None:
     with desk.store.read() as db:
         found = deliveries.find(db, delivery)
         return str(found.sid) if deliveries.holds_lines(found) else None
+
+
+def _given_up(summary: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a delivery that is rejected: it does nothing any more, and the lines held with it are refused."""
+    told = summary | {"money": {}, "partners": []}
+    if rows := summary.get("rows"):
+        told["rows"] = rows | {"refused": rows["refused"] + rows["held"], "held": 0}
+    return told
 
 
 def _undecided(desk: Desk, delivery: str, states: Collection[DeliveryState]) -> Envelope:

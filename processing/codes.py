@@ -220,7 +220,7 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     ),
     Code.UNDONE: _refused("The delivery was undone while the line waited for its action.", "Send the line again."),
     Code.NOT_RELEASED: _refused(
-        "The line waited for its action and was then held, and {value} rejected it.",
+        "The line was held, alone or with its file, and {value} rejected it.",
         "If it is right after all, send it again in another file.",
     ),
     Code.SUPERSEDED: _refused(

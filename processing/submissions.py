@@ -18,6 +18,7 @@ from processing.tables import action, delivery, entry, line
 # The only line of a one-line delivery stands below its header.
 ONE_LINE: Final = 2
 _WRONG: Final = (Verdict.REJECTED.value, Verdict.REFUSED.value, Verdict.HELD.value, Verdict.WAITING.value)
+_BY_THEMSELVES: Final = (Verdict.REJECTED.value, Verdict.WAITING.value)
 _OPEN: Final = (DeliveryState.BROKEN.value, DeliveryState.HELD.value, DeliveryState.WAITING.value)
 # What may be wrong with a file as a whole, and what that makes of it.
 _AS_A_WHOLE: Final = {DeliveryState.REJECTED.value: Verdict.REJECTED, DeliveryState.HELD.value: Verdict.HELD}
@@ -108,8 +109,9 @@ def completed_at(found: Row[Any], its_files: Sequence[Row[Any] | None]) -> int |
 def errors(found: Row[Any]) -> int:
     """How many errors ``list_errors`` has of a file."""
     counted, whole = rows(found), found.state in _AS_A_WHOLE
-    # Lines that are held as the whole file is have no verdict of their own.
-    return sum(counted[verdict] for verdict in _WRONG if not (whole and verdict == Verdict.HELD)) + int(whole)
+    # Lines that are held or refused as the whole file is have no verdict of their own.
+    alone = _BY_THEMSELVES if whole else _WRONG
+    return sum(counted[verdict] for verdict in alone) + int(whole)
 
 
 def list_errors(db: Connection, found: Sequence[Row[Any]], place: Place) -> Page:

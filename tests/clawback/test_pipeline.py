@@ -197,32 +197,33 @@ def test_a_rejected_delivery_counts_the_lines_that_it_lists(loaded: Desk, clock:
     assert (held["state"], held["code"]) == ("held", "MOSTLY_BAD")
     deciding.reject(loaded, held["delivery"], by="dana", at=clock.now)
     told = pipeline.receipt(loaded, held["delivery"])
-    assert (told["rows"], len(told["lines"])) == (held["rows"], 15)
-    assert (told["rows"]["read"], told["rows"]["rejected"], told["rows"]["held"]) == (25, 15, 10)
+    assert [held["rows"][name] for name in ("read", "rejected", "held", "refused")] == [25, 15, 10, 0]
+    assert [told["rows"][name] for name in ("read", "rejected", "held", "refused")] == [25, 15, 0, 10]
+    assert len(told["lines"]) == 15
 
 
 def test_every_line_of_a_held_delivery_is_answered(loaded: Desk, clock: Clock) -> None:
-    """Rejected ones with their codes, also in a fix file; the others are held, also once a person has rejected it."""
+    """Rejected ones with their codes, also in a fix file; the others are held, and refused once a person rejects it."""
     rows = ["A-1,-1,OTHER", "A-2,90.00,ORDER_UPDATE", *["A-3,1e5,OTHER"] * 20, "A-3,80.00,ORDER_UPDATE", 'A-4,"1']
     held = ingest(loaded, lines("ActionId,Amount,Reason", *rows))
     assert (held["state"], held["code"]) == ("held", "MOSTLY_BAD")
 
-    def answered() -> list[tuple[str, str, str]]:
+    def answered() -> list[tuple[str, ...]]:
         _, *told = csv.reader(io.StringIO(results(loaded)["result_returns.csv"].decode()))
         return [(row[3], row[4], row[5]) for row in told]
 
-    def expected() -> list[tuple[str, str, str]]:
+    def expected(*rest: str) -> list[tuple[str, ...]]:
         receipt = pipeline.receipt(loaded, held["delivery"])
         found = {one["line"]: (one["verdict"], one["code"], one["message"]) for one in receipt["lines"]}
-        assert receipt["rows"]["held"] == len(rows) - len(found) == 2
-        rest = "held", "MOSTLY_BAD", "Held with its file; the receipt says why."
+        assert receipt["rows"][rest[0]] == len(rows) - len(found) == 2
         return [found.get(number, rest) for number in range(2, len(rows) + 2)]
 
     wrong = [row for row in rows if "ORDER_UPDATE" not in row]
-    assert answered() == expected()
+    assert answered() == expected("held", "MOSTLY_BAD", "Held with its file; the receipt says why.")
     assert results(loaded)["fix_returns.csv"].decode().splitlines() == ["ActionId,Amount,Reason", *wrong]
     deciding.reject(loaded, held["delivery"], by="dana", at=clock.now)
-    assert answered() == expected()
+    told = "Held with its file, and then rejected with it; the receipt says why."
+    assert answered() == expected("refused", "NOT_RELEASED", told)
     assert pipeline.receipt(loaded, held["delivery"])["message"].startswith("dana rejected it. ")
     repaired = results(loaded)["fix_returns.csv"].decode().replace('"1', "1.00,OTHER").replace("1e5", "70.00")
     assert ingest(loaded, repaired.replace(",-1,", ",95.00,"), name="fixed.csv")["rows"]["applied"] == 2

@@ -244,8 +244,8 @@ def test_a_person_rejects_them(holding: tuple[Desk, str], clock: Clock) -> None:
     assert receipt["message"] == f"dana rejected its lines that waited. {HELD}"
     assert receipt["lines"][1]["code"] == "NOT_RELEASED"
     assert receipt["lines"][1]["message"] == (
-        "The line waited for its action and was then held, and dana rejected it. If it is right after all, send it "
-        "again in another file."
+        "The line was held, alone or with its file, and dana rejected it. If it is right after all, send it again in "
+        "another file."
     )
     assert (values(desk.store, "A-1")[1], values(desk.store, "W-7")[0]) == ("40.00", "PENDING")
     result = (desk.brands / SID / "results" / "result_returns.csv").read_text()
