@@ -173,7 +173,8 @@ MEANINGS: Final[dict[Code, Meaning]] = {
         "Amount {value} is negative.", "Amount is the new total; send 0 to reverse the action."
     ),
     Code.AMOUNT_TOO_LARGE: _rejected(
-        "Amount {value} has more than 8 digits.", "Send the amount in the currency's own unit."
+        "Amount {value} has more than 8 digits, the decimals of its currency counted.",
+        "Send the amount in the currency's own unit.",
     ),
     Code.AMOUNT_BLANK: _rejected(
         "Amount is empty and the line changes nothing else.", "Give the new total, or 0 to reverse the action."

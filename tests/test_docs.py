@@ -10,6 +10,8 @@ import click
 import pytest
 
 from clawback.cli import cli
+from processing.intent import LARGEST_MINOR
+from processing.money import to_minor
 from tests.docs import GUIDES, PARTS, ROOT, made, parts_of
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -141,3 +143,10 @@ def test_the_files_that_contributors_are_sent_to_are_there() -> None:
     paths = _PATH.findall(read(ROOT / "CONTRIBUTING.md"))
     assert len(paths) >= 40
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_largest_amounts_of_the_guide_are_those_of_the_rule() -> None:
+    """A brand that has larger orders learns it there."""
+    found = re.search(r"up to ([0-9.]+) dollars, or ([0-9]+) yen", read(ROOT / "docs" / "files.md"))
+    assert found is not None
+    assert (to_minor(found[1], "USD"), to_minor(found[2], "JPY")) == (LARGEST_MINOR, LARGEST_MINOR)

@@ -17,6 +17,7 @@ SALES = [
     Sale("A-8", "O-8"),
 ]
 FIX = "Write digits with a point before the decimals and nothing else, for example 1234.56."
+TOO_LONG = "has more than 8 digits, the decimals of its currency counted. Send the amount in the currency's own unit."
 
 
 @pytest.fixture
@@ -71,7 +72,12 @@ def loaded(desk: Desk, tmp_path: Path) -> Desk:
         (
             "A-1,,,1000000.00,,OTHER",
             "AMOUNT_TOO_LARGE",
-            "Amount '1000000.00' has more than 8 digits. Send the amount in the currency's own unit.",
+            f"Amount '1000000.00' {TOO_LONG}",
+        ),
+        (
+            "A-1,,,1000000,,OTHER",
+            "AMOUNT_TOO_LARGE",
+            f"Amount '1000000' {TOO_LONG}",
         ),
         (
             "A-9,,,1.00,,OTHER",
