@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
@@ -27,15 +28,19 @@ UP_TO_EIGHT_DIGITS: Final = r"-?0*[0-9]{1,8}(\..*)?"
 ZERO: Final = r"-?0+(\.0{1,4})?"
 CONTROL: Final = r"[\x00-\x1f\x7f-\x9f]"
 CONTROL_BUT_SPACING: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+# What has no width: soft hyphen, zero-width blanks and joiners, marks of direction, byte order marks in the middle.
+INVISIBLE: Final = (
+    r"[\x{AD}\x{61C}\x{180E}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{206F}\x{FEFF}\x{FFF9}-\x{FFFB}]"
+)
 LONGEST_ORDER_ID: Final = 64
 LONGEST_STATUS: Final = 40
+_ASCII: Final = 0x7F
 
 
 def unspoiled(texts: pd.Series, pattern: str = CONTROL) -> pd.Series:
     """Which cells hold no control character; ``texts`` are Arrow strings, the answer is Boolean."""
     array = pa.array(texts, pa.string())
-    data = array.buffers()[2]
-    suspect = np.frombuffer(b"" if data is None else memoryview(data), np.uint8)
+    suspect = _bytes(array)
     # A control character is a byte below 32, 127, or begins with 0xC2 in UTF-8: most chunks have none of these, and a
     # regular expression is slow.
     if not ((suspect < 32) | (suspect == 127) | (suspect == 0xC2)).any():
@@ -44,9 +49,21 @@ def unspoiled(texts: pd.Series, pattern: str = CONTROL) -> pd.Series:
 
 
 def trimmed(texts: pd.Series) -> pd.Series:
-    """Which cells neither begin nor end with a blank of any kind; Arrow strings in, Boolean out."""
+    """Which cells have at neither end a blank of any kind or what nobody sees; Arrow strings in, Boolean out.
+
+    Inside a text such a character may mean something, as joiners do in Persian or in an emoji.
+    """
     array = pa.array(texts, pa.string())
-    return _answer(pc.equal(array, pc.utf8_trim_whitespace(array)), texts)
+    plain = pc.equal(array, pc.utf8_trim_whitespace(array))
+    if _bytes(array).max(initial=0) > _ASCII:
+        plain = pc.and_not(plain, pc.match_substring_regex(array, f"^{INVISIBLE}|{INVISIBLE}$"))
+    return _answer(plain, texts)
+
+
+def _bytes(array: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """The characters of an array of texts in UTF-8, and maybe more."""
+    data = array.buffers()[2]
+    return np.frombuffer(b"" if data is None else memoryview(data), np.uint8)
 
 
 def line_contract(*, reversals: bool = False) -> pandera.DataFrameSchema:

@@ -21,6 +21,12 @@ class Line:
         return self.cells.get(column, "")
 
 
+def trimmed(text: str) -> str:
+    """A text without what stands at its ends and is not seen."""
+    invisible = "\xad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
+    return text.strip().strip(invisible).strip()
+
+
 def header_fault(columns: tuple[str, ...]) -> str | None:
     """What is wrong with the header."""
     for at, column in enumerate(columns):
@@ -38,7 +44,7 @@ def text_fault(line: Line, columns: tuple[str, ...], event_type: int | None) -> 
     if any(re.search(r"[\x00-\x1f\x7f-\x9f]", line.get(column)) for column in columns):
         return "CONTROL_CHARACTER"
     blanks = [column for column in columns if column.startswith(("sku", "category"))]
-    if any(line.get(column) != line.get(column).strip() for column in ("order_id", "customer_status", *blanks)):
+    if any(trimmed(line.get(column)) != line.get(column) for column in ("order_id", "customer_status", *blanks)):
         return "SURROUNDING_BLANK"
     return (
         _identity_fault(line, event_type)
@@ -66,7 +72,7 @@ def _identity_fault(line: Line, event_type: int | None) -> str | None:
 def _reason_fault(line: Line) -> str | None:
     if not line.get("reason").strip():
         return "REASON_MISSING"
-    return "REASON_UNKNOWN" if line.get("reason") != line.get("reason").strip() else None
+    return "REASON_UNKNOWN" if line.get("reason") != trimmed(line.get("reason")) else None
 
 
 def _item_fault(line: Line, columns: tuple[str, ...]) -> str | None:

@@ -84,6 +84,7 @@ TABLE = [
     Damage("CustomerStatus", "x" * 41, "CUSTOMER_STATUS_TOO_LONG"),
     Damage("CustomerStatus", "NEW ", "SURROUNDING_BLANK"),
     Damage("CustomerStatus", "\u2028", "SURROUNDING_BLANK"),
+    Damage("CustomerStatus", "NEW\u200b", "SURROUNDING_BLANK", r"'NEW\u200b' begins or ends with a blank"),
     Damage("Reason", "", "REASON_MISSING", "Reason is empty"),
     Damage("Reason", " ", "REASON_MISSING", "Reason is empty"),
     *(Damage("Reason", cell, "REASON_UNKNOWN") for cell in ("order_update", "ORDER_UPDATE ", "=ORDER_UPDATE", "nan")),

@@ -31,6 +31,9 @@ CELLS = [
     ("order_id", "x" * 65, Code.ORDER_ID_TOO_LONG),
     ("order_id", "O1 ", Code.SURROUNDING_BLANK),
     ("order_id", "\u00a0O1", Code.SURROUNDING_BLANK),
+    ("order_id", "O1\u200b", Code.SURROUNDING_BLANK),
+    ("order_id", "\ufeffO1", Code.SURROUNDING_BLANK),
+    ("order_id", "O\u200d1", None),
     ("order_id", "O\x001", Code.CONTROL_CHARACTER),
     ("order_id", "O\t1", Code.CONTROL_CHARACTER),
     ("order_id", "O\x851", Code.CONTROL_CHARACTER),
@@ -173,6 +176,13 @@ def test_trimmed() -> None:
     """Blanks of any kind count, at the ends only."""
     cells = pd.Series(["a b", "", " a", "a\t", "a\u3000", "\u00a0"], dtype=TEXT)
     assert trimmed(cells).tolist() == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("mark", "\u00ad\u061c\u180e\u200b\u200d\u200e\u202e\u2060\u2069\ufeff\ufffb")
+def test_what_nobody_sees_at_the_ends(mark: str) -> None:
+    """It comes along when an id is copied from a page or a chat, and makes it another one; inside it may be meant."""
+    cells = pd.Series([f"a{mark}b", "é", f"a{mark}", f"{mark}a", mark], dtype=TEXT)
+    assert trimmed(cells).tolist() == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize(
