@@ -18,7 +18,7 @@ from processing.money import parse_scaled
 from schemas import csv_lines, item_actions
 from schemas.chunk import TEXT, Chunk, quoted
 from schemas.columns import Vocabulary
-from schemas.contract import ACTION_ID, assert_judging, currencies, matches
+from schemas.contract import ACTION_ID, assert_judging, currencies, matches, trimmed, unspoiled
 from schemas.decode import read_text
 from schemas.item_columns import item_numbers
 
@@ -58,11 +58,11 @@ _WANTED: Final = {
     "program_id": "a whole number",
     "event_type": "a whole number",
     "partner_id": "a whole number",
-    "order_id": "at most 64 characters",
+    "order_id": "at most 64 characters, no blank at the ends, no control character",
     "event_at": "an ISO 8601 date and time, for example 2027-01-15T10:00:00-05:00",
     "amount": "digits with a point before the decimals, for example 1234.56",
     "currency": "three capital letters of ISO 4217",
-    "customer_status": "at most 40 characters",
+    "customer_status": "at most 40 characters, no blank at the ends, no control character",
     "created_at": "an ISO 8601 date and time",
     "locks_at": "an ISO 8601 date and time",
 }
@@ -91,6 +91,11 @@ _CONTRACT: Final = pandera.DataFrameSchema(
         **{
             name: pandera.Column(TEXT, [pandera.Check(matches(_PATTERNS[name])), pandera.Check(_exists)])
             for name in ("event_at", "created_at", "locks_at")
+        },
+        # As in deliveries: an order id that none of their lines may have would never be found.
+        **{
+            name: pandera.Column(TEXT, [pandera.Check(each) for each in (matches(_PATTERNS[name]), unspoiled, trimmed)])
+            for name in ("order_id", "customer_status")
         },
         "currency": pandera.Column(TEXT, pandera.Check(currencies)),
     },

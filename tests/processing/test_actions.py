@@ -24,6 +24,8 @@ sid = "IRother2"
 """
 TWO_CONTRACTS = CATALOGUE.replace('\n[[account]]\nsid = "IRother2"\n', NEWER)
 
+SOUND = "no blank at the ends, no control character"
+
 
 def test_an_action_gets_its_contract_lock_and_payout(desk: Desk, tmp_path: Path) -> None:
     """By the account's calendar: 16 January begins at 05:00 UTC; a lock that is given counts."""
@@ -92,6 +94,21 @@ def test_an_action_gets_its_contract_lock_and_payout(desk: Desk, tmp_path: Path)
             "text",
             Sale("A/1"),
             "ActionId 'A/1' cannot be loaded; it must be letters, digits, '.', '-' and '_', at most 64.",
+        ),
+        # No line of a delivery may have it, so none would ever find the action.
+        *(
+            (
+                "an order id that nobody can send",
+                Sale("A-1", order_id),
+                f"Oid {order_id!r} cannot be loaded; it must be at most 64 characters, {SOUND}.",
+            )
+            for order_id in ("O-1 ", "O-1\u200b", "O\t1", "x" * 65)
+        ),
+        ("an order id that can be sent", Sale("A-1", "O 1"), None),
+        (
+            "a status with a blank",
+            Sale("A-1", status=" NEW"),
+            f"CustomerStatus ' NEW' cannot be loaded; it must be at most 40 characters, {SOUND}.",
         ),
     ],
 )
