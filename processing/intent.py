@@ -74,6 +74,10 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     outcome = _outcomes(lines["reason"], event_type, terms)
     _first(code, outcome == Code.REASON_UNKNOWN, Code.REASON_UNKNOWN)
     amount, currency, foreign = _amounts(lines, matched, terms.currency, code)
+    said = amount
+    if shape.reversals_only:
+        # Its 0 says that a reversal is meant, and gives no value.
+        amount = np.full_like(amount, NONE)
     tracked_zero = pick(matched.actions.tracked_amount, row, NONE) == 0
     status = texts(lines["customer_status"])
     others = ~missing(status) | lines["currency"].notna().to_numpy()
@@ -81,7 +85,7 @@ def ask(lines: pd.DataFrame, matched: Matched, terms: Terms, shape: FileShape) -
     given = (amount != NONE) | others
     empty = Code.AMOUNT_BLANK if shape.has_amount else Code.NOTHING_TO_CHANGE
     items = None
-    meant, said = change, amount
+    meant = change
     if ITEMS in lines:
         items = ask_items(lines[ITEMS], exponents(pd.Series(currency, dtype=str)), LARGEST_MINOR, code)
         returning = shape.reversals_only or not (shape.has_amount or shape.has_other)

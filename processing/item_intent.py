@@ -70,8 +70,10 @@ def settle(
     other line modifies, and has to give each item's new amount, or a quantity of 0, else its code is ``empty``.
 
     Gives what each line means for the use of reasons: to return is to reverse. The other column is ``NONE`` where a
-    line says so by its columns alone.
+    line says so by its columns alone, and not by a 0 of each item.
     """
+    silent = np.zeros(len(change), dtype=np.bool_)
+    silent[items.position[(items.quantity != 0) & (items.amount != 0)]] = True
     of_action = (outcome == Change.APPROVE) | (outcome == Change.RESET)
     of_items = items.named & ~of_action
     change[of_items] = Change.MODIFY
@@ -84,7 +86,7 @@ def settle(
     keeps[items.position[kept]] = True
     meant = change.copy()
     meant[of_items & ~keeps] = Change.REVERSE
-    return meant, np.where(of_items & ~returns, 0, NONE)
+    return meant, np.where(of_items & ~(returns & silent), 0, NONE)
 
 
 def _fault(items: AskedItems, code: Objects, which: Bools, meaning: Code) -> None:

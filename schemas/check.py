@@ -46,8 +46,8 @@ def check(chunk: Chunk, columns: Columns, *, reversals: bool = False, event_type
     """Judge each line of a chunk.
 
     ``event_type`` is given with the delivery and holds for lines that name none. In ``reversals`` (a document of that
-    kind) the only amount is zero, and amount, currency and status of a good line are NA: there is nothing they could
-    change. A line with several faults gets one code, the first in the order of ``Code``.
+    kind) the only amount is zero, and currency and status of a good line are NA: there is nothing they could change.
+    A line with several faults gets one code, the first in the order of ``Code``.
     Raises ``Unusable`` if Pandera is switched off by its environment variables.
     """
     assert_judging()
@@ -138,7 +138,7 @@ def _good(texts: pd.DataFrame, event_type: int | None, *, reversals: bool) -> pd
             "action_id": _given(sent["action_id"]),
             "order_id": _given(sent["order_id"]),
             "event_type": _numbers(sent["event_type"], _whole, event_type),
-            "amount_scaled": _numbers(change["amount"], parse_scaled),
+            "amount_scaled": _numbers(sent["amount"], parse_scaled),
             "amount_text": pd.arrays.ArrowExtensionArray(sent["amount"]),
             "currency": _given(change["currency"]),
             "customer_status": _given(change["customer_status"]),

@@ -375,6 +375,32 @@ def test_a_reason_fits_what_becomes_of_the_items(desk: Desk, tmp_path: Path) -> 
     played(desk, tmp_path, "ActionId,Sku,Quantity,Amount,Reason", rows)
 
 
+@pytest.mark.parametrize(
+    ("record", "inside", "fate"),
+    [
+        ("ReversalRequest", "<Amount>0.00</Amount>", "applied"),
+        ("ReversalRequest", "", "REASON_MISPLACED"),
+        ("ItemReversalRequest", "<Items><Item><Sku>BOOT</Sku><Amount>0</Amount></Item></Items>", "applied"),
+        ("ItemReversalRequest", "<Items><Item><Sku>BOOT</Sku><Quantity>0</Quantity></Item></Items>", "applied"),
+        ("ItemReversalRequest", "<Items><Item><Sku>BOOT</Sku></Item></Items>", "REASON_MISPLACED"),
+        (
+            "ItemReversalRequest",
+            "<Items><Item><Sku>BOOT</Sku><Amount>0</Amount></Item><Item><Sku>SOCK</Sku></Item></Items>",
+            "REASON_MISPLACED",
+        ),
+    ],
+)
+def test_a_zero_in_a_document_of_reversals_goes_with_any_reason(
+    record: str, inside: str, fate: str, desk: Desk, tmp_path: Path
+) -> None:
+    """As in any other file; the message of REASON_MISPLACED advises it."""
+    load_items(desk, tmp_path)
+    told = f"<{record}><ActionId>A-1</ActionId>{inside}<Reason>ORDER_UPDATE</Reason></{record}>"
+    receipt = ingest(desk, f"<{record}s>{told}</{record}s>", name="returns.xml")
+    assert [line["code"] for line in receipt["lines"]] == ([] if fate == "applied" else [fate])
+    assert receipt["rows"]["applied"] == (fate == "applied")
+
+
 def test_an_account_without_items_is_never_asked_for_any(desk: Desk, tmp_path: Path) -> None:
     """The speed of files of orders is measured: not one statement more."""
     load(desk, tmp_path, [Sale("A-1"), Sale("A-2")])

@@ -164,7 +164,8 @@ def test_reversals_change_nothing_else() -> None:
     [chunk] = read_xml(iter([text]), (), 100)
     result = check(chunk, COLUMNS, reversals=True)
     assert result.good.index.tolist() == [1, 2]
-    assert result.good[["amount_scaled", "currency", "customer_status"]].isna().all(axis=None)
+    assert result.good[["currency", "customer_status"]].isna().all(axis=None)
+    assert result.good["amount_scaled"].fillna(-1).tolist() == [-1, 0]
     assert result.good["amount_text"].tolist() == ["", "0.00"]
     assert [(bad.line, bad.code) for bad in result.bad] == [(3, Code.AMOUNT_MALFORMED), (4, Code.AMOUNT_MALFORMED)]
     assert result.bad[0].message.startswith("Amount '5.00' stands in a ReversalRequest.")
