@@ -54,6 +54,14 @@ def test_amounts_in_other_currencies(
     assert [each[2] for each in codes(receipt) if each[2]] == ([code] if code else [])
 
 
+def test_a_currency_alone_changes_nothing(rated: Desk) -> None:
+    """An action keeps its currency, and nothing was said of its amount."""
+    before = action(rated.store, "A-1")
+    receipt = ingest(rated, lines("ActionId,currencyCode,Reason", "A-1,EUR,OTHER"))
+    assert codes(receipt) == [(2, "unchanged", None)]
+    assert action(rated.store, "A-1") == before
+
+
 def test_the_brand_hears_what_was_converted(rated: Desk) -> None:
     """The notice names the currency; the entry has the converted amount."""
     receipt = ingest(rated, lines("ActionId,Amount,currencyCode,Reason", "A-1,10.00,EUR,OTHER"))
