@@ -150,6 +150,10 @@ def test_a_template_without_lines_is_a_header(kind: Kind) -> None:
         ("2027-01-15", True),
         ("1-2-27", True),
         ("1-2-X", False),
+        *((each, True) for each in ("12-5", "3/4", "1.5", "1-2-3", "2027/1/15", "MAR1", "mar-01", "1-Sep", "DEC-2027")),
+        *((each, True) for each in ("15JAN27", "10:30", "50%", "$5", "1,000", "1.000.000", ".5", "(12)", "TRUE")),
+        *((each, False) for each in ("MARS-1", "MAR", "SOCK-9", "BOOT-42", "12-5X", "A10:30", "TRUE-1", "MARCH-UP")),
+        *((each, False) for each in ("1000.1.1", "1000-4636", "1/2/3/4", "SEPTUM-1")),
     ],
 )
 def test_ids_that_a_spreadsheet_would_change(action_id: str, risky: bool) -> None:  # noqa: FBT001 - a column of the table
