@@ -1,16 +1,15 @@
 """``clawback actions``: look at actions, and change one by hand under the ledger's rules."""
 
-import getpass
 from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
 from clawback.cli.receipts import receipt_code
-from clawback.cli.running import Outcome, desk, now, settings, table, told
+from clawback.cli.running import Outcome, by, desk, now, settings, table, told
 
 ACCOUNT: Final = click.option("--account", "sid", required=True, metavar="SID", help="The brand whose action it is.")
-BY: Final = click.option("--by", default=getpass.getuser, metavar="NAME", help="Who does it; by default the user here.")
+BY: Final = by("does")
 LIST_COLUMNS: Final = {
     "action": "action_id",
     "order": "order_id",

@@ -1,6 +1,5 @@
 """``clawback deliveries``: what arrived and what became of it."""
 
-import getpass
 import shutil
 import sys
 from typing import Any, Final
@@ -8,7 +7,7 @@ from typing import Any, Final
 import click
 
 from clawback.cli.receipts import most_lines, receipt_code, receipt_text, state_text
-from clawback.cli.running import Outcome, desk, now, table, told
+from clawback.cli.running import Outcome, by, desk, now, person, table, told
 
 PREVIEW: Final = click.option("--preview", is_flag=True, help="Say what would happen and write nothing.")
 
@@ -86,7 +85,7 @@ def receipt(delivery: str, which: str) -> None:
 
 @deliveries.command()
 @click.argument("delivery")
-@click.option("--by", default=getpass.getuser, metavar="NAME", help="Who releases it; by default the user here.")
+@by("releases")
 @told
 def release(delivery: str, by: str) -> Outcome:
     """Apply a held delivery after all; its own arrival still counts against the locks.
@@ -108,7 +107,7 @@ def release(delivery: str, by: str) -> Outcome:
 
 @deliveries.command()
 @click.argument("delivery")
-@click.option("--by", default=getpass.getuser, metavar="NAME", help="Who rejects it; by default the user here.")
+@by("rejects")
 @told
 def reject(delivery: str, by: str) -> Outcome:
     """Give up a held or broken delivery: nothing of it is applied, and no lock waits for it any more.
@@ -129,7 +128,9 @@ def reject(delivery: str, by: str) -> Outcome:
 
 @deliveries.command()
 @click.argument("delivery")
-@click.option("--by", metavar="NAME", help="Who has looked at it; needed for one that would do unusual harm.")
+@click.option(
+    "--by", callback=person, metavar="NAME", help="Who has looked at it; needed for one that would do unusual harm."
+)
 @PREVIEW
 @told
 def replay(delivery: str, by: str | None, *, preview: bool) -> Outcome:
@@ -157,7 +158,7 @@ def replay(delivery: str, by: str | None, *, preview: bool) -> Outcome:
 
 @deliveries.command()
 @click.argument("delivery")
-@click.option("--by", default=getpass.getuser, metavar="NAME", help="Who undoes it; by default the user here.")
+@by("undoes")
 @click.option("--reason", metavar="TEXT", help="Why, for the receipt and the history of its actions.")
 @PREVIEW
 @told

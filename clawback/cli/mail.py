@@ -1,10 +1,8 @@
 """``clawback mail``: what came by e-mail, what was set aside, and what is to be sent."""
 
-import getpass
-
 import click
 
-from clawback.cli.running import Outcome, desk, now, table, told
+from clawback.cli.running import Outcome, by, desk, now, table, told
 
 _STATES = ("accepted", "duplicate", "ignored", "quarantined", "rejected", "undecided")
 
@@ -69,7 +67,7 @@ def show(message: str) -> Outcome:
 
 @mail.command()
 @click.argument("message")
-@click.option("--by", default=getpass.getuser, metavar="NAME", help="Who releases it; by default the user here.")
+@by("releases")
 @told
 def release(message: str, by: str) -> Outcome:
     """Apply a quarantined message after all; its own arrival still counts against the locks.
@@ -88,7 +86,7 @@ def release(message: str, by: str) -> Outcome:
 
 @mail.command()
 @click.argument("message")
-@click.option("--by", default=getpass.getuser, metavar="NAME", help="Who rejects it; by default the user here.")
+@by("rejects")
 @told
 def reject(message: str, by: str) -> Outcome:
     """Give up a quarantined message: nothing of it is ever applied.

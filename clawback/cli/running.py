@@ -1,6 +1,7 @@
 """What every command shares: its ``--json``, its exit code, its messages for failures and its open installation."""
 
 import gc
+import getpass
 import json
 import logging
 import os
@@ -86,6 +87,27 @@ def _failed(kind: str, message: str, code: int) -> int:
     if "--json" in sys.argv:
         click.echo(json.dumps({"error": kind, "message": message}, indent=2, ensure_ascii=False))
     return code
+
+
+def person(_: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """The name of whoever decides, as receipts and entries tell it; an empty one is nobody's."""
+    if name is not None and not (name.strip() and name.isprintable()):
+        raise click.BadParameter(f"{name!r} is no name; say who it is.")
+    return name if name is None else name.strip()
+
+
+def by(does: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for who does something."""
+    told = f"Who {does} it; by default the user here."
+    return click.option("--by", default=_user, callback=person, metavar="NAME", help=told)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        # In a container, for one.
+        raise click.UsageError("The user here has no name; say with --by NAME who it is.") from None
 
 
 def now() -> datetime:

@@ -1,5 +1,6 @@
 """The command line as people and scripts meet it: real processes, exit codes, one JSON document."""
 
+import getpass
 import json
 import os
 import shutil
@@ -241,6 +242,29 @@ def test_lines_that_waited_are_held_and_found(loaded: Run, tmp_path: Path) -> No
     released = loaded("deliveries", "release", number, "--by", "dana")
     assert (released.returncode, "20 read = 20 applied" in released.stdout) == (0, True)
     assert "dana released its lines that waited." in released.stdout
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb"])
+def test_nobody_decides_nothing(loaded: Run, tmp_path: Path, name: str) -> None:
+    """A script whose variable is empty does not release a file in nobody's name."""
+    (tmp_path / "cut.csv").write_text(RETURNS.rstrip())
+    held = json.loads(loaded("ingest", "cut.csv", "--account", "IRacme1", "--json").stdout)
+    assert held["state"] == "held"
+    for command in ("release", "reject", "undo", "replay"):
+        refused = loaded("deliveries", command, held["delivery"], "--by", name)
+        assert (refused.returncode, f"{name!r} is no name" in refused.stderr) == (2, True)
+    assert json.loads(loaded("deliveries", "show", held["delivery"], "--json").stdout)["state"] == "held"
+
+
+def test_a_user_without_a_name_has_to_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, whose user stands in no list."""
+
+    def unknown() -> str:
+        raise KeyError(12345)
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    with pytest.raises(click.UsageError, match="say with --by NAME who it is"):
+        cli.main(["deliveries", "release", "D-1"], standalone_mode=False)
 
 
 def test_a_delivery_waits_is_undone_and_undone_is_said(loaded: Run, tmp_path: Path) -> None:
