@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     How = dict[str, Any]
 
 SHOWN_PROBLEMS = 20
+SIDECAR = "sidecar"
 
 
 @click.command()
@@ -62,7 +63,11 @@ def _checked_inside(container: "Container", inside: "Inside", event_type: int | 
 def _checked(file: Path, name: str, event_type: int | None, how: "How") -> dict[str, Any]:
     from schemas.check import check as judge
     from schemas.document import Document
+    from schemas.sidecar import described, read_digest
 
+    if described(name):
+        digest = {"format": SIDECAR, "digest": read_digest(file), "complete": True}
+        return {"file": name, **digest, "read": 0, "problems": []}
     document = Document.open(file, name, **how)
     read = 0
     problems: list[dict[str, Any]] = []
@@ -87,6 +92,8 @@ def _code(found: dict[str, Any]) -> int:
 
 def _text(found: dict[str, Any]) -> str:
     problems, read = found["problems"], found["read"]
+    if found["format"] == SIDECAR:
+        return f"{found['file']}: sidecar, of the file with the digest {found['digest']}"
     kind = f"{found['format']}, {found['encoding']}" if found["format"] else "not readable"
     text = f"{found['file']}: {kind}, {read:,} lines, {len(problems):,} with problems"
     if not found["complete"]:

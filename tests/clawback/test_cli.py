@@ -1,6 +1,7 @@
 """The command line as people and scripts meet it: real processes, exit codes, one JSON document."""
 
 import getpass
+import hashlib
 import json
 import os
 import shutil
@@ -106,6 +107,20 @@ def test_help_imports_nothing_heavy() -> None:
     modules = set(shown.splitlines()[-1].split())
     assert COMMANDS.keys() <= set(shown.split())
     assert not modules & {"prefect", "pandas", "numpy", "pyarrow", "sqlalchemy", "pandera", "pyftpdlib", "rich"}
+
+
+def test_a_sidecar_is_checked_as_one(run: Run, tmp_path: Path) -> None:
+    """Alone or beside its file in a zip it is no file of lines; what is no digest is not readable."""
+    digest = hashlib.sha256(RETURNS.encode()).hexdigest()
+    (tmp_path / "a.csv.sha256").write_text(f"{digest}  a.csv\n")
+    (tmp_path / "b.csv.sha256").write_text("no digest\n")
+    good = RETURNS.replace("-3", "3").encode()
+    (tmp_path / "a.zip").write_bytes(zipped({"a.csv": good, "a.csv.sha256": f"{digest}\n".encode()}))
+    alone = run("check", "a.csv.sha256")
+    assert (alone.returncode, alone.stdout) == (0, f"a.csv.sha256: sidecar, of the file with the digest {digest}\n")
+    assert run("check", "a.zip").returncode == 0
+    bad = run("check", "b.csv.sha256")
+    assert (bad.returncode, "The sidecar is not one line with a SHA-256 digest" in bad.stderr) == (3, True)
 
 
 def test_a_release_tells_who_did_it(loaded: Run, tmp_path: Path) -> None:
