@@ -82,6 +82,20 @@ def read(
     return Page(rows[::-1] if wanted.up else rows, total)
 
 
+def sliced(rows: Sequence[Any], place: Place) -> Page:
+    """A page of a list that is short enough to be read whole: each row with its number, which tells it from others."""
+    total = len(rows) if place.total is None else place.total
+    wanted = cut(place, total)
+    start = None if wanted.start is None else max(0, wanted.start[1])
+    if wanted.up:
+        end = len(rows) if start is None else start
+        first = max(0, end - wanted.count)
+    else:
+        first = wanted.skip if start is None else start + 1
+        end = first + wanted.count
+    return Page(list(enumerate(rows))[first:end], total)
+
+
 def length(db: Connection, query: Select[Any] | CompoundSelect[Any], place: Place, others: int = 0) -> int:
     """How long the list is with so many others, or was when its first page was read."""
     if place.total is not None:

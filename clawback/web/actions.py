@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 
 from clawback.web import asked, described, windows
 from clawback.web.access import Reader, office_of
-from clawback.web.paging import Paged, whole
+from clawback.web.paging import Paged
 from clawback.web.refusal import Refusal, Refused
 from clawback.web.representation import Document, Fields, Single, respond, suffix_of
 from clawback.web.shapes import Shaper, action_keys, update_keys
@@ -93,10 +93,10 @@ async def one_action(request: Request, sid: Reader, ActionId: ActionId) -> Respo
 @router.get(
     "/Actions/{ActionId}/Items", operation_id="ListActionItems", summary="List items", responses=described.ITEMS
 )
-async def list_items(request: Request, sid: Reader, ActionId: ActionId) -> Response:  # noqa: N803 - the API's
+async def list_items(request: Request, sid: Reader, ActionId: ActionId, paged: Paged) -> Response:  # noqa: N803 - the API's
     """The items of an action, in the order in which they were tracked."""
     return await answered(
-        request, sid, lambda db, shaper: whole(request, "ActionItems", "ActionItem", _items(db, shaper, ActionId))
+        request, sid, lambda db, shaper: paged.whole("ActionItems", "ActionItem", _items(db, shaper, ActionId))
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from clawback.web import described
 from clawback.web.access import Reader
 from clawback.web.actions import answered
-from clawback.web.paging import whole
+from clawback.web.paging import Paged
 from clawback.web.refusal import Refusal, Refused
 from clawback.web.representation import Document, Fields, Single
 from clawback.web.shapes import Shaper
@@ -39,10 +39,10 @@ async def company(request: Request, sid: Reader) -> Response:
 
 
 @router.get("/Campaigns", operation_id="ListCampaigns", summary="List programs", responses=described.CAMPAIGNS)
-async def campaigns(request: Request, sid: Reader) -> Response:
+async def campaigns(request: Request, sid: Reader, paged: Paged) -> Response:
     """The account's programs with their event types."""
     return await answered(
-        request, sid, lambda _db, shaper: whole(request, "Campaigns", "Campaign", list(_campaigns(shaper).values()))
+        request, sid, lambda _db, shaper: paged.whole("Campaigns", "Campaign", list(_campaigns(shaper).values()))
     )
 
 
@@ -53,12 +53,12 @@ async def campaign(request: Request, sid: Reader, Id: Number) -> Response:  # no
 
 
 @router.get("/MediaPartners", operation_id="ListMediaPartners", summary="List partners", responses=described.PARTNERS)
-async def partners(request: Request, sid: Reader) -> Response:
+async def partners(request: Request, sid: Reader, paged: Paged) -> Response:
     """The partners that the account has contracts with."""
     return await answered(
         request,
         sid,
-        lambda _db, shaper: whole(request, "MediaPartners", "MediaPartner", list(_partners(shaper).values())),
+        lambda _db, shaper: paged.whole("MediaPartners", "MediaPartner", list(_partners(shaper).values())),
     )
 
 

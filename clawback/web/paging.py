@@ -1,7 +1,7 @@
 """The documented paging keys over pages by keyset: each page's URIs say where the next one begins."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 
 from clawback.web.refusal import Refusal, invalid
 from clawback.web.representation import Fields, Listing, path_as_asked
-from processing.pages import Keys, Page, Place
+from processing.pages import Keys, Page, Place, sliced
 
 LEAST: Final = 2_000
 DEFAULT: Final = 20_000
@@ -61,6 +61,10 @@ class Asked:
         about = self._about(page.total, len(rows), ends, {**self.given, **(given or {})})
         return Listing(name, item, about, rows, json_name)
 
+    def whole(self, name: str, item: str, rows: Sequence[Fields]) -> Listing:
+        """A page of a list that was read whole."""
+        return self.listing(name, item, sliced(rows, self.place), lambda one: (0, one[0]), lambda one: one[1])
+
     def _about(self, total: int, rows: int, ends: tuple[Keys, Keys] | None, given: Mapping[str, str]) -> dict[str, str]:
         place = self.place
         pages = max(1, -(-total // place.size))
@@ -106,13 +110,6 @@ def _asked(request: Request, Page: PageNumber = 1, PageSize: PageSize = DEFAULT,
 
 
 Paged = Annotated[Asked, Depends(_asked)]
-
-
-def whole(request: Request, name: str, item: str, rows: list[Fields]) -> Listing:
-    """A short list as its only page."""
-    place = Place(1, max(LEAST, len(rows)))
-    about = Asked(place, path_as_asked(request), {})._about(len(rows), len(rows), None, {})  # noqa: SLF001 - the same module
-    return Listing(name, item, about, rows)
 
 
 def _cursor(kind: str, keys: Keys, total: int) -> str:

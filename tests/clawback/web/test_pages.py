@@ -5,6 +5,7 @@ import pytest
 
 from clawback import pipeline
 from clawback.loading import load_actions
+from processing.pages import Page, Place, sliced
 from tests.clawback.web.site import Site
 from tests.worlds import SID, Sale, actions_csv, written
 
@@ -38,6 +39,36 @@ def test_following_the_uris_meets_each_action_once(site: Site, tmp_path: Path) -
         client.headers["Accept"] = "application/json"
         by_number = client.get("/Actions", params={"CampaignId": 1000, "PageSize": 1, "Page": 3}).json()
         assert [one["Id"] for one in by_number["Actions"]] == met[1][-1:] + met[2]
+
+
+def test_a_list_that_is_read_whole_has_pages_too(door: Site) -> None:
+    """Its own URIs lead to it, and a program that asks every list for pages may ask this one."""
+    with door.client() as client:
+        for path, key in (("/Campaigns", "Campaigns"), ("/MediaPartners", "MediaPartners")):
+            first = client.get(path, params={"Page": 1, "PageSize": 2_000, "IrVersion": "13"}).json()
+            assert first[key] == client.get(path).json()[key] != []
+            for other in ("@uri", "@firstpageuri", "@lastpageuri"):
+                assert client.get(f"{door.url}{first[other]}").json()[key] == first[key]
+            beyond = client.get(path, params={"Page": 2}).json()
+            assert (beyond[key], beyond["@page"], beyond["@total"]) == ([], "2", first["@total"])
+        items = client.get("/Actions/A-1/Items.json", params={"PageSize": 2_000}).json()
+        assert client.get(f"{door.url}{items['@firstpageuri']}").json()["ActionItems"] == items["ActionItems"]
+
+
+def test_the_uris_of_a_list_that_is_read_whole_meet_each_row_once() -> None:
+    """Forwards from the first page, and backwards from the last one."""
+    rows = [{"Id": str(number)} for number in range(4_500)]
+    met, page = [], sliced(rows, Place(1, 2_000))
+    for number in (2, 3, 4):
+        met += [row for _, row in page.rows]
+        page = sliced(rows, Place(number, 2_000, after=(0, len(met) - 1), total=4_500))
+    assert (met, page) == (rows, Page([], 4_500))
+    last = sliced(rows, Place(3, 2_000, last=True, total=4_500))
+    assert [number for number, _ in last.rows] == list(range(4_000, 4_500))
+    before = sliced(rows, Place(2, 2_000, before=(0, 4_000), total=4_500))
+    assert [number for number, _ in before.rows] == list(range(2_000, 4_000))
+    assert [number for number, _ in sliced(rows, Place(2, 2_000)).rows] == list(range(2_000, 4_000))
+    assert sliced(rows, Place(1, 2_000, after=(0, -9), total=1)).rows[0][0] == 1
 
 
 def test_a_list_counts_what_waits_to_be_judged(site: Site, tmp_path: Path) -> None:
