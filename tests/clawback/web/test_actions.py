@@ -275,6 +275,18 @@ def test_body_that_is_none_is_refused(door: Site, content: bytes, kind: str, sta
     assert (answer.status_code, answer.json()["Code"]) == (status, code)
 
 
+@pytest.mark.parametrize("content", ["{}&", "&{}", "{}&&"])
+def test_an_ampersand_too_many_is_passed_over(door: Site, content: str) -> None:
+    """As scripts write it that put a form together pair by pair, and as all who read forms do."""
+    body = content.format("ActionId=A-1&Amount=40&Reason=ORDER_UPDATE")
+    with door.client() as client:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = client.put("/Actions", content=body, headers=form)
+        assert answer.status_code == 200, answer.text
+        assert client.put("/Actions", content="&", headers=form).json()["Errors"][0]["Field"] == "Reason"
+    door.finish()
+
+
 def test_json_numbers_lose_only_their_noise(site: Site, tmp_path: Path) -> None:
     """A binary fraction's last digits are no decimals that somebody meant."""
     site.load(tmp_path, Sale("A-1"))
