@@ -52,10 +52,8 @@ class _Door:
             raise Refusal(Refused.NOT_FOUND)
         if self._needed is Scope.WRITE and scope is Scope.READ:
             raise Refusal(Refused.FORBIDDEN)
-        # A misspelt filter that is passed over in silence would show too much.
         if request.query_params:
-            for name in request.query_params.keys() - query_names(request.app, request.scope["route"].operation_id):
-                raise invalid(name, "This resource has no such parameter.")
+            _check_query(request)
         return given.username
 
     def _count(self, request: Request, office: Office, sid: str) -> None:
@@ -65,6 +63,16 @@ class _Door:
         request.state.limits = limit_headers(left)
         if not left.allowed:
             raise Refusal(Refused.RATE_LIMITED, headers={"Retry-After": str(left.reset_s)})
+
+
+def _check_query(request: Request) -> None:
+    """Raise Refusal for what would be passed over in silence: a misspelt filter would show too much."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in set(names) - query_names(request.app, request.scope["route"].operation_id):
+        raise invalid(name, "This resource has no such parameter.")
+    for name in names:
+        if names.count(name) > 1:
+            raise invalid(name, "The parameter is given twice.")
 
 
 may_write: Final = _Door(Scope.WRITE)

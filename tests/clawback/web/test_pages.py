@@ -127,6 +127,17 @@ def test_a_list_tells_what_it_cannot_do(door: Site, params: dict[str, str], fiel
             assert (answer.status_code, answer.json()["Errors"][0]["Field"]) == (400, field)
 
 
+def test_a_parameter_that_is_given_twice_is_refused(door: Site) -> None:
+    """Only one of the two would count, and the list would be shorter than was meant; or a preview would be applied."""
+    with door.client() as client:
+        listed = client.get("/Actions?CampaignId=1000&State=PENDING&State=REVERSED")
+        sent = client.post("/Deliveries?preview=true&preview=false", content=b"ActionId,Reason\n")
+        for answer, field in ((listed, "State"), (sent, "preview")):
+            [fault] = answer.json()["Errors"]
+            assert (answer.status_code, fault) == (400, {"Field": field, "Message": "The parameter is given twice."})
+    assert door.desk.spool.pending() == []
+
+
 def test_dates_are_read_as_programs_write_them(door: Site) -> None:
     """With an offset, without one in the account's zone, and with a plus sign that nobody encoded."""
     with door.client() as client:
