@@ -106,6 +106,8 @@ def test_a_late_one_is_dated_at_its_submission(site: Site, tmp_path: Path) -> No
         ),
         ({"MediaPartnerId": "9"}, 409, "CONTRACT_ERROR", "Partner 9 has no contract in program 1000 on 2027-01-19"),
         ({"CurrencyCode": "XYZ"}, 409, "CONTRACT_ERROR", "Currency 'XYZ' cannot be loaded"),
+        ({"OrderId": "O-77 "}, 409, "CONTRACT_ERROR", "Oid 'O-77 ' cannot be loaded; it must be at most 64 characters"),
+        ({"OrderId": " \u3000 "}, 409, "CONTRACT_ERROR", "no blank at the ends"),
         ({"Amount": "1.001"}, 409, "CONTRACT_ERROR", "more decimals than USD"),
         ({"EventDate": "2027-02-30"}, 409, "CONTRACT_ERROR", "EventDate '2027-02-30' cannot be loaded"),
         ({"EventDate": "2027-01-22"}, 409, "CONTRACT_ERROR", "EventDate 2027-01-22 has not come yet"),
