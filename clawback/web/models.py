@@ -165,7 +165,7 @@ ApiSubmission = _model(
     MediaPartnerId="501",
     EventCode="",
     OrderId="",
-    Payload="ActionId=1000.4636.158133&Reason=ITEM_RETURNED",
+    Payload="ActionId=1000.4636.158133&DispositionCode=ITEM_RETURNED",
     Type="Reversal",
     Status="Complete",
     CompletionDate=_DATE,

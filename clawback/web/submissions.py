@@ -30,7 +30,8 @@ from processing.submissions import Wanted, WholeFile
 router = APIRouter(tags=["Submissions"])
 LINES: Final = frozenset({API})
 NO_FILES: Final = frozenset({API, PERSON, UNDO})
-_KINDS: Final = {"PUT Actions": "Modification", "PUT Items": "Modification", "DELETE Actions": "Reversal"}
+_REVERSAL: Final = "DELETE Actions"
+_KINDS: Final = {"PUT Actions": "Modification", "PUT Items": "Modification", _REVERSAL: "Reversal"}
 
 ApiBatch = Annotated[str, Path(pattern=f"^A-{BY_ITSELF}$", description="As QueuedUri tells it.")]
 FileBatch = Annotated[str, Path(pattern=f"^F-{NUMBER.pattern}$", description="As QueuedUri or the list tells it.")]
@@ -225,7 +226,7 @@ def _line(row: Row[Any], shaper: Shaper, spool: Spool) -> Fields:
         "MediaPartnerId": _text(row.partner_id),
         "EventCode": "",
         "OrderId": "",
-        "Payload": _payload(spool, row.delivery),
+        "Payload": _payload(spool, row.delivery, row.name),
         "Type": _KINDS.get(row.name, ""),
         "Status": "Complete" if done else "In Progress",
         "CompletionDate": shaper.when(row.changed_at) if done else "",
@@ -243,7 +244,7 @@ def _queued_line(envelope: Envelope, shaper: Shaper, spool: Spool) -> Fields:
         "AccountId": shaper.terms.sid,
         "SubmissionDate": shaper.moment(envelope.received_at),
         **dict.fromkeys(empty, ""),
-        "Payload": _payload(spool, envelope.delivery),
+        "Payload": _payload(spool, envelope.delivery, envelope.name),
         "Type": _KINDS.get(envelope.name, ""),
         "Status": "Queued",
         **dict.fromkeys(("CompletionDate", "ErrorType", "ErrorReason", "ErrorMessage"), ""),
@@ -310,14 +311,15 @@ def _error_type(verdict: str) -> str:
     return "Validation" if verdict == Verdict.REJECTED else "Contract Error"
 
 
-def _payload(spool: Spool, delivery: str) -> str:
-    """The body of a PUT or DELETE as a form, read from the line that it became."""
+def _payload(spool: Spool, delivery: str, name: str) -> str:
+    """The body of a PUT or DELETE as a form, read from the line that it became; sent again it asks for the same."""
     try:
         text = spool.content(delivery).read_text("utf-8")
     except (NotFound, SpoolBroken, OSError):
         return ""
     names, values = csv.reader(io.StringIO(text, newline=""))
-    return urlencode([(name, value) for name, value in zip(names, values, strict=True) if value])
+    words = {"Reason": "DispositionCode"} if name == _REVERSAL else {}
+    return urlencode([(words.get(one, one), value) for one, value in zip(names, values, strict=True) if value])
 
 
 def _keys(one: Row[Any] | Envelope) -> Keys:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import jsonschema_rs
@@ -187,6 +188,26 @@ def test_delete_reverses_and_reset_brings_back(site: Site, tmp_path: Path) -> No
         fate(site, client, client.request("DELETE", "/Actions", data=reverse))
         # The bytes are those of the first; as a file they would be a duplicate.
         assert client.get("/Actions/A-1").json()["State"] == "REVERSED"
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("DELETE", {"ActionId": "A-1", "DispositionCode": "OTHER"}),
+        ("DELETE", {"ActionTrackerId": "16027", "OrderId": "O-1", "DispositionCode": "OTHER"}),
+        ("PUT", {"ActionId": "A-1", "Amount": "40", "Reason": "ORDER_UPDATE"}),
+    ],
+)
+def test_a_payload_can_be_sent_again(site: Site, tmp_path: Path, method: str, body: dict[str, str]) -> None:
+    """A program that keeps a payload asks for the same with it, before and after it was judged."""
+    site.load(tmp_path, Sale("A-1", "O-1"))
+    with site.client() as client:
+        queued = client.request(method, "/Actions", data=body).json()["QueuedUri"]
+        payload = client.get(f"{site.url}{queued}").json()["Payload"]
+        assert dict(parse_qsl(payload)) == body
+        again = client.request(method, "/Actions", data=dict(parse_qsl(payload)))
+        assert fate(site, client, again)["Payload"] == payload
+        assert client.get(f"{site.url}{queued}").json()["Payload"] == payload
 
 
 @pytest.mark.parametrize(
