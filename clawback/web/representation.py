@@ -80,7 +80,7 @@ def media_type(request: Request) -> str:
     wanted: str | None = getattr(request.state, "wanted", None)
     if wanted is not None:
         return wanted
-    accepted = request.headers.get("accept", "")
+    accepted = ",".join(request.headers.getlist("accept")).lower()
     chosen, best = XML, 0.0
     for one in accepted.split(","):
         name, _, parameters = one.strip().partition(";")

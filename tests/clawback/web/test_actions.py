@@ -123,6 +123,7 @@ def test_the_clearing_date_is_an_instant_like_the_others(site: Site, tmp_path: P
         ("", "application/json", "application/json"),
         ("", "text/html, application/json;q=0.9, application/xml;q=0.5", "application/json"),
         ("", "application/json;q=0.1, application/xml", "application/xml; charset=utf-8"),
+        ("", "Application/JSON; Q=1.0", "application/json"),
         (".json", "application/xml", "application/json"),
         (".xml", "application/json", "application/xml; charset=utf-8"),
     ],
