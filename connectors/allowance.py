@@ -4,6 +4,7 @@ Not in the ledger's store, so that a request can be counted and taken while the 
 never waits for a delivery that is being written. Not durable on purpose: a power cut gives each account a fresh hour.
 """
 
+import logging
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from connectors.durable import ensure_folder
+from connectors.durable import claim, ensure_folder
+
+_log = logging.getLogger(__name__)
 
 WINDOW: Final = timedelta(hours=1)
 _BUSY_S: Final = 5
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SCHEMA: Final = "create table if not exists used (account text primary key, since integer, requests integer)"
 # One statement, so that no two processes can read the same count. Who read the clock before the hour began counts in
@@ -45,10 +49,7 @@ class Allowance:
         ensure_folder(file.parent)
         self.limit = limit
         self._claim = threading.Lock()
-        self._db = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = off")
-        self._db.execute(_SCHEMA)
+        self._db = _opened(file)
 
     def spend(self, account: str, at: datetime) -> Left:
         """Count one request of the account."""
@@ -64,3 +65,33 @@ class Allowance:
     def close(self) -> None:
         """Give the file back."""
         self._db.close()
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """The counts; new ones in place of those that a power cut has damaged, which need not be mended."""
+    with claim(file.with_name(f"{file.name}.claim")):
+        db = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        if _is_sound(db):
+            return db
+        db.close()
+        _log.warning("counts_damaged file=%s; each account has a fresh hour", file)
+        for part in ("", "-wal", "-shm"):
+            file.with_name(f"{file.name}{part}").unlink(missing_ok=True)
+        db = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        _is_sound(db)
+        return db
+
+
+def _is_sound(db: sqlite3.Connection) -> bool:
+    """Whether counts can be read and written; makes their table."""
+    try:
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = off")
+        db.execute(_SCHEMA)
+        # A request would be the first to read most of it.
+        found = db.execute("pragma integrity_check(1)").fetchall()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in _DAMAGED:
+            raise
+        return False
+    return bool(found == [("ok",)])

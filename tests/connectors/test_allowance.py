@@ -2,6 +2,8 @@ import multiprocessing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from connectors.allowance import Allowance, Left
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -35,6 +37,25 @@ def test_processes_count_together(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         let_through = sum(pool.starmap(_spend, [(tmp_path / "requests.db", 100)] * 4))
     assert let_through == 100
+
+
+@pytest.mark.parametrize(
+    "where", [slice(0, 100), slice(100, 4096), slice(4096, 8192), slice(8192, 12288), slice(0, None)]
+)
+def test_damage_is_a_fresh_hour(tmp_path: Path, where: slice) -> None:
+    """What a power cut leaves of a file that nobody syncs keeps no server from starting, and no request waiting."""
+    file = tmp_path / "requests.db"
+    allowance = Allowance(file, 2)
+    for account in map(str, range(50)):
+        allowance.spend(account, NOON)
+    allowance.close()
+    content = bytearray(file.read_bytes())
+    content[where] = b"\xff" * len(content[where])
+    file.write_bytes(content)
+    for left in (1, 0):
+        allowance = Allowance(file, 2)
+        assert allowance.spend("a", NOON) == Left(2, left, 3600, allowed=True)
+        allowance.close()
 
 
 def _spend(file: Path, limit: int) -> int:
