@@ -112,8 +112,9 @@ class HttpSource:
         if self._settings.compare == "headers":
             for method in ("HEAD", "GET"):
                 with self._answer(method) as answer:
-                    # Some servers do not know HEAD, or sign their URLs for GET alone.
-                    if answer.status == _OK and (told := self._told(answer)) is not None:
+                    # Some servers do not know HEAD, sign their URLs for GET alone, or tell the length of no body: 0.
+                    told = self._told(answer) if answer.status == _OK else None
+                    if told is not None and (told.size_bytes or method == "GET"):
                         return told
         with self._answer("GET") as answer:
             return self._downloaded(answer) if self._is_there(answer) else None

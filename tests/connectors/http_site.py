@@ -23,6 +23,7 @@ class Manners:
     etags: bool = True
     dates: bool = True
     head: bool = True
+    empty_heads: bool = False
     moved: dict[str, str] = field(default_factory=dict)
     compressed: bool = False
     status: int = 0
@@ -132,6 +133,8 @@ class _Desk(SimpleHTTPRequestHandler):
     def send_header(self, keyword: str, value: str) -> None:
         if keyword == "Last-Modified" and not self.manners.dates:
             return
+        if keyword == "Content-Length" and self.command == "HEAD" and self.manners.empty_heads:
+            value = "0"
         super().send_header(keyword, value)
 
     def end_headers(self) -> None:

@@ -41,6 +41,7 @@ def brand(running: Publisher) -> Publisher:
         path.unlink()
     manners = running.manners
     manners.etags, manners.dates, manners.head, manners.compressed, manners.status = True, True, True, False, 0
+    manners.empty_heads = False
     manners.moved.clear()
     manners.heard.clear()
     return running
@@ -56,8 +57,8 @@ def fetched(brand: Brand, **values: object) -> tuple[int, bytes | None]:
 
 @pytest.mark.parametrize(
     "manners",
-    [{}, {"etags": False}, {"dates": False}, {"head": False}, {"etags": False, "dates": False}],
-    ids=["both", "dates only", "etags only", "no HEAD", "neither"],
+    [{}, {"etags": False}, {"dates": False}, {"head": False}, {"etags": False, "dates": False}, {"empty_heads": True}],
+    ids=["both", "dates only", "etags only", "no HEAD", "neither", "HEAD of nothing"],
 )
 def test_what_tells_that_it_is_new(brand: Publisher, manners: dict[str, bool]) -> None:
     """By ETag, by Last-Modified, by its content: the same file is the same, and another is another."""
