@@ -37,7 +37,7 @@ class _Filters:
 
         def span(names: tuple[str, str]) -> windows.Span | None:
             given = (self.dates[names[0]], self.dates[names[1]])
-            return windows.limited(names[0], windows.window(names, given, zone), at)
+            return windows.limited(names[0], windows.window(names, given, zone), at, zone)
 
         updated, event, locks = span(_UPDATED), span(_EVENT), span(_LOCKS)
         if updated is None and event is None and locks is None:

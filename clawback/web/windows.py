@@ -44,15 +44,26 @@ def window(names: tuple[str, str], given: tuple[str | None, str | None], zone: Z
     return micros(low), micros(high)
 
 
-def limited(name: str, span: Span | None, at: datetime) -> Span | None:
-    """The same span; raises Refusal when it is longer than 45 days or more than three years old."""
+def limited(name: str, span: Span | None, at: datetime, zone: ZoneInfo) -> Span | None:
+    """The same span; raises Refusal when it is longer than 45 days or more than three years old.
+
+    The days are those of the calendar in ``zone`` as well: one of them has 25 hours where summer ends.
+    """
     if span is not None:
         low, high = instant(span[0]), instant(span[1])
-        if high - low > LONGEST:
+        if high - low > LONGEST and _calendar(low, high, zone) > LONGEST:
             raise invalid(name, f"The window is longer than {LONGEST.days} days; ask for shorter ones.")
         if at - low > OLDEST:
             raise invalid(name, "The window begins more than three years ago.")
     return span
+
+
+def _calendar(low: datetime, high: datetime, zone: ZoneInfo) -> timedelta:
+    """How long it is by the clocks of ``zone``, as long as there is a calendar."""
+    try:
+        return high.astimezone(zone).replace(tzinfo=None) - low.astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        return high - low
 
 
 def usual(at: datetime) -> Span:

@@ -127,6 +127,29 @@ def test_a_list_tells_what_it_cannot_do(door: Site, params: dict[str, str], fiel
             assert (answer.status_code, answer.json()["Errors"][0]["Field"]) == (400, field)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "status"),
+    [
+        # In New York summer ended on 1 November.
+        ("2026-10-15", "2026-11-29", 200),
+        ("2026-10-15", "2026-11-29T00:00:01", 400),
+        ("2026-10-15T04:00:00Z", "2026-11-29T05:00:00Z", 200),
+        # It began on 8 March.
+        ("2026-03-01", "2026-04-15", 200),
+        ("2026-03-01T00:00:00Z", "2026-04-15T00:00:00Z", 200),
+        ("2026-03-01", "2026-04-15T01:00:01", 400),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 400),
+    ],
+)
+def test_a_window_has_days_of_the_calendar(door: Site, start: str, end: str, status: int) -> None:
+    """A program that asks for 45 days by their dates may do so all the year, and turn to the next page of them."""
+    with door.client() as client:
+        answer = client.get("/Actions", params={"CampaignId": "1000", "StartDate": start, "EndDate": end})
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            assert client.get(f"{door.url}{answer.json()['@lastpageuri']}").status_code == 200
+
+
 def test_a_parameter_that_is_given_twice_is_refused(door: Site) -> None:
     """Only one of the two would count, and the list would be shorter than was meant; or a preview would be applied."""
     with door.client() as client:
