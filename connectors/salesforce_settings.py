@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StrictBool,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -98,7 +99,17 @@ class Filter(_Table):
 
     field: FieldPath
     op: Literal["=", "!=", "in"] = "="
-    value: str | bool | tuple[str, ...]
+    value: str | StrictBool | tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if isinstance(self.value, tuple) and self.op != "in":
+            # Compared as one, no record would ever say the same as the list.
+            advice = 'write op = "in"' if self.op == "=" else "write a condition for each of them"
+            raise ValueError(f"op is {self.op} and value a list: {advice}")
+        if self.value == ():
+            raise ValueError("value is an empty list: no record could ever meet it")
+        return self
 
     def keeps(self, value: object) -> bool:
         """Whether a record with this value meets it."""

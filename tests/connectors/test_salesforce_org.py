@@ -447,6 +447,11 @@ def test_s40_an_org_that_drips_through_a_proxy(
         assert {*proxy.tunnels} == {fake.url.removeprefix("https://")}
 
 
+def filtered(**its: Any) -> dict[str, Any]:  # noqa: ANN401 - of Filter
+    """A mapping with one condition."""
+    return mapping_table(filter=[{"field": "RecordType.DeveloperName", **its}])
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [
@@ -461,6 +466,10 @@ def test_s40_an_org_that_drips_through_a_proxy(
         ({"on_stail": "hold"}, "did you mean on_stale"),
         ({"mapping": []}, "mapping"),
         ({"url": "http://127.0.0.1:1"}, "url"),
+        ({"mapping": [filtered(value=["Partner", "Reseller"])]}, 'op is = and value a list: write op = "in"'),
+        ({"mapping": [filtered(op="!=", value=["Test", "Direct"])]}, "op is != .* a condition for each"),
+        ({"mapping": [filtered(op="in", value=[])]}, "filter.0: value is an empty list"),
+        ({"mapping": [filtered(value=1)]}, "filter.0.value"),
     ],
 )
 def test_settings_that_cannot_be_used(values: dict[str, Any], why: str) -> None:
