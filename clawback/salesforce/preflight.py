@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from connectors.salesforce_ids import canonical
 from connectors.salesforce_org import Org
-from connectors.salesforce_settings import HEIR_OF_CONVERTED, Mapping_, SalesforceSettings
+from connectors.salesforce_settings import HEIR_OF_CONVERTED, Filter, Mapping_, SalesforceSettings
 from connectors.source import Step
 from processing.catalog import Terms
 from processing.errors import SourceRefused
@@ -20,6 +21,7 @@ MOST_SKEW: Final = timedelta(minutes=5)
 _NUMBERS: Final = frozenset({"currency", "double", "int", "percent"})
 _NO_TEXTS: Final = _NUMBERS | {"long", "boolean", "date", "datetime", "time"}
 _LISTS: Final = frozenset({"picklist", "combobox"})
+_IDS: Final = frozenset({"id", "reference"})
 # Only orgs with several currencies have it.
 _CURRENCY: Final = "CurrencyIsoCode"
 # What most currencies have.
@@ -94,7 +96,8 @@ def _sharing(org: Org, mapping: Mapping_) -> Step:
 def _fields(org: Org, mapping: Mapping_, told: dict[str, Any], *, is_running: bool) -> Iterator[Step]:
     wanted = {"order_id": mapping.order_id, "status": mapping.status}
     wanted |= {name: path for name in ("amount", "currency") if (path := getattr(mapping, name)) is not None}
-    wanted |= {f"filter {at}": one.field for at, one in enumerate(mapping.filter, 1)}
+    conditions = {f"filter {at}": one for at, one in enumerate(mapping.filter, 1)}
+    wanted |= {name: one.field for name, one in conditions.items()}
     for name, path in wanted.items():
         field = _resolved(org, told, path)
         if field is None:
@@ -102,6 +105,8 @@ def _fields(org: Org, mapping: Mapping_, told: dict[str, Any], *, is_running: bo
             yield Step(ok=False, message=message)
             continue
         yield from _field(mapping, name, path, field, is_running=is_running)
+        if name in conditions and not field.get("calculated"):
+            yield _condition(name, conditions[name], field, is_running=is_running)
     if mapping.amounts is not None and mapping.currency is None and _resolved(org, told, _CURRENCY) is not None:
         note = f"currency: {mapping.object} has {_CURRENCY} and it is not read; amounts count in the action's"
         yield Step(ok=True, message=note)
@@ -121,8 +126,34 @@ def _field(mapping: Mapping_, name: str, path: str, field: dict[str, Any], *, is
         yield from _status(mapping, path, field, is_running=is_running)
     elif name == "amount":
         yield _amount(path, field)
-    else:
+    elif name == "currency":
         yield Step(ok=True, message=f"{name}: {path}")
+
+
+def _condition(name: str, its: Filter, field: dict[str, Any], *, is_running: bool) -> Step:
+    """Whether a record can say what a condition compares it with: one that cannot be met shuts all of them out."""
+    kind, given = field.get("type"), its.value if isinstance(its.value, tuple) else (its.value,)
+    truth = isinstance(its.value, bool)
+    texts = [one for one in given if isinstance(one, str)]
+    if kind in _NUMBERS | {"long"}:
+        return Step(ok=False, message=f"{name}: {its.field} is a {kind}; conditions compare texts, true and false")
+    if truth is not (kind == "boolean"):
+        wanted = "write true or false, without quotes" if kind == "boolean" else "it has to be compared with a text"
+        return Step(ok=False, message=f"{name}: {its.field} is a {kind}; {wanted}")
+    if kind in _IDS and (wrong := [one for one in texts if not _is_id(one)]):
+        return Step(ok=False, message=f"{name}: {its.field} is an id, and {_listed(wrong)} is none of 18 characters")
+    values = {one["value"] for one in field.get("picklistValues") or []}
+    if kind in _LISTS and (gone := [one for one in texts if one not in values]):
+        why = "no record meets that" if is_running else "API names count, with their case"
+        return Step(is_running, f"{name}: {its.field} has no value {_listed(gone)}; {why}")
+    return Step(ok=True, message=f"{name}: {its.field}")
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return canonical(text) == text
+    except ValueError:
+        return False
 
 
 def _order_id(path: str, field: dict[str, Any]) -> Step:

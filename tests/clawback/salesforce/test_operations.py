@@ -190,7 +190,22 @@ RED: tuple[tuple[Callable[[Crm], None], dict[str, Any], str], ...] = (
     (nothing, {"statuses": {"Closed Won": {"outcome": "approve", "reason": "OTHER"}}}, "needs a disposition"),
     (nothing, {"statuses": {"Closed Won": {"outcome": "approve", "reason": "RETURNED"}}}, "would reverse"),
     (nothing, {"on_deleted": "reverse", "deleted_reason": "VALIDATED"}, "reason VALIDATED for reverse"),
+    (nothing, {"filter": [{"field": "Amount", "op": "!=", "value": "0"}]}, "filter 1: Amount is a currency"),
+    (nothing, {"filter": [{"field": "IsDeleted", "value": "false"}]}, "write true or false, without quotes"),
+    (nothing, {"filter": [{"field": "Name", "value": True}]}, "Name is a string; it has to be compared with a text"),
+    (nothing, {"filter": [{"field": "RecordTypeId", "value": "0125g00000AbCdE"}]}, "is none of 18 characters"),
+    (nothing, {"filter": [{"field": "StageName", "op": "in", "value": ["Lost"]}]}, "filter 1: StageName has no value"),
+    (nothing, {"filter": [{"field": "StageName", "op": "!=", "value": "negotiation"}]}, "no value 'negotiation'"),
 )
+
+
+def test_s48_conditions_that_can_be_met(crm: Crm) -> None:
+    """A text, truth, an id and a value of a list are compared with what is one."""
+    fit = [("RecordType.DeveloperName", "Partner"), ("IsDeleted", False), ("RecordTypeId", checked("0125g00000AbCdE"))]
+    conditions = [{"field": name, "value": value} for name, value in [*fit, ("StageName", "Closed Won")]]
+    found = preflight(crm, mapping=[mapping_table(filter=conditions)])
+    assert [one.message for one in found if not one.ok] == []
+    assert [one.message[7:15] for one in found if "filter" in one.message] == [f"filter {at}" for at in range(1, 5)]
 
 
 def test_s48_each_rule_turns_red(crm: Crm) -> None:
