@@ -37,20 +37,25 @@ RECEIPT_COLUMNS: Final = {"delivery": "delivery", "file": "name", "": "outcome"}
 def start(name: str, preview: bool) -> Outcome:  # noqa: FBT001 - click's way
     """Apply what the first rounds of the org NAME found, and from now on whatever changes there.
 
+    A mapping of which no round has read all records yet is not started: nobody has seen what it would do.
+
     \b
     Example:
       clawback sources start acme-crm --preview
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.cli.running import now
     from clawback.salesforce.rehearsing import rehearse
-    from clawback.salesforce.rounds import approve
+    from clawback.salesforce.rounds import approve, unread
 
     if not preview:
         return _done(name, approve)
     its = settings().org(name)
     with desk() as opened:
         receipts = rehearse(opened, its, at=now())
-    return Outcome({"source": name, "receipts": receipts}, _told(receipts))
+        with opened.store.read() as db:
+            missing = unread(db, its)
+    text = "\n".join([_told(receipts, "Nothing would be applied."), *_unread(name, missing)])
+    return Outcome({"source": name, "unread": missing, "receipts": receipts}, text)
 
 
 @click.command()
@@ -180,6 +185,7 @@ def _done(name: str, act: "Callable[[Desk, SalesforceSettings], Round | None]") 
     read = done.records
     lines = [_told(done.deliveries)]
     lines.append(f"{read.get('read', 0)} read, {read.get('changed', 0)} changed, {done.held} held")
+    lines += _unread(name, done.unread)
     if done.unapproved:
         lines.append(f"{done.unapproved} changes wait; `clawback sources start {name} --preview` shows what they do.")
     if done.otherwise:
@@ -187,11 +193,17 @@ def _done(name: str, act: "Callable[[Desk, SalesforceSettings], Round | None]") 
         lines.append(f"The settings were changed; {done.otherwise} records would be judged otherwise. {hint}")
     if done.paused_until:
         lines.append(f"The org's API calls of the day run out; polls and triggers wait until {done.paused_until}.")
-    code = max([receipt_code(one) for one in done.deliveries] + [TROUBLE if done.paused_until else DONE])
+    is_left = done.paused_until or done.unread
+    code = max([receipt_code(one) for one in done.deliveries] + [TROUBLE if is_left else DONE])
     return Outcome({"busy": False, **done.told()}, "\n".join(lines), code)
 
 
-def _told(receipts: list[dict[str, Any]]) -> str:
+def _unread(name: str, mappings: list[str]) -> list[str]:
+    pull = f"`clawback sources pull {name}` does, or says what is wrong"
+    return [f"{one} is not started: no round has read all its records yet; {pull}." for one in mappings]
+
+
+def _told(receipts: list[dict[str, Any]], none: str = "Nothing was applied.") -> str:
     rows = []
     for one in receipts:
         counts = ", ".join(f"{verdict} {lines}" for verdict, lines in one["rows"].items() if lines)
@@ -200,4 +212,4 @@ def _told(receipts: list[dict[str, Any]]) -> str:
             for currency, its in one["money"].items()
         )
         rows.append({**one, "outcome": f"{one['state']}: {counts or one['message']} {money}".rstrip()})
-    return table(rows, RECEIPT_COLUMNS, "Nothing was applied.")
+    return table(rows, RECEIPT_COLUMNS, none)

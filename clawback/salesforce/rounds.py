@@ -43,6 +43,8 @@ class Round:
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     held: int = 0
     unapproved: int = 0
+    # Mappings that could not be approved: they were not read to the end yet.
+    unread: list[str] = field(default_factory=list)
     # Mappings that see far fewer records than a day before: how many then, and how many now.
     dropped: dict[str, tuple[int, int]] = field(default_factory=dict)
     low: bool = False
@@ -120,15 +122,26 @@ def listen(desk: Desk, settings: SalesforceSettings, org: Org, *, spread: Spread
 
 
 def approve(desk: Desk, settings: SalesforceSettings) -> Round | None:
-    """Apply what was observed so far, and from now on; None when somebody reads this org already."""
+    """Apply what was observed so far, and from now on; None when somebody reads this org already.
+
+    Not by mappings that are ``unread``: nobody has seen yet what they would do.
+    """
     done = Round(settings.name)
     with claimed(desk, settings) as reader:
         if reader is None:
             return None
         with desk.store.write() as db:
-            _approve(db, settings, desk.spool.clock())
+            done.unread = unread(db, settings)
+            _approve(db, settings, desk.spool.clock(), but=done.unread)
         _deliver(desk, reader, done)
     return done
+
+
+def unread(db: Connection, settings: SalesforceSettings) -> list[str]:
+    """The mappings that wait to be approved and were not read to the end yet."""
+    if settings.backfill == "apply":
+        return []
+    return [one.name for one in settings.mappings if observed.cursor(db, settings.name, one.name) is None]
 
 
 def reconsider(desk: Desk, settings: SalesforceSettings, *, everything: bool = False) -> Round | None:
@@ -327,8 +340,8 @@ def _deliver(desk: Desk, reader: Reader, done: Round) -> None:
     done.held, done.unapproved = counts["held"], counts["undelivered"]
 
 
-def _approve(db: Connection, settings: SalesforceSettings, at: datetime) -> None:
-    org_mappings.approve(db, settings.name, [one.name for one in settings.mappings], at)
+def _approve(db: Connection, settings: SalesforceSettings, at: datetime, *, but: Sequence[str] = ()) -> None:
+    org_mappings.approve(db, settings.name, [one.name for one in settings.mappings if one.name not in but], at)
 
 
 def _end(desk: Desk, reader: Reader, done: Round) -> None:

@@ -82,6 +82,30 @@ def test_a_mapping_that_is_added_waits_to_be_approved(crm: Crm, tmp_path: Path) 
     assert crm.values("O-2")[0] == "REVERSED"
 
 
+def test_a_mapping_that_was_not_read_is_not_approved(crm: Crm, tmp_path: Path) -> None:
+    """It was red when the other one was started: what its first reading comes to was seen by nobody."""
+    tables = [mapping_table(), LEADS | {"event_type": 99}]
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=tables)
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Closed Lost")
+    crm.world.add("Lead", Order_Number__c="O-2", Status="Rejected")
+    started = rounds.approve(crm.desk, crm.settings)
+    assert started is not None
+    assert started.unread == ["sales", "leads"]
+    with pytest.raises(SourceRefused, match="no event type 99"):
+        crm.round()
+    assert crm.values("O-1")[0] == "PENDING"
+    started = rounds.approve(crm.desk, crm.settings)
+    assert started is not None
+    assert (started.unread, crm.values("O-1")[0]) == (["leads"], "REVERSED")
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(), LEADS])
+    done = crm.round()
+    assert (done.unapproved, crm.values("O-2")[0]) == (1, "PENDING")
+    started = rounds.approve(crm.desk, crm.settings)
+    assert started is not None
+    assert (started.unread, crm.values("O-2")[0]) == ([], "REVERSED")
+
+
 @pytest.mark.parametrize("trigger", [False, True])
 def test_a_mapping_that_reads_otherwise_waits_to_be_approved(crm: Crm, tmp_path: Path, *, trigger: bool) -> None:
     """Another filter, another field: everything is read again, and nothing is applied before somebody has seen it."""

@@ -74,6 +74,9 @@ def test_from_the_first_reading_on(crm: Crm, run: Run, tmp_path: Path) -> None:
     code, told = run("sources", "check", "crm")
     assert (code, [step["message"] for step in told["steps"] if not step["ok"]]) == (0, [])
     crm.opportunity("O-1", "Closed Won", Amount=70.0)
+    code, told = run("sources", "start", "crm", "--preview")
+    assert (code, told["unread"], told["receipts"]) == (0, ["sales"], [])
+    assert run("sources", "start", "crm")[0] == 1
     doubtful = crm.opportunity("O-2", "Nobody knows")
     code, told = run("sources", "pull", "crm")
     assert (code, told["unapproved"], told["held"], told["deliveries"]) == (0, 1, 1, [])
