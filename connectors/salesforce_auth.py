@@ -36,6 +36,11 @@ def how_to_call(settings: SalesforceSettings) -> dict[str, Any]:
     return {"timeout": (_CONNECT_S, settings.timeout_s), **trust}
 
 
+def untrusted(name: str, url: str) -> SourceRefused:
+    """What is raised when the certificate of an address proves nothing to us."""
+    return SourceRefused(f"Source {name}: the certificate of {url} is not to be trusted. Check ca_file.")
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A session: what to show, and where."""
@@ -99,9 +104,7 @@ class TokenProvider:
                 url, data=grant, auth=login, allow_redirects=False, **how_to_call(self._settings)
             )
         except requests.exceptions.SSLError:
-            raise SourceRefused(
-                f"Source {name}: the certificate of {url} is not to be trusted. Check ca_file."
-            ) from None
+            raise untrusted(name, url) from None
         except (requests.RequestException, Endless) as error:
             raise SourceUnreachable(f"Source {name}: {url} does not answer as agreed ({cause(error)}).") from None
         try:

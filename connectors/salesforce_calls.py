@@ -19,7 +19,7 @@ import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSession
 
-from connectors.salesforce_auth import TokenProvider, how_to_call
+from connectors.salesforce_auth import TokenProvider, how_to_call, untrusted
 from connectors.salesforce_refusals import LostPlace, sorted_refusal
 from connectors.salesforce_session import Endless, cause, session
 from connectors.salesforce_settings import SalesforceSettings
@@ -176,6 +176,8 @@ class Calls:
         if self._server_time is None:
             try:
                 self._session.head(self._its.base_url, allow_redirects=False, **self._how)
+            except requests.exceptions.SSLError:
+                raise untrusted(self._its.name, self._its.base_url) from None
             except (requests.RequestException, Endless) as error:
                 raise SourceUnreachable(
                     f"Source {self._its.name}: {self._its.base_url} does not answer ({cause(error)})."

@@ -403,6 +403,11 @@ def test_s40_another_authority_is_not_trusted(fake: FakeOrg, monkeypatch: pytest
     """Without its own the org is nobody we know; an authority of the environment does not take its place."""
     with opened(fake, ca_file=None) as org, pytest.raises(SourceRefused, match="ca_file"):
         org.server_time()
+    waited = list[float]()
+    signing = settings_for(fake, ca_file=None, auth="jwt_bearer", private_key_file="key.pem", user=USER, secret=None)
+    with Org(signing, ENVIRON, pause=waited.append) as org, pytest.raises(SourceRefused, match="ca_file"):
+        org.server_time()
+    assert waited == []
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent.pem")
     with opened(fake) as org:
         assert org.server_time() == START
