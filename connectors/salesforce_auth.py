@@ -69,14 +69,21 @@ class TokenProvider:
         self._token: Token | None = None
 
     def token(self) -> Token:
-        """The present token; raises SourceRefused for what settings can repair, else SourceUnreachable."""
+        """The present token; raises SourceRefused or Unusable for what settings can repair, else SourceUnreachable."""
         if self._token is None:
+            self._check_trust()
             self._token = self._new()
         return self._token
 
     def expired(self) -> None:
         """The present token is of no use any more."""
         self._token = None
+
+    def _check_trust(self) -> None:
+        """A file of authorities that is not there is no error of requests."""
+        its = self._settings
+        if its.ca_file is not None and not its.ca_file.exists():
+            raise Unusable(f"Source {its.name}: the ca_file {its.ca_file} does not exist.")
 
     def _new(self) -> Token:
         its = self._settings

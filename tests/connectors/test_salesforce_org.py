@@ -413,6 +413,15 @@ def test_s40_another_authority_is_not_trusted(fake: FakeOrg, monkeypatch: pytest
         assert org.server_time() == START
 
 
+@pytest.mark.parametrize("auth", ["client_credentials", "session"])
+def test_s40_a_file_of_authorities_that_is_not_there(fake: FakeOrg, tmp_path: Path, auth: str) -> None:
+    """It is named, and nobody is asked."""
+    its: dict[str, Any] = {"auth": auth, "session": "env:SF_SESSION", "ca_file": str(tmp_path / "nowhere.pem")}
+    with opened(fake, **its) as org, pytest.raises(Unusable, match=r"the ca_file /.*/nowhere\.pem does not exist"):
+        org.server_time()
+    assert (fake.token_calls, fake.calls) == (0, [])
+
+
 def test_s40_a_proxy_of_the_environment_is_used(fake: FakeOrg, monkeypatch: pytest.MonkeyPatch) -> None:
     """Login and calls go through it, to an org that is trusted as before; one that is gone means no org."""
     for name in ("NO_PROXY", "no_proxy", "https_proxy"):
