@@ -223,6 +223,13 @@ class SalesforceSettings(_Table):
     def _is_org(cls, value: str) -> str:
         return canonical(value, _PREFIX["organization"])
 
+    @field_validator("my_domain")
+    @classmethod
+    def _is_before(cls, value: str | None) -> str | None:
+        if value is not None and value.endswith((".salesforce.com", ".force.com")):
+            raise ValueError("give only what stands before .salesforce.com, such as acme.my")
+        return value
+
     @field_validator("hook_actions")
     @classmethod
     def _are_actions(cls, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -473,6 +473,8 @@ def filtered(**its: Any) -> dict[str, Any]:  # noqa: ANN401 - of Filter
         ({"secret": "hunter2"}, "secret"),
         ({"key": "env:CLAWBACK_KEY"}, "not passed on"),
         ({"my_domain": "acme.my"}, "one of my_domain and url"),
+        ({"url": None, "my_domain": "acme.my.salesforce.com"}, r"my_domain: .* before \.salesforce\.com"),
+        ({"url": None, "my_domain": "acme.lightning.force.com"}, "my_domain: .* such as acme.my"),
         ({"org_id": "00D5g"}, "org_id"),
         ({"org_id": "00D5g000004XyZzAAA"}, "last three characters"),
         ({"hook": "env:SF_HOOK"}, "hook_actions"),
