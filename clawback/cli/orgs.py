@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -119,10 +120,14 @@ def leave(name: str, record: str) -> Outcome:
       clawback sources leave acme-crm 0065g00000AbCdEAAV
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from clawback.cli.running import now
+    from connectors.salesforce_ids import canonical
     from processing import observed
     from processing.errors import NotFound
 
     its = settings().org(name)
+    # Salesforce's own pages and reports show ids of 15 characters; what is no id is found to be none of those held.
+    with suppress(ValueError):
+        record = canonical(record)
     with desk() as opened, opened.store.write() as db:
         ended = observed.let_go(db, its.name, record, now())
     if not ended:
