@@ -17,7 +17,7 @@ from schemas.contract import CONTROL
 
 RESET: Final = "RESET"
 # An approval's own reason says nothing of an amount.
-_AMOUNTCHANGED: Final = "ORDER_UPDATE"
+AMOUNT_CHANGED: Final = "ORDER_UPDATE"
 _CONTROL: Final = re.compile(CONTROL)
 # What was asked for a record is not known any more: it came back to an order, or what it asked was held back.
 UNKNOWN: Final = "unknown"
@@ -138,7 +138,7 @@ def _changed(before: Asked | None, wanted: Asked, mapping: Mapping_) -> Answer:
     )
     lines = [Line(RESET)] if anew and outcome != "reverse" else []
     if amount is not None and (anew or not _same_amount(before, wanted, mapping)):
-        reason = _AMOUNTCHANGED if wanted.outcome == "approve" else wanted.reason or ""
+        reason = AMOUNT_CHANGED if wanted.outcome == "approve" else wanted.reason or ""
         lines.append(Line(reason, amount, wanted.currency))
     if outcome == "approve" and (anew or old != "approve"):
         lines.append(Line(wanted.reason or ""))

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from clawback.salesforce.asking import AMOUNT_CHANGED
 from connectors.salesforce_ids import canonical
 from connectors.salesforce_org import Org
 from connectors.salesforce_settings import HEIR_OF_CONVERTED, Filter, Mapping_, SalesforceSettings
 from connectors.source import Step
 from processing.catalog import Terms
 from processing.errors import SourceRefused
+from processing.model import Change
 from processing.reasons import FOR_MODIFICATIONS_ONLY, FOR_REVERSALS_ONLY, RESET, STANDARD_REASONS
 
 # Clocks that differ by more are worth a word, and by much more they are wrong.
@@ -225,6 +227,17 @@ def _reasons(mapping: Mapping_, terms: Terms) -> Iterator[Step]:
             fits = reason in STANDARD_REASONS and not misused
             why = "needs a disposition code of the catalogue" if outcome == "approve" else "is no reason for that"
         yield Step(fits, f"reason {reason} for {outcome}" + ("" if fits else f": it {why}"))
+    for code, meant in _our_own(mapping).items():
+        if own.get(code, meant) is not meant:
+            other = f"event type {mapping.event_type} has a disposition {code} that would {own[code].value}"
+            yield Step(ok=False, message=f"{other}; lines of ours need it for {meant.value}")
+
+
+def _our_own(mapping: Mapping_) -> dict[str, Change]:
+    """The reasons of lines that no status names, and what they are for; a catalogue may make them something else."""
+    approves = any(one.outcome == "approve" for one in mapping.statuses.values())
+    with_amount = {AMOUNT_CHANGED: Change.MODIFY} if approves and mapping.amounts is not None else {}
+    return {RESET: Change.RESET, **with_amount}
 
 
 def _heirs(settings: SalesforceSettings, mapping: Mapping_) -> Iterator[Step]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clawback.loading import load_catalog
 from clawback.salesforce import rounds
 from clawback.salesforce.preflight import steps
 from clawback.salesforce.rehearsing import rehearse
@@ -20,7 +21,7 @@ from tests.clawback.salesforce.site import STATUSES, Crm, mapping_table, setting
 from tests.salesforce_org.ids import checked
 from tests.salesforce_org.server import Fault
 from tests.salesforce_org.world import OBJECTS, PERMISSION_SET, Field
-from tests.worlds import SID
+from tests.worlds import CATALOGUE, SID
 
 
 def preflight(crm: Crm, **its: Any) -> list[Step]:  # noqa: ANN401 - of the settings
@@ -221,6 +222,17 @@ def test_s48_each_rule_turns_red(crm: Crm) -> None:
         with pytest.raises(SourceRefused, match="is not started"):
             crm.round()
     assert [one for one in crm.org.calls if "queryAll" in one] == []
+
+
+@pytest.mark.parametrize("code", ["RESET", "ORDER_UPDATE"])
+def test_s48_a_catalogue_that_turns_our_words_round(crm: Crm, tmp_path: Path, code: str) -> None:
+    """What we ask with of our own accord would reverse: the reset of what is open again, or a new amount."""
+    file = tmp_path / "turned.toml"
+    file.write_text(CATALOGUE.replace('code = "RETURNED"', f'code = "{code}"'))
+    load_catalog(crm.desk, file)
+    statuses = {name: STATUSES[name] for name in ("Closed Won", "Closed Lost")}
+    [red] = [one.message for one in preflight(crm, mapping=[mapping_table(statuses=statuses)]) if not one.ok]
+    assert f"has a disposition {code} that would reverse" in red
 
 
 def test_s48_the_wrong_org(crm: Crm) -> None:
