@@ -1,14 +1,19 @@
 """A record as an org tells of it, reduced to what its mapping looks at."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 from connectors.salesforce_ids import canonical
 from connectors.salesforce_settings import Mapping_
 from processing.errors import SourceRefused
+
+# No store takes half of a character, as is left of an emoji that was cut, and PostgreSQL no zero.
+_UNWRITABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_SUBSTITUTE: Final = "\x1a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +105,4 @@ def _at(row: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - any JSON va
 
 
 def _text(value: object) -> str | None:
-    return None if value is None or value == "" else str(value)
+    return None if value is None or value == "" else _UNWRITABLE.sub(_SUBSTITUTE, str(value))

@@ -258,6 +258,24 @@ def test_a_currency_with_line_breaks_is_none(crm: Crm, tmp_path: Path) -> None:
     assert (crm.round().deliveries, crm.held()) == ([], ["Name 'USD\\nO-9' has a control character."])
 
 
+@pytest.mark.parametrize("bad", ["\x00", "\ud83d"])
+def test_what_no_store_takes_keeps_no_other_record_from_being_read(crm: Crm, tmp_path: Path, bad: str) -> None:
+    """A zero, or half of an emoji that somebody cut: the record that has it is held, wherever it stands."""
+    crm.settings = settings_for(crm.org, mapping=[mapping_table(currency="CurrencyIsoCode")])
+    crm.sell(tmp_path, "O-1", "O-2", "O-3")
+    crm.opportunity(f"O-{bad}", "Closed Lost")
+    crm.opportunity("O-1", f"Closed Lost{bad}")
+    crm.opportunity("O-2", "Closed Won", CurrencyIsoCode=f"US{bad}")
+    crm.opportunity("O-3", "Closed Lost")
+    crm.round()
+    assert crm.held() == [
+        "The order number 'O-\\x1a' has a control character.",
+        "The status 'Closed Lost\\x1a' is not mapped. Add it to statuses of the mapping sales.",
+        "CurrencyIsoCode 'US\\x1a' has a control character.",
+    ]
+    assert [crm.values(order)[0] for order in ("O-1", "O-2", "O-3")] == ["PENDING", "PENDING", "REVERSED"]
+
+
 def test_no_order_number_is_a_trailer(crm: Crm, tmp_path: Path) -> None:
     """It keeps none of the other lines from being read."""
     crm.sell(tmp_path, "O-1")
