@@ -7,11 +7,13 @@ no session in them is looked at.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from connectors.salesforce_ids import canonical
+from connectors.source_settings import Secret
 from processing.errors import Unusable
 
 MOST_BYTES: Final = 1024 * 1024
@@ -22,6 +24,7 @@ _OUTBOUND: Final = "{http://soap.sforce.com/2005/09/outbound}"
 _OBJECT: Final = "{urn:sobject.enterprise.soap.sforce.com}"
 _TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+_SLUG: Final = re.compile(r"[A-Za-z0-9_-]{20,200}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,64}")
 
 ACK: Final = (
@@ -52,6 +55,14 @@ class Message:
     org_id: str
     action_id: str | None
     notifications: tuple[Notification, ...]
+
+
+def slug_of(secret: Secret, environ: Mapping[str, str]) -> str:
+    """The secret end of an address; raises Unusable for one that is not there, or is too easy to guess."""
+    slug = secret.reveal(environ)
+    if not _SLUG.fullmatch(slug):
+        raise Unusable(f"The secret {secret.reference} is no end of an address: 20 or more letters and digits.")
+    return slug
 
 
 def outbound(body: bytes) -> Message:

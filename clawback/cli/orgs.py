@@ -167,7 +167,22 @@ def checked(its: "SalesforceSettings") -> list[dict[str, Any]]:
     with desk() as opened, opened.store.read() as db:
         terms = read_terms(db, its.account)
     with org_of(its, os.environ) as org:
-        return [{"ok": one.ok, "message": one.message} for one in steps(org, its, terms, now())]
+        found = [{"ok": one.ok, "message": one.message} for one in steps(org, its, terms, now())]
+    return [*found, *_hook(its)]
+
+
+def _hook(its: "SalesforceSettings") -> list[dict[str, Any]]:
+    """Whether the address of an org's triggers is open; polling goes on without it."""
+    from connectors.salesforce_messages import slug_of
+    from processing.errors import Unusable
+
+    if its.hook is None:
+        return []
+    try:
+        slug_of(its.hook, os.environ)
+    except Unusable as error:
+        return [{"ok": False, "message": f"hook: its address is closed. {error}"}]
+    return [{"ok": True, "message": f"hook: {its.hook.reference} is the end of an address"}]
 
 
 def observe(its: "SalesforceSettings") -> Outcome:

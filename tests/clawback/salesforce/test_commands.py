@@ -106,6 +106,18 @@ def test_from_the_first_reading_on(crm: Crm, run: Run, tmp_path: Path) -> None:
     assert (told["kind"], told["last"]["held"]) == ("salesforce", 0)
 
 
+@pytest.mark.parametrize(("secret", "why"), [("", "empty or not set"), ("short", "no end of an address")])
+def test_a_hook_that_stays_closed_is_red(run: Run, monkeypatch: pytest.MonkeyPatch, secret: str, why: str) -> None:
+    """All else fits, and nothing that a trigger tells would arrive."""
+    hook = {"hook": "env:SF_HOOK", "hook_actions": ["04k5g00000AbCdEAAV"]}
+    code, told = run("sources", "check", "crm", **hook)
+    assert (code, told["steps"][-1]["message"]) == (0, "hook: env:SF_HOOK is the end of an address")
+    monkeypatch.setenv("SF_HOOK", secret)
+    code, told = run("sources", "check", "crm", **hook)
+    [red] = [step["message"] for step in told["steps"] if not step["ok"]]
+    assert (code, red.startswith("hook: its address is closed. The secret env:SF_HOOK"), why in red) == (1, True, True)
+
+
 def test_what_a_round_left_is_listed(crm: Crm, run: Run) -> None:
     """In a sentence for people: of clocks, of replication, and of calls that run out."""
     run("sources", "list", backfill="apply")
