@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, make_url,
 
 from clawback.cli.orgs import forged
 from clawback.settings import Settings
+from clawback.web.slugs import hooks_of
 from clawback.wiring import Desk
 from processing import org_claims
 from processing.record_tables import record_hint
@@ -330,6 +331,14 @@ def test_s44_an_address_that_nobody_has(hooked: Hooked) -> None:
     assert hooked.post(envelope(GOOD, ORG_ID), kind="text/plain").status_code == 415
     assert httpx.get(f"{hooked.site.url}/hooks/salesforce/{SLUG}", trust_env=False).status_code == 405
     assert hooked.hints() == []
+
+
+def test_s44_an_address_of_two_orgs_is_that_of_the_first(hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
+    """The messages of one of them would be refused as those of a stranger; the log says so when the server starts."""
+    other = settings_for(hooked.crm.org, name="other", hook="env:SF_HOOK", hook_actions=[ACTION_ID])
+    object.__setattr__(hooked.settings, "sources", (hooked.crm.settings, other))
+    assert [one.org.name for one in hooks_of(hooked.settings, ENVIRON)] == ["crm"]
+    assert "hook_closed source=other because='The secret env:SF_HOOK is that of another source, too.'" in caplog.text
 
 
 def test_s45_duplicates_and_disorder(hooked: Hooked, tmp_path: Path) -> None:
