@@ -108,7 +108,8 @@ def _chunk(rows: list[_Row], columns: Columns) -> Chunk:
             good.append(row)
             continue
         raw[row.number] = BETWEEN.join(row.texts(last))
-        message = Code.FIELD_COUNT.message(value=last, expected=width)
+        beyond, end = _letters(last), _letters(width)
+        message = f"The row has a value in column {beyond}; the header ends with column {end}. Clear it."
         bad.append(BadLine(row.number, Code.FIELD_COUNT, message, None, shown(raw[row.number])))
     cells = [pa.array([row.cells.get(at, "") for row in good], pa.string()) for at in range(width)]
     numbers = np.array([row.number for row in good], np.int64)
@@ -224,3 +225,9 @@ def _column(letters: str) -> int:
     for letter in letters:
         at = at * 26 + ord(letter) - _A
     return at - 1
+
+
+def _letters(number: int) -> str:
+    """What a spreadsheet calls the column of this number, from 1."""
+    before, at = divmod(number - 1, 26)
+    return (_letters(before) if before else "") + chr(_A + 1 + at)

@@ -124,10 +124,18 @@ def test_a_row_with_more_cells_than_the_header(tmp_path: Path) -> None:
         row(1, *HEADER) + row(2, "A-1", "0", "OTHER", "", "x") + '<row r="3"><c r="A3"><v>1</v></c><c r="ZZ3"/></row>'
     )
     [chunk] = opened(tmp_path, content).chunks()
-    message = Code.FIELD_COUNT.message(value=5, expected=3)
+    message = "The row has a value in column E; the header ends with column C. Clear it."
     assert chunk.bad == [BadLine(2, Code.FIELD_COUNT, message, None, "A-1\t0\tOTHER\t\tx")]
     assert chunk.raw == {2: "A-1\t0\tOTHER\t\tx"}
     assert chunk.lines.tolist() == [3]
+
+
+@pytest.mark.parametrize("column", ["D", "Z", "AA", "AZ", "BA", "ZZ", "AAA", "XFD"])
+def test_a_value_beyond_the_header_is_named_as_the_spreadsheet_does(tmp_path: Path, column: str) -> None:
+    """A brand finds it there; nobody quotes cells in a workbook."""
+    cells = f'<c r="A2" t="inlineStr"><is><t>A-1</t></is></c><c r="{column}2"><v>1</v></c>'
+    [chunk] = opened(tmp_path, workbook(row(1, *HEADER) + f'<row r="2">{cells}</row>')).chunks()
+    assert [one.message.split(";")[0] for one in chunk.bad] == [f"The row has a value in column {column}"]
 
 
 @pytest.mark.parametrize(
