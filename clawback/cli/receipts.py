@@ -69,7 +69,7 @@ def _head(receipt: dict[str, Any]) -> str:
     if receipt["duplicate_of"]:
         text += f", the same bytes as {receipt['duplicate_of']}"
     if receipt["message"]:
-        text += f"\n{receipt['code'] or ''} {receipt['message']}".rstrip()
+        text += "\n" + " ".join(filter(None, (receipt["code"], receipt["message"])))
     if receipt["undoes"]:
         text += f"\nIt undid {receipt['undoes']}."
     if receipt["undone_by"]:

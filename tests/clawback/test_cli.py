@@ -131,7 +131,7 @@ def test_a_release_tells_who_did_it(loaded: Run, tmp_path: Path) -> None:
     done = loaded("deliveries", "release", delivery, "--by", "dana")
     assert done.returncode == 0
     for shown in (done, loaded("deliveries", "show", delivery)):
-        assert "dana released it. The last line does not end" in shown.stdout
+        assert "\ndana released it. The last line does not end" in shown.stdout
 
 
 def test_ingest_tells_what_was_not_applied(loaded: Run) -> None:
