@@ -21,7 +21,7 @@ from connectors.salesforce_org import Org
 from connectors.salesforce_settings import Mapping_, SalesforceSettings
 from connectors.source import Step
 from processing import catalog, observed, org_claims, org_mappings
-from processing.errors import SourceRefused, SourceUnreachable
+from processing.errors import SourceRefused, SourceUnreachable, Unusable
 from processing.instants import instant
 
 _log = logging.getLogger(__name__)
@@ -170,12 +170,32 @@ def reading_of(mapping: Mapping_) -> str:
     return json.dumps([mapping.object, mapping.event_type, *fields, conditions])
 
 
+def check_as_read(db: Connection, settings: SalesforceSettings) -> None:
+    """Raise Unusable when what is known of records was read by other mappings than those of today.
+
+    By a new filter or another field they may say something else than they did, and nobody has looked.
+    """
+    known = org_mappings.known(db, settings.name)
+    for mapping in settings.mappings:
+        its, cursor = known.get(mapping.name), observed.cursor(db, settings.name, mapping.name)
+        if its is not None and its.reading is not None and (cursor is None or its.reading != reading_of(mapping)):
+            raise Unusable(
+                f"Mapping {mapping.name} was changed in what it reads, and its records were not all read again since: "
+                f"`clawback sources pull {settings.name}` does that."
+            )
+
+
 def otherwise(
     desk: Desk, settings: SalesforceSettings, at: datetime, mappings: Sequence[Mapping_] | None = None
 ) -> Tally:
-    """What judging all records of some mappings anew, or of all, would come to today; nothing is written."""
+    """What judging all records of some mappings anew, or of all, would come to today; nothing is written.
+
+    Raises as ``check_as_read`` does for all.
+    """
     tally = Tally()
     with desk.store.read() as db:
+        if mappings is None:
+            check_as_read(db, settings)
         for mapping in settings.mappings if mappings is None else mappings:
             add(tally, reading.otherwise(db, settings, mapping, at))
     if tally.changed:

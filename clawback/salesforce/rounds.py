@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from clawback.salesforce import delivering, heeding, pausing, polling, sweeping
-from clawback.salesforce.checking import Unread, check, dropped
+from clawback.salesforce.checking import Unread, check, check_as_read, dropped
 from clawback.salesforce.pausing import Spread
 from clawback.salesforce.preflight import MOST_SKEW, SKEW
 from clawback.salesforce.reading import Reader, again
@@ -145,7 +145,10 @@ def unread(db: Connection, settings: SalesforceSettings) -> list[str]:
 
 
 def reconsider(desk: Desk, settings: SalesforceSettings, *, everything: bool = False) -> Round | None:
-    """Judge held records, or all, by today's settings and apply them; None when somebody reads this org already."""
+    """Judge held records, or all, by today's settings and apply them; None when somebody reads this org already.
+
+    Raises Unusable when they were read by other settings.
+    """
     done = Round(settings.name)
     with claimed(desk, settings) as reader:
         if reader is None:
@@ -153,6 +156,7 @@ def reconsider(desk: Desk, settings: SalesforceSettings, *, everything: bool = F
         now = desk.spool.clock()
         with desk.store.write() as db:
             reader.fence(db)
+            check_as_read(db, settings)
             for mapping in settings.mappings:
                 add(reader.tally, again(db, settings, mapping, now, everything=everything))
         done.records = reader.tally.told()

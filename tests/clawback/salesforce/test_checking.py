@@ -9,10 +9,11 @@ import pytest
 
 from clawback.cli.orgs import doubts
 from clawback.salesforce import rounds
+from clawback.salesforce.checking import otherwise
 from clawback.salesforce.preflight import steps
 from processing import observed
 from processing.catalog import read_terms
-from processing.errors import SourceRefused
+from processing.errors import SourceRefused, SourceUnreachable, Unusable
 from tests.clawback.salesforce.site import LEADS, PARTNERS, STATUSES, Crm, mapping_table, settings_for
 from tests.clawback.salesforce.test_locks import down, up
 from tests.salesforce_org.server import Fault, refusal
@@ -215,6 +216,34 @@ def test_a_held_record_that_is_not_read_again_waits_for_a_person(crm: Crm, tmp_p
     done = rounds.reconsider(crm.desk, crm.settings)
     assert done is not None
     assert (done.records["read"], done.held, len(crm.held())) == (0, 1, 1)
+
+
+def test_what_was_read_by_another_filter_is_not_judged_anew(crm: Crm, tmp_path: Path) -> None:
+    """The held record does not meet the new one; nobody knows that before it is read again."""
+    unmapped = {name: its for name, its in STATUSES.items() if name != "Returned"}
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(statuses=unmapped)])
+    crm.sell(tmp_path, "O-1", "O-2")
+    crm.opportunity("O-1", "Returned")
+    crm.opportunity("O-2", "Closed Won")
+    crm.round()
+    rounds.approve(crm.desk, crm.settings)
+    crm.settings = settings_for(crm.org, backfill="ask", mapping=[mapping_table(filter=[PARTNERS])])
+    crm.pass_by(hours=1)
+    for everything in (False, True):
+        with pytest.raises(Unusable, match="Mapping sales was changed in what it reads"):
+            rounds.reconsider(crm.desk, crm.settings, everything=everything)
+    with pytest.raises(Unusable, match="sources pull crm"):
+        otherwise(crm.desk, crm.settings, crm.clock())
+    crm.org.fault(refusal(500, "UNKNOWN"), "queryAll", times=99)
+    with pytest.raises(SourceUnreachable):
+        crm.round()
+    with pytest.raises(Unusable, match="Mapping sales"):
+        rounds.reconsider(crm.desk, crm.settings, everything=True)
+    crm.org.faults.clear()
+    crm.round()
+    done = rounds.reconsider(crm.desk, crm.settings)
+    assert done is not None
+    assert [crm.values(order)[0] for order in ("O-1", "O-2")] == ["PENDING", "APPROVED"]
 
 
 def test_a_mapping_that_reads_and_means_otherwise_tells_of_every_record(crm: Crm, tmp_path: Path) -> None:
