@@ -1,6 +1,5 @@
 """Web Services on a real socket: the application of an open desk, in a thread of the test."""
 
-import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ import httpx
 import uvicorn
 
 from clawback import pipeline
+from clawback.serving.listening import unbound
 from clawback.serving.web_part import options
 from clawback.settings import Settings, WebServer
 from clawback.web.app import create_app
@@ -62,7 +62,9 @@ def serving(desk: Desk, settings: Settings, clock: Clock, environ: Mapping[str, 
     """A server that is ready; gone afterwards."""
     office = open_office(settings, clock, environ or {})
     server = uvicorn.Server(uvicorn.Config(create_app(office), **options(settings)))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with unbound("127.0.0.1") as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
