@@ -70,20 +70,23 @@ class Allowance:
 def _opened(file: Path) -> sqlite3.Connection:
     """The counts; new ones in place of those that a power cut has damaged, which need not be mended."""
     with claim(file.with_name(f"{file.name}.claim")):
-        db = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        if _is_sound(db):
-            return db
-        db.close()
-        _log.warning("counts_damaged file=%s; each account has a fresh hour", file)
-        for part in ("", "-wal", "-shm"):
-            file.with_name(f"{file.name}{part}").unlink(missing_ok=True)
-        db = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        _is_sound(db)
+        db = _connected(file)
+        if not _prepare(db):
+            db.close()
+            _log.warning("counts_damaged file=%s; each account has a fresh hour", file)
+            for part in ("", "-wal", "-shm"):
+                file.with_name(f"{file.name}{part}").unlink(missing_ok=True)
+            db = _connected(file)
+            _prepare(db)
         return db
 
 
-def _is_sound(db: sqlite3.Connection) -> bool:
-    """Whether counts can be read and written; makes their table."""
+def _connected(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def _prepare(db: sqlite3.Connection) -> bool:
+    """Make the table of the counts; gives whether the file is sound."""
     try:
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = off")
