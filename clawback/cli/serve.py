@@ -12,6 +12,9 @@ def serve() -> None:
     Everything listens on the loopback unless the settings say otherwise, and nothing calls the internet. What waits
     is taken up at once; killing it at any moment and starting it again loses and doubles nothing.
 
+    Each part is a process; one that dies, or hangs at its start, is started anew. SIGUSR1 makes a part say in the log
+    what its threads are doing; serve.json in the state folder has the process ids.
+
     \b
     Example:
       clawback serve
